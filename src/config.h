@@ -1,0 +1,40 @@
+/* config.h: what a builder may set, all in one place: -DNAME=VALUE.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Macro                 default  unit    what it costs, and what it is for
+ */
+#ifndef LSSB_CONFIG_H
+#define LSSB_CONFIG_H
+
+/* LSSB_RECEIVE_BUFFER   16,709   bytes   per slot. One TLS record of the
+ * largest size and its overhead. 512 to 4,096 do with servers that honour the
+ * maximum fragment length extension (RFC 6066), and without TLS. */
+#ifndef LSSB_RECEIVE_BUFFER
+#define LSSB_RECEIVE_BUFFER 16709
+#endif
+
+/* LSSB_SEND_BUFFER       1,117   bytes   per slot. A record of 1 KiB. Larger
+ * ones make uploads cheaper: 16,469 is a whole record. */
+#ifndef LSSB_SEND_BUFFER
+#define LSSB_SEND_BUFFER 1117
+#endif
+
+/* LSSB_ELEMENT           4,096   bytes   per slot. What is kept of one element
+ * of a list, of one object, of an error; a header field. */
+#ifndef LSSB_ELEMENT
+#define LSSB_ELEMENT 4096
+#endif
+
+/* LSSB_TOKENS              128   tokens  16 bytes each, on the stack of one
+ * function, while an element is read. */
+#ifndef LSSB_TOKENS
+#define LSSB_TOKENS 128
+#endif
+
+/* LSSB_TRACE                 1   0 or 1  the trace hook; about 1 KB of code. */
+#ifndef LSSB_TRACE
+#define LSSB_TRACE 1
+#endif
+
+#endif

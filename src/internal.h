@@ -1,0 +1,537 @@
+/* internal.h: what the parts share. Not for applications.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Every part compiles by itself and inside its unit (lssb.c, http.c, ws.c);
+ * what crosses parts is LSSB_PRIVATE and declared here, in the order of the
+ * house, from the bottom up: text, url, http1, conn; json, client.
+ */
+#ifndef LSSB_INTERNAL_H
+#define LSSB_INTERNAL_H
+
+#include <string.h>
+
+#include "../lssb.h"
+#include "../port/port.h"
+#include "../port/tls.h"
+#include "config.h"
+
+#if defined(__GNUC__) && !defined(_WIN32)
+#define LSSB_PRIVATE __attribute__((visibility("hidden")))
+#else
+#define LSSB_PRIVATE
+#endif
+
+/* ------------------------------------------------------------- http.c: text */
+
+/* Text that is built up in a fixed place: always NUL-terminated, cut between
+ * characters when the place is full. */
+struct lssb_text {
+    char *at;
+    size_t size;                    /* of the place; at least 1 */
+    size_t len;
+    bool cut;
+};
+
+LSSB_PRIVATE void lssb_text_start(struct lssb_text *text, char *at,
+                                  size_t size);
+LSSB_PRIVATE void lssb_text_add(struct lssb_text *text, const char *string);
+LSSB_PRIVATE void lssb_text_add_n(struct lssb_text *text, const char *bytes,
+                                  size_t len);
+LSSB_PRIVATE void lssb_text_add_u64(struct lssb_text *text, uint64_t number);
+LSSB_PRIVATE void lssb_text_add_i64(struct lssb_text *text, int64_t number);
+
+/* Copies a string; false, and an empty place, when it does not fit whole. */
+LSSB_PRIVATE bool lssb_copy(char *to, size_t size, const char *from,
+                            size_t len);
+
+/* ASCII comparison without regard to case; no locale. */
+LSSB_PRIVATE bool lssb_same_name(const char *a, size_t a_len, const char *b,
+                                 size_t b_len);
+
+/* The length of the valid UTF-8 at the start of `bytes`: `len` when all of it
+ * is (no overlong forms, no surrogates, nothing beyond U+10FFFF). */
+LSSB_PRIVATE size_t lssb_utf8_valid(const char *bytes, size_t len);
+
+/* Decimal digits only, no sign, no blanks; false when empty or too large. */
+LSSB_PRIVATE bool lssb_parse_u64(const char *bytes, size_t len,
+                                 uint64_t *number);
+
+/* Overwrites a secret in a way that is not optimised away. */
+LSSB_PRIVATE void lssb_wipe(void *bytes, size_t len);
+
+/* Seconds since 1970 of an HTTP date (RFC 9110 5.6.7, all three forms) or of
+ * an ISO 8601 time; false when it is none. */
+LSSB_PRIVATE bool lssb_parse_http_date(const char *bytes, size_t len,
+                                       int64_t *seconds);
+
+/* A writer through a window: of all the bytes put, the first `skip` are only
+ * counted, the next `room` are stored, the rest is only counted. What makes
+ * a long message again from its arguments for each piece of a small buffer
+ * needs no memory of its own; with room 0 it only measures. */
+struct lssb_writer {
+    uint8_t *out;
+    size_t room;
+    size_t len;                     /* stored */
+    uint64_t skip;
+    uint64_t total;                 /* put */
+    const char *wrong;              /* the first mistake, or NULL */
+};
+
+LSSB_PRIVATE void lssb_writer_start(struct lssb_writer *writer, void *out,
+                                    size_t room, uint64_t skip);
+LSSB_PRIVATE void lssb_put(struct lssb_writer *writer, const void *bytes,
+                           size_t len);
+LSSB_PRIVATE void lssb_put_text(struct lssb_writer *writer,
+                                const char *string);
+LSSB_PRIVATE void lssb_put_u64(struct lssb_writer *writer, uint64_t number);
+
+/* Base64 (RFC 4648 4) of bytes into the writer. */
+LSSB_PRIVATE void lssb_put_base64(struct lssb_writer *writer,
+                                  const void *bytes, size_t len);
+
+/* -------------------------------------------------------------- http.c: url */
+
+/* An http or https URL, parsed: slices of the caller's text (RFC 3986). */
+struct lssb_url {
+    bool tls;
+    const char *host;               /* without brackets */
+    size_t host_len;
+    bool host_is_v6;                /* it stood in brackets */
+    uint16_t port;                  /* the scheme's when none was given */
+    bool port_given;
+    const char *userinfo;           /* proxies only; else refused */
+    size_t userinfo_len;
+    const char *path;               /* begins with '/', or empty; without
+                                       trailing slashes, query, fragment */
+    size_t path_len;
+    const char *query;              /* without '?'; NULL: none */
+    size_t query_len;
+};
+
+/* Parses a URL; NULL, or what is wrong with it. ws and wss are http and https
+ * here. `userinfo_allowed` is for proxies. White space, controls and bytes
+ * beyond ASCII are refused; so are an empty host, port 0 and percent signs
+ * that begin no escape. */
+LSSB_PRIVATE const char *lssb_url_parse(struct lssb_url *url, const char *text,
+                                        size_t len, bool userinfo_allowed);
+
+/* Puts host and port as the Host header and CONNECT want them: brackets about
+ * IPv6, the port when it is not the scheme's (or always). */
+LSSB_PRIVATE void lssb_put_authority(struct lssb_writer *writer,
+                                     const char *host, bool tls, uint16_t port,
+                                     bool always_port);
+
+/* Percent-encodes everything but the unreserved characters. As a segment:
+ * what is empty, "." or ".." is the writer's mistake. */
+LSSB_PRIVATE void lssb_put_segment(struct lssb_writer *writer,
+                                   const char *string);
+LSSB_PRIVATE void lssb_put_query(struct lssb_writer *writer,
+                                 const char *string);
+
+/* A literal address, "127.0.0.1", "::1", "fe80::1%2" (numeric scope): true. */
+LSSB_PRIVATE bool lssb_parse_address(const char *text, size_t len,
+                                     lssb_address *address);
+
+/* Whether a host is loopback: 127.0.0.0/8, ::1, localhost, *.localhost. */
+LSSB_PRIVATE bool lssb_is_loopback(const char *host, size_t len);
+
+/* Whether a NO_PROXY list names the host: comma-separated "*", "host",
+ * ".domain" or "domain" (and what is below it), an address, "10.0.0.0/8", each
+ * with ":port" if it matters. */
+LSSB_PRIVATE bool lssb_no_proxy(const char *list, const char *host,
+                                size_t host_len, uint16_t port);
+
+/* ------------------------------------------------------------ http.c: http1 */
+
+/* What the parser found. */
+enum lssb_http_event {
+    LSSB_HTTP_MORE = 0,             /* all consumed; more bytes, please */
+    LSSB_HTTP_START,                /* the start line: status, or method and
+                                       target; a final one, 1xx are skipped */
+    LSSB_HTTP_HEADER,               /* name and value; trailers are not told */
+    LSSB_HTTP_HEAD,                 /* the header block is complete */
+    LSSB_HTTP_BODY,                 /* body, body_len: a slice of the input */
+    LSSB_HTTP_DONE,                 /* the message is complete */
+    LSSB_HTTP_WRONG                 /* `wrong` says what; final */
+};
+
+#define LSSB_HTTP_HEAD_LIMIT 65536  /* bytes of a header block, all of it */
+#define LSSB_HTTP_INTERIM_LIMIT 16  /* 1xx replies before the final one */
+
+/* One HTTP/1.1 message, parsed as it arrives (RFC 9112), strictly. It does no
+ * I/O and copies only what a line needs, into the caller's `line`. */
+struct lssb_http {
+    /* Set by lssb_http_start. */
+    bool server;                    /* parse requests instead of replies */
+    bool head_request;              /* the reply has no body (HEAD) */
+    bool connect_request;           /* a 2xx reply ends with its head and turns
+                                       the connection into a tunnel (CONNECT);
+                                       so does 101 always */
+    char *line;                     /* for a start line or a header field */
+    size_t line_size;               /* at least 256 */
+
+    /* Set by lssb_http_next, valid until its next call. */
+    int status;                     /* client */
+    const char *method;             /* server */
+    const char *target;
+    const char *name;               /* NUL-terminated, as are the above */
+    const char *value;              /* without surrounding white space */
+    size_t value_len;
+    bool value_cut;                 /* the field was longer than `line` */
+    const uint8_t *body;
+    size_t body_len;
+    const char *wrong;
+
+    /* Set when LSSB_HTTP_HEAD is told. */
+    bool keep_alive;                /* the connection may serve again, once the
+                                       body is complete */
+    uint32_t keep_alive_s;          /* Keep-Alive: timeout=; UINT32_MAX: not
+                                       given */
+    bool has_length;                /* Content-Length was given */
+    uint64_t length;
+    bool chunked;
+    bool until_close;               /* the body ends with the connection */
+    bool expects_continue;          /* server: Expect: 100-continue */
+
+    struct {                        /* the parser's own */
+        uint64_t left;
+        uint32_t head_bytes;
+        uint16_t line_len;
+        uint16_t name_len;
+        uint16_t interim;
+        uint8_t state;
+        uint8_t minor;
+        uint8_t digits;
+        uint8_t flags;
+    } own;
+};
+
+/* Prepares for one message. `line` is used until LSSB_HTTP_HEAD, and again
+ * after the last byte of the body (trailers). */
+LSSB_PRIVATE void lssb_http_start(struct lssb_http *http, bool server,
+                                  char *line, size_t line_size);
+
+/* Looks at `len` bytes, consumes *used of them and says what it found. Call it
+ * again with the rest. The events are the same wherever the input is split,
+ * but for the slices of the body. After LSSB_HTTP_DONE nothing further is
+ * consumed: what follows belongs to the next message, or to the tunnel. */
+LSSB_PRIVATE enum lssb_http_event lssb_http_next(struct lssb_http *http,
+                                                 const uint8_t *bytes,
+                                                 size_t len, size_t *used);
+
+/* The connection ended: LSSB_HTTP_DONE if that ends the body in order,
+ * LSSB_HTTP_WRONG if it cuts the message. */
+LSSB_PRIVATE enum lssb_http_event lssb_http_end(struct lssb_http *http);
+
+/* Puts "Name: value\r\n". What is no token for a name, and CR, LF, NUL or
+ * other controls but a tab in a value, are the writer's mistake. */
+LSSB_PRIVATE void lssb_put_header(struct lssb_writer *writer, const char *name,
+                                  const char *value);
+
+/* NULL, or what is wrong with a header that a caller gives: no token, a bad
+ * byte in the value, or one that frames the message and so is the library's
+ * own (Host, Connection, Content-Length, Transfer-Encoding, TE, Trailer,
+ * Upgrade, Expect, Keep-Alive, Proxy-Connection, Proxy-Authorization,
+ * Content-Type). */
+LSSB_PRIVATE const char *lssb_header_wrong(const char *name,
+                                           const char *value);
+
+/* ------------------------------------------------------------- http.c: conn */
+
+/* What a connection leads to. Borrowed while it is being opened. */
+struct lssb_conn_target {
+    const char *host;               /* without brackets */
+    uint16_t port;
+    bool tls;
+    const char *proxy_host;         /* NULL: straight */
+    uint16_t proxy_port;
+    const char *proxy_userinfo;     /* "user:password", percent-decoded; NULL */
+};
+
+#define LSSB_HOST_SIZE 256
+#define LSSB_CONN_RACE 2            /* addresses tried side by side */
+
+enum lssb_conn_phase {
+    LSSB_CONN_CLOSED = 0,
+    LSSB_CONN_RESOLVING,
+    LSSB_CONN_CONNECTING,
+    LSSB_CONN_PROXY,                /* CONNECT under way */
+    LSSB_CONN_HANDSHAKE,            /* TLS under way */
+    LSSB_CONN_OPEN,
+    LSSB_CONN_CLOSING               /* close_notify under way */
+};
+
+/* One connection: TCP, perhaps through a proxy, perhaps with TLS. The only
+ * thing that moves bytes. Every function returns at once. */
+struct lssb_conn {
+    /* Set once, by the client. */
+    const lssb_port *port;
+    void *port_context;
+    const lssb_tls_backend *tls;
+    const lssb_trust *trust;
+    uint8_t *receive_buffer;        /* LSSB_RECEIVE_BUFFER bytes */
+    uint8_t *send_buffer;           /* LSSB_SEND_BUFFER bytes */
+    void *session;                  /* TLS session memory */
+    size_t session_size;
+
+    /* Whom it belongs to; kept while the connection lives. */
+    char host[LSSB_HOST_SIZE];
+    uint16_t host_port;
+    bool host_tls;
+    bool proxied;                   /* speaks to a proxy (CONNECT or absolute
+                                       form) */
+
+    enum lssb_conn_phase phase;
+    lssb_handle handle;
+    bool sent_any;                  /* a byte of the caller's went to the
+                                       socket: a request may have arrived */
+    bool ended;                     /* the peer sent its end, in order */
+    lssb_status broken;             /* reading has failed; told after the data */
+    lssb_error failure;             /* why */
+
+    struct {                        /* conn.c's own */
+        lssb_tls_setup setup;
+        lssb_tls_ticket ticket;
+        lssb_address addresses[LSSB_MAX_ADDRESSES];
+        uint8_t address_count;
+        uint8_t next_address;
+        lssb_handle job;
+        lssb_handle race[LSSB_CONN_RACE];
+        uint64_t race_at;           /* when the next address may start */
+        uint64_t close_at;
+        size_t receive_from;        /* plain TCP: what waits in the buffer */
+        size_t receive_to;
+        size_t send_from;
+        size_t send_to;
+        bool write_failed;
+        bool flush_wanted;
+        struct lssb_http reply;     /* the proxy's */
+        char line[256];
+        const char *proxy_userinfo;
+        uint16_t connect_port;
+    } own;
+};
+
+/* Starts to connect; LSSB_PENDING, or a failure. A certificate that fails and
+ * a proxy that refuses say so in conn->failure, like all else that goes wrong
+ * from here on. `ticket` may be NULL. */
+LSSB_PRIVATE lssb_status lssb_conn_open(struct lssb_conn *conn,
+                                        const struct lssb_conn_target *target,
+                                        const lssb_tls_ticket *ticket,
+                                        uint64_t now);
+
+/* Goes on with whatever is under way: resolving, racing addresses (RFC 8305:
+ * families in turn, a next one every 250 ms or when one fails), the proxy, the
+ * handshake, sending what was committed, receiving what fits. LSSB_PENDING
+ * until it is open, LSSB_OK while it is, LSSB_END when it is closed, else the
+ * failure (of reading: only after what arrived before has been consumed). */
+LSSB_PRIVATE lssb_status lssb_conn_step(struct lssb_conn *conn, uint64_t now);
+
+/* BearSSL's shape. See DESIGN "Connections". */
+LSSB_PRIVATE const uint8_t *lssb_conn_look(struct lssb_conn *conn,
+                                           size_t *len);
+LSSB_PRIVATE void lssb_conn_consume(struct lssb_conn *conn, size_t len);
+LSSB_PRIVATE uint8_t *lssb_conn_reserve(struct lssb_conn *conn, size_t *len);
+LSSB_PRIVATE void lssb_conn_commit(struct lssb_conn *conn, size_t len);
+LSSB_PRIVATE void lssb_conn_flush(struct lssb_conn *conn);
+
+/* Whether all that was committed has gone to the socket. */
+LSSB_PRIVATE bool lssb_conn_sent(const struct lssb_conn *conn);
+
+/* Whether a kept-alive connection is still quiet: no byte, no end. */
+LSSB_PRIVATE bool lssb_conn_quiet(struct lssb_conn *conn, uint64_t now);
+
+/* What it waits for: up to LSSB_CONN_RACE handles with what each waits for
+ * are stored, their number returned; *wake_at is lowered to the time at which
+ * it wants to be stepped anyway. `want_read`: the user wants more data. */
+LSSB_PRIVATE size_t lssb_conn_waits(const struct lssb_conn *conn,
+                                    bool want_read, lssb_poll *list,
+                                    uint64_t *wake_at);
+
+/* Starts an orderly end, bounded by `until`; stepping goes on until CLOSED. */
+LSSB_PRIVATE void lssb_conn_close(struct lssb_conn *conn, uint64_t until);
+
+/* Ends it now. `reset` drops what is unsent. Wipes the session. */
+LSSB_PRIVATE void lssb_conn_drop(struct lssb_conn *conn, bool reset);
+
+/* ------------------------------------------------------------- lssb.c: json */
+
+/* What to do with a member, asked when its name is known. */
+enum lssb_json_take {
+    LSSB_JSON_SKIP = 0,             /* validate only */
+    LSSB_JSON_KEEP,                 /* keep name and value, for the tokeniser */
+    LSSB_JSON_CUT,                  /* the same; a string that does not fit is
+                                       cut at a character boundary */
+    LSSB_JSON_STREAM,               /* a string: its text, decoded, in slices.
+                                       Anything else: as KEEP */
+    LSSB_JSON_ENTER,                /* an object: ask for its members in turn;
+                                       an array: as SPLIT. Else: as KEEP */
+    LSSB_JSON_SPLIT,                /* an array: its elements one at a time; of
+                                       an object in it ask for the members */
+    LSSB_JSON_VISIT                 /* everything in it, one value at a time */
+};
+
+enum lssb_json_event {
+    LSSB_JSON_MORE = 0,             /* all consumed; more bytes, please */
+    LSSB_JSON_SLICE,                /* slice, slice_len: decoded text of the
+                                       streamed member `key`; ends between
+                                       characters */
+    LSSB_JSON_SLICE_END,            /* that member is complete */
+    LSSB_JSON_ELEMENT,              /* text, text_len: what was kept of one
+                                       element of the split array `key`, as a
+                                       JSON value */
+    LSSB_JSON_VALUE,                /* path (RFC 6901, NUL-terminated), slice,
+                                       slice_len (NUL-terminated): one visited
+                                       value */
+    LSSB_JSON_DONE,                 /* text, text_len: what was kept of the
+                                       top-level value, as a JSON object */
+    LSSB_JSON_WRONG                 /* `wrong` says what, `at` where; final */
+};
+
+#define LSSB_JSON_DEPTH 64          /* nested arrays and objects */
+#define LSSB_JSON_KEY 64            /* bytes of a name that is told apart */
+
+/* A scanner for one JSON text (RFC 8259, UTF-8, strict), fed as it arrives.
+ * What is kept goes into the caller's buffer; what is not needs no memory. */
+struct lssb_json {
+    /* Set before lssb_json_start, or left NULL: everything at depth 1 is kept.
+     * `depth` is 1 for a member of the top-level object or of an element of a
+     * split array, one more inside each entered object; `parent` is the name
+     * of the member that holds it ("" at the top; the array's name within
+     * an element). A name longer than LSSB_JSON_KEY is skipped unasked, or
+     * visited when `key` "" is. */
+    enum lssb_json_take (*choose)(void *ctx, int depth, const char *parent,
+                                  const char *key);
+    void *ctx;
+
+    char key[LSSB_JSON_KEY + 1];
+    const char *slice;
+    size_t slice_len;
+    const char *path;
+    char *text;
+    size_t text_len;
+    bool overflow;                  /* something to keep did not fit, and was
+                                       left out. Reset by the caller */
+    const char *wrong;
+    uint64_t at;                    /* bytes consumed so far */
+    size_t high;                    /* most of the buffer ever in use */
+
+    struct {                        /* the scanner's own */
+        char *buffer;
+        size_t size;
+        size_t len;
+        uint64_t nest;              /* a bit per level: array or object */
+        uint8_t depth;
+        uint8_t state;
+        uint8_t mode;
+        uint8_t mode_depth;
+        uint8_t expect;
+        uint8_t utf8_left;
+        uint8_t utf8_low;
+        uint8_t utf8_high;
+        uint8_t escape_left;
+        uint8_t small_len;
+        uint8_t flags;
+        uint16_t unit;
+        uint16_t high_surrogate;
+        size_t mark[4];
+        char small[8];
+        char parents[2][LSSB_JSON_KEY + 1];
+    } own;
+};
+
+/* Prepares for one text. `buffer` (at least 256 bytes) is kept until the end
+ * of the text. */
+LSSB_PRIVATE void lssb_json_start(struct lssb_json *json, char *buffer,
+                                  size_t size);
+
+/* Looks at `len` bytes, consumes *used of them, says what it found. The events
+ * are the same wherever the input is split, but for the slices. Lone
+ * surrogate escapes become U+FFFD. */
+LSSB_PRIVATE enum lssb_json_event lssb_json_next(struct lssb_json *json,
+                                                 const uint8_t *bytes,
+                                                 size_t len, size_t *used);
+
+/* No more bytes follow: DONE if the text is complete, else WRONG. A number at
+ * the top level ends only here; all else may have been DONE before. */
+LSSB_PRIVATE enum lssb_json_event lssb_json_end(struct lssb_json *json);
+
+/* What a table of members says of one. */
+enum lssb_json_kind {
+    LSSB_JSON_TEXT,                 /* char[]: exact, or LSSB_E_TOO_LONG */
+    LSSB_JSON_TEXT_CUT,             /* char[]: cut between characters */
+    LSSB_JSON_I64,                  /* int64_t: integral, floats such as 1.0
+                                       included; LSSB_UNKNOWN for null and for
+                                       what is missing */
+    LSSB_JSON_I32,
+    LSSB_JSON_FLAG,                 /* int32_t: 0, 1, LSSB_UNKNOWN */
+    LSSB_JSON_PRESENT               /* bool: the member is there, not null */
+};
+
+struct lssb_json_member {
+    const char *key;
+    enum lssb_json_kind kind;
+    uint16_t offset;                /* of the struct's member */
+    uint16_t size;                  /* of it, for text */
+};
+
+/* Fills a struct from the text of an object by a table, by way of jsmn. A
+ * member of another JSON type counts as missing. LSSB_OK; LSSB_E_TOO_LONG (an
+ * exact text) with the member's name in *key; LSSB_E_PROTOCOL when `text` is
+ * no object or has more than LSSB_TOKENS tokens. */
+LSSB_PRIVATE lssb_status lssb_json_fill(const char *text, size_t len,
+                                        const struct lssb_json_member *table,
+                                        size_t count, void *out,
+                                        const char **key);
+
+/* Finds a value in the text of an object or array by a path of names and
+ * indices, "detail/0/loc": its raw text (quotes included), or NULL. */
+LSSB_PRIVATE const char *lssb_json_find(const char *text, size_t len,
+                                        const char *path, size_t *value_len);
+
+/* Decodes a raw string (quotes included) into a place, cut if too long;
+ * returns its whole length, or SIZE_MAX when it is no string. */
+LSSB_PRIVATE size_t lssb_json_decode(const char *raw, size_t raw_len, char *to,
+                                     size_t size);
+
+/* An integer of 64 bits, or a float without a fraction: true. */
+LSSB_PRIVATE bool lssb_json_integer(const char *raw, size_t raw_len,
+                                    int64_t *number);
+
+/* Writes JSON that cannot be wrong: commas and quotes are its own, strings
+ * that are no UTF-8 and calls in the wrong order are the writer's mistake. */
+struct lssb_json_writer {
+    struct lssb_writer *to;
+    uint32_t objects;               /* a bit per level */
+    uint32_t begun;                 /* something stands at this level */
+    uint8_t depth;
+    bool named;                     /* a name waits for its value */
+};
+
+LSSB_PRIVATE void lssb_json_write(struct lssb_json_writer *json,
+                                  struct lssb_writer *to);
+LSSB_PRIVATE void lssb_json_object(struct lssb_json_writer *json,
+                                   const char *name);
+LSSB_PRIVATE void lssb_json_array(struct lssb_json_writer *json,
+                                  const char *name);
+LSSB_PRIVATE void lssb_json_close(struct lssb_json_writer *json);
+LSSB_PRIVATE void lssb_json_string(struct lssb_json_writer *json,
+                                   const char *name, const char *string);
+LSSB_PRIVATE void lssb_json_string_n(struct lssb_json_writer *json,
+                                     const char *name, const char *bytes,
+                                     size_t len);
+LSSB_PRIVATE void lssb_json_number(struct lssb_json_writer *json,
+                                   const char *name, int64_t number);
+LSSB_PRIVATE void lssb_json_bool(struct lssb_json_writer *json,
+                                 const char *name, bool value);
+LSSB_PRIVATE void lssb_json_null(struct lssb_json_writer *json,
+                                 const char *name);
+/* `name` is NULL inside an array and at the top. Pairs become an object. */
+LSSB_PRIVATE void lssb_json_pairs(struct lssb_json_writer *json,
+                                  const char *name, const lssb_pair *pairs,
+                                  size_t count);
+/* True when every object and array that was begun is closed. */
+LSSB_PRIVATE bool lssb_json_complete(const struct lssb_json_writer *json);
+
+#endif
