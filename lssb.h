@@ -213,22 +213,22 @@ struct lssb_op;
 struct lssb_op_state {
     lssb_client *client;
     struct lssb_op *next;
-    const void *call;
-    const void *exchange;
-    void *slot;
-    const void *box;
+    const void *exchange;           /* the request that is under way */
+    void *slot;                     /* what it has of a connection */
+    const void *box;                /* the call's arguments */
     const void *text;
     const void *options;
     void *out;
     void *extra;
-    uint64_t end_at;
+    uint64_t end_at;                /* the whole call's end; 0: none */
     uint64_t attempt_end_at;
-    uint64_t wake_at;
-    uint64_t wait_end_at;
+    uint64_t wake_at;               /* of a back-off or a poll interval */
+    uint64_t wait_end_at;           /* of a wait for a state */
     uint64_t progress;
     uint64_t size;
+    uint32_t attempt_ms;
     volatile uint32_t canceled;
-    uint32_t flags;
+    int32_t outcome;                /* final, but not told yet */
     uint16_t attempt;
     uint8_t phase;
     uint8_t step;
@@ -334,9 +334,9 @@ typedef struct lssb_config {
     bool no_environment;
     bool allow_cleartext;           /* true: the key may go over http:// to
                                        more than loopback */
-    uint32_t timeout_ms;            /* one attempt of a small call; 10,000 */
+    uint32_t timeout_ms;            /* one attempt of a small call; 0: 10,000 */
     uint32_t transfer_timeout_ms;   /* a file transfer without a byte moving;
-                                       60,000 */
+                                       0: 60,000 */
     int32_t retries;                /* after the first attempt; 0: 3;
                                        LSSB_NONE: never */
     uint32_t slots;                 /* connections at once; 0: 4. Each costs

@@ -534,4 +534,227 @@ LSSB_PRIVATE void lssb_json_pairs(struct lssb_json_writer *json,
 /* True when every object and array that was begun is closed. */
 LSSB_PRIVATE bool lssb_json_complete(const struct lssb_json_writer *json);
 
+/* ----------------------------------------------------------- lssb.c: client */
+
+/* What may be tried again after a failure (protocol 8). */
+enum lssb_retry {
+    LSSB_RETRY_ALWAYS = 0,          /* idempotent */
+    LSSB_RETRY_UNSENT,              /* creates or changes: only if the request
+                                       cannot have arrived */
+    LSSB_RETRY_EXECUTE              /* the same, and what the service refused
+                                       before the daemon saw it */
+};
+
+/* Which table of protocol 2, 4.4 or 9.4 gives a status its meaning. */
+enum lssb_meaning {
+    LSSB_MEANING_GENERIC = 0,
+    LSSB_MEANING_LIST,              /* 404: a wrong base URL */
+    LSSB_MEANING_CREATE,
+    LSSB_MEANING_UPDATE,
+    LSSB_MEANING_DATAPLANE
+};
+
+struct lssb_slot;
+
+/* One request and what becomes of its reply: a constant table of functions,
+ * run for an operation. What a request is made of is asked again for each
+ * piece of a small send buffer, so these functions only look at the
+ * operation's arguments. Members that are NULL do not apply. */
+struct lssb_exchange {
+    const char *name;               /* "create sandbox": for messages */
+    const char *method;
+    enum lssb_retry retry;
+    enum lssb_meaning meaning;
+    lssb_resource resource;
+    bool dataplane;                 /* at the box's URL, not the client's */
+    bool transfer;                  /* its time is counted without progress */
+    bool fresh;                     /* wants a connection idle for < 1 s */
+    const char *content_type;       /* of the body; NULL: application/json */
+
+    void (*path)(const lssb_op *op, struct lssb_writer *to);
+    void (*headers)(const lssb_op *op, struct lssb_writer *to);
+    void (*body)(const lssb_op *op, struct lssb_writer *to);
+
+    /* A status beside 2xx that is a success: true. */
+    bool (*accepts)(const lssb_op *op, int status);
+    /* A header of a successful reply, then the end of all of them. */
+    lssb_status (*header)(lssb_op *op, int status, const char *name,
+                          const char *value, size_t len);
+    lssb_status (*head)(lssb_op *op, int status, const struct lssb_http *http);
+    /* The body as it is; LSSB_AGAIN: not taken, offer it again. */
+    lssb_status (*raw)(lssb_op *op, const uint8_t *bytes, size_t len);
+    /* The body as JSON: which members, and what came of them. */
+    enum lssb_json_take (*choose)(void *op, int depth, const char *parent,
+                                  const char *key);
+    lssb_status (*event)(lssb_op *op, struct lssb_json *json,
+                         enum lssb_json_event event);
+    /* The reply is complete; `text` is what was kept (NULL: no body). Returns
+     * the call's outcome, or what lssb_call_next returns. */
+    lssb_status (*done)(lssb_op *op, const char *text, size_t len);
+    /* The reply was a failure, already told to `error`. Returns its status,
+     * another one, or what lssb_call_next returns. */
+    lssb_status (*failed)(lssb_op *op, lssb_error *error);
+};
+
+/* A connection and the request on it. */
+struct lssb_slot {
+    struct lssb_conn conn;
+    lssb_op *op;                    /* whose it is now; NULL: nobody's */
+    bool reused;                    /* it has served before */
+    bool replied;                   /* a byte of the reply has come */
+    bool json_done;
+    bool body_seen;
+    bool failing;                   /* the reply is a failure's */
+    uint64_t idle_since;
+    uint64_t keep_alive_ms;
+    uint64_t head_len;              /* of the request */
+    uint64_t request_len;
+    uint64_t written;               /* of it, to the connection */
+    uint64_t body_bytes;            /* of the reply, so far */
+    uint32_t retry_after_ms;
+    bool retry_after_given;
+    lssb_tls_ticket ticket;         /* for conn.host */
+    struct lssb_http http;
+    struct lssb_json json;
+    uint8_t boundary[16];           /* of a multipart body */
+    char trailer[256];              /* the parser's line behind a body */
+    char element[LSSB_ELEMENT];
+};
+
+/* Where a proxy is; strings in the client's block. */
+struct lssb_proxy {
+    const char *host;               /* NULL: none */
+    const char *userinfo;           /* decoded, or NULL */
+    uint16_t port;
+    bool from_environment;
+};
+
+/* One per lssb_open: at the start of its block. */
+struct lssb_client {
+    const lssb_port *port;
+    void *port_context;
+    const lssb_tls_backend *tls;
+    lssb_trust trust;
+    void *given;                    /* the port's block; NULL: the caller's */
+    size_t size;
+    void (*trace)(void *user, const lssb_trace_event *event);
+    void *trace_user;
+
+    const char *host;               /* of the control plane */
+    const char *base;               /* its path, "/v2/sandboxes" */
+    uint16_t host_port;
+    bool host_tls;
+    bool allow_cleartext;
+    const char *api_key;
+    const char *tenant_id;
+    const char *user_agent;
+    const lssb_pair *headers;
+    size_t header_count;
+    struct lssb_proxy proxies[2];   /* for http, for https */
+    const char *no_proxy;
+    uint32_t timeout_ms;
+    uint32_t transfer_timeout_ms;
+    uint32_t retries;
+
+    uint64_t now;                   /* of this step */
+    lssb_op *first;                 /* under way, in the order of their start */
+    lssb_op *last;
+    lssb_op *finished;              /* to be told */
+    lssb_op *finished_last;
+    lssb_op *closer;
+    uint64_t close_at;
+    uint32_t operations;
+    bool in_callback;
+    bool closing;
+    bool at_once;                   /* work is left that needs no waiting */
+    lssb_error error;
+    lssb_stats_list stats;
+
+    lssb_poll *polls;               /* 2 for each slot, 1 to wake */
+    struct lssb_slot *slots;
+    uint32_t slot_count;
+};
+
+/* Begins a call: `waiting` is the operation of the waiting form. Returns the
+ * operation to use, all its arguments cleared, or NULL with *status. */
+LSSB_PRIVATE lssb_op *lssb_call_begin(lssb_client *client, lssb_op *op,
+                                      lssb_op *waiting, lssb_status *status);
+/* Starts it with its first request, made once for trial: what is wrong with
+ * the arguments is said at once. attempt_ms 0: the client's. With the waiting
+ * form it returns the outcome. */
+LSSB_PRIVATE lssb_status lssb_call_go(lssb_op *op, bool wait,
+                                      const struct lssb_exchange *exchange,
+                                      uint32_t attempt_ms);
+/* Goes on with another request, `after_ms` from now: LSSB_PENDING. */
+LSSB_PRIVATE lssb_status lssb_call_next(lssb_op *op,
+                                        const struct lssb_exchange *exchange,
+                                        uint32_t after_ms);
+/* The client that an operation belongs to, and the slot it has. */
+LSSB_PRIVATE lssb_client *lssb_call_client(const lssb_op *op);
+LSSB_PRIVATE struct lssb_slot *lssb_call_slot(const lssb_op *op);
+/* A number below `limit`, by the port's entropy. */
+LSSB_PRIVATE uint32_t lssb_random_below(lssb_client *client, uint32_t limit);
+
+/* error.c: a failure in one sentence, pieces joined; the last is NULL. Clears
+ * what `error` held. Returns `status`. */
+LSSB_PRIVATE lssb_status lssb_fail(lssb_error *error, lssb_status status,
+                                   lssb_layer layer, const char *first, ...);
+/* A local mistake in a call: stored for the client and the operation. */
+LSSB_PRIVATE lssb_status lssb_refuse(lssb_client *client, lssb_op *op,
+                                     const char *first, ...);
+/* Takes in what an error reply says, as the scanner tells it. */
+LSSB_PRIVATE enum lssb_json_take lssb_error_choose(void *ctx, int depth,
+                                                   const char *parent,
+                                                   const char *key);
+LSSB_PRIVATE void lssb_error_element(lssb_error *error, const char *text,
+                                     size_t len);
+LSSB_PRIVATE void lssb_error_body(lssb_error *error, const char *text,
+                                  size_t len);
+/* Gives a reply its meaning: status, resource, type, quota and, where the
+ * reply had none, a message. */
+LSSB_PRIVATE void lssb_error_mean(lssb_error *error,
+                                  const struct lssb_exchange *exchange,
+                                  const lssb_op *op, int http_status);
+
+/* request.c: where a request goes, and its head. */
+struct lssb_target {
+    const char *host;
+    size_t host_len;
+    uint16_t port;
+    bool tls;
+    bool host_is_v6;
+    const char *base;               /* path before the exchange's own */
+    size_t base_len;
+};
+LSSB_PRIVATE const char *lssb_request_target(const lssb_op *op,
+                                             const struct lssb_exchange *x,
+                                             struct lssb_target *target);
+/* The proxy for a target, or NULL. */
+LSSB_PRIVATE const struct lssb_proxy *
+lssb_request_proxy(const lssb_client *client,
+                   const struct lssb_target *target);
+LSSB_PRIVATE void lssb_request_head(const lssb_op *op,
+                                    const struct lssb_exchange *x,
+                                    uint64_t body_len,
+                                    struct lssb_writer *to);
+
+/* call.c: what lssb_step does for one operation; for connections that belong
+ * to none; what a slot is given back as. */
+LSSB_PRIVATE void lssb_call_step(lssb_op *op);
+LSSB_PRIVATE void lssb_call_finish(lssb_op *op, lssb_status outcome);
+LSSB_PRIVATE void lssb_slots_step(lssb_client *client);
+LSSB_PRIVATE void lssb_trace(lssb_client *client, lssb_trace_kind kind,
+                             const char *host, const char *text,
+                             int64_t number);
+
+/* Phases of an operation. */
+enum lssb_phase {
+    LSSB_PHASE_IDLE = 0,
+    LSSB_PHASE_SLOT,                /* waits for a slot */
+    LSSB_PHASE_CONNECT,
+    LSSB_PHASE_EXCHANGE,
+    LSSB_PHASE_PAUSE,               /* until wake_at, then PHASE_SLOT */
+    LSSB_PHASE_FINISHED             /* its outcome is to be told */
+};
+
 #endif
