@@ -109,12 +109,25 @@ struct lssb_url {
     size_t query_len;
 };
 
-/* Parses a URL; NULL, or what is wrong with it. ws and wss are http and https
- * here. `userinfo_allowed` is for proxies. White space, controls and bytes
- * beyond ASCII are refused; so are an empty host, port 0 and percent signs
- * that begin no escape. */
+/* Parses a URL; NULL, or what is wrong with it, without its content. ws and wss
+ * are http and https here. `userinfo_allowed` is for proxies, whose scheme may
+ * be missing, too: http. What RFC 3986 does not allow unescaped is refused:
+ * white space, controls, bytes beyond ASCII, backslashes; so are an empty
+ * host, port 0, percent signs that begin no escape, IPv6 scopes, and a host
+ * that ends in a number but is no IPv4 address in full ("127.1"). The one dot
+ * that may end a host is dropped. */
 LSSB_PRIVATE const char *lssb_url_parse(struct lssb_url *url, const char *text,
                                         size_t len, bool userinfo_allowed);
+
+/* The same for "host", "host:port", "[v6]:port": sets only host, host_len,
+ * host_is_v6 and, if one is given, port and port_given. */
+LSSB_PRIVATE const char *lssb_url_authority(struct lssb_url *url,
+                                            const char *text, size_t len);
+
+/* Undoes percent-encoding; false, and an empty place, when it does not fit
+ * whole, when an escape is none, and when a NUL comes of one. */
+LSSB_PRIVATE bool lssb_percent_decode(char *to, size_t size, const char *text,
+                                      size_t len);
 
 /* Puts host and port as the Host header and CONNECT want them: brackets about
  * IPv6, the port when it is not the scheme's (or always). */
@@ -133,12 +146,15 @@ LSSB_PRIVATE void lssb_put_query(struct lssb_writer *writer,
 LSSB_PRIVATE bool lssb_parse_address(const char *text, size_t len,
                                      lssb_address *address);
 
-/* Whether a host is loopback: 127.0.0.0/8, ::1, localhost, *.localhost. */
+/* Whether a host is loopback: 127.0.0.0/8 (also as ::ffff:127.0.0.1), ::1,
+ * localhost, *.localhost. */
 LSSB_PRIVATE bool lssb_is_loopback(const char *host, size_t len);
 
 /* Whether a NO_PROXY list names the host: comma-separated "*", "host",
- * ".domain" or "domain" (and what is below it), an address, "10.0.0.0/8", each
- * with ":port" if it matters. */
+ * ".domain", "*.domain" or "domain" (each: it and what is below it), an
+ * address, "10.0.0.0/8", "fd00::/8", each but "*" with ":port" if it matters
+ * (IPv6 then in brackets). Blanks about an entry do not count, nor does case;
+ * an entry that makes no sense names nothing. */
 LSSB_PRIVATE bool lssb_no_proxy(const char *list, const char *host,
                                 size_t host_len, uint16_t port);
 
@@ -360,59 +376,83 @@ LSSB_PRIVATE void lssb_conn_drop(struct lssb_conn *conn, bool reset);
 /* What to do with a member, asked when its name is known. */
 enum lssb_json_take {
     LSSB_JSON_SKIP = 0,             /* validate only */
-    LSSB_JSON_KEEP,                 /* keep name and value, for the tokeniser */
-    LSSB_JSON_CUT,                  /* the same; a string that does not fit is
-                                       cut at a character boundary */
+    LSSB_JSON_KEEP,                 /* keep name and value, for lssb_json_fill
+                                       and lssb_json_find */
+    LSSB_JSON_CUT,                  /* the same; a string that is longer than
+                                       half of the room that is left is cut
+                                       there, between characters */
     LSSB_JSON_STREAM,               /* a string: its text, decoded, in slices.
                                        Anything else: as KEEP */
     LSSB_JSON_ENTER,                /* an object: ask for its members in turn;
-                                       an array: as SPLIT. Else: as KEEP */
+                                       an array: as SPLIT. Else: as CUT */
     LSSB_JSON_SPLIT,                /* an array: its elements one at a time; of
-                                       an object in it ask for the members */
-    LSSB_JSON_VISIT                 /* everything in it, one value at a time */
+                                       an object in it ask for the members,
+                                       keep any other. Else: as KEEP */
+    LSSB_JSON_VISIT                 /* everything in it, one value at a time;
+                                       of what is empty, nothing */
 };
 
 enum lssb_json_event {
     LSSB_JSON_MORE = 0,             /* all consumed; more bytes, please */
     LSSB_JSON_SLICE,                /* slice, slice_len: decoded text of the
-                                       streamed member `key`; ends between
-                                       characters */
+                                       streamed member `key`, at least a byte;
+                                       ends between characters */
     LSSB_JSON_SLICE_END,            /* that member is complete */
     LSSB_JSON_ELEMENT,              /* text, text_len: what was kept of one
-                                       element of the split array `key`, as a
-                                       JSON value */
+                                       element of the split array `key` ("" if
+                                       that is the whole text), as a JSON
+                                       value; text_len 0: it did not fit */
     LSSB_JSON_VALUE,                /* path (RFC 6901, NUL-terminated), slice,
                                        slice_len (NUL-terminated): one visited
-                                       value */
+                                       string (decoded), number, true, false or
+                                       null. The path begins at the top or at
+                                       the element; a NUL in it is U+FFFD */
     LSSB_JSON_DONE,                 /* text, text_len: what was kept of the
-                                       top-level value, as a JSON object */
+                                       text, as a JSON value; text_len 0: it
+                                       did not fit. Blanks may follow; only
+                                       lssb_json_end says that nothing else
+                                       did, and tells DONE again */
     LSSB_JSON_WRONG                 /* `wrong` says what, `at` where; final */
 };
 
 #define LSSB_JSON_DEPTH 64          /* nested arrays and objects */
 #define LSSB_JSON_KEY 64            /* bytes of a name that is told apart */
+#define LSSB_JSON_LEVELS 5          /* nested objects that are asked about and
+                                       arrays that are split, the whole text
+                                       and elements included. What would be a
+                                       deeper one is kept instead */
 
 /* A scanner for one JSON text (RFC 8259, UTF-8, strict), fed as it arrives.
- * What is kept goes into the caller's buffer; what is not needs no memory. */
+ * What is kept goes into the caller's buffer; what is not needs no memory.
+ *
+ * What is kept is JSON again, without blanks, its strings escaped where they
+ * must be and nowhere else. Objects that were entered stand in it with what
+ * was kept of them, split arrays as []. Names may repeat; the last one counts
+ * (lssb_json_fill, lssb_json_find).
+ *
+ * Of a text that is an object the members are asked about; one that is an
+ * array is split; any other is kept. Without `choose` every member is kept,
+ * and an array is kept whole. */
 struct lssb_json {
-    /* Set before lssb_json_start, or left NULL: everything at depth 1 is kept.
-     * `depth` is 1 for a member of the top-level object or of an element of a
-     * split array, one more inside each entered object; `parent` is the name
-     * of the member that holds it ("" at the top; the array's name within
-     * an element). A name longer than LSSB_JSON_KEY is skipped unasked, or
-     * visited when `key` "" is. */
+    /* Set before lssb_json_start, or left NULL. `depth` is 1 for a member of
+     * the top-level object or of an element of a split array, one more inside
+     * each entered object; `parent` is the name of the member that holds it
+     * ("" at the top; the array's name within an element). A member whose name
+     * is longer than LSSB_JSON_KEY, or has a NUL in it, is skipped unasked. */
     enum lssb_json_take (*choose)(void *ctx, int depth, const char *parent,
                                   const char *key);
     void *ctx;
 
+    /* What an event says, valid until the next call. */
     char key[LSSB_JSON_KEY + 1];
     const char *slice;
     size_t slice_len;
     const char *path;
-    char *text;
+    char *text;                     /* NUL-terminated */
     size_t text_len;
-    bool overflow;                  /* something to keep did not fit, and was
-                                       left out. Reset by the caller */
+    bool overflow;                  /* something to keep or to visit did not
+                                       fit: that member was left out, or the
+                                       rest of it. Reset by the caller */
     const char *wrong;
     uint64_t at;                    /* bytes consumed so far */
     size_t high;                    /* most of the buffer ever in use */
@@ -420,50 +460,60 @@ struct lssb_json {
     struct {                        /* the scanner's own */
         char *buffer;
         size_t size;
-        size_t len;
-        uint64_t nest;              /* a bit per level: array or object */
+        size_t len;                 /* of what is kept */
+        size_t mark;                /* where the value at hand began in it */
+        size_t part;                /* behind it: the path, or a slice; of a
+                                       text that may be cut, the most */
+        size_t value;               /* of the visited value */
+        size_t marks[LSSB_JSON_LEVELS];     /* where elements begin */
+        uint64_t nest;              /* a bit per level: 1 is an object */
+        uint16_t unit;              /* of a \u escape */
+        uint16_t high;              /* the surrogate that waits for its low */
         uint8_t depth;
-        uint8_t state;
+        uint8_t levels;             /* of them, those asked about or split */
         uint8_t mode;
-        uint8_t mode_depth;
-        uint8_t expect;
-        uint8_t utf8_left;
-        uint8_t utf8_low;
-        uint8_t utf8_high;
-        uint8_t escape_left;
+        uint8_t mode_depth;         /* of what holds the value at hand */
+        uint8_t take;
+        uint8_t state;
+        uint8_t literal;
+        uint8_t left;               /* of an escape, a character, a literal */
+        uint8_t low;                /* what the next byte of a character */
+        uint8_t most;               /* must be */
         uint8_t small_len;
-        uint8_t flags;
-        uint16_t unit;
-        uint16_t high_surrogate;
-        size_t mark[4];
-        char small[8];
-        char parents[2][LSSB_JSON_KEY + 1];
+        uint8_t key_len;
+        bool is_name;               /* the string at hand */
+        bool nameless;              /* too long a name, or a NUL in it */
+        char small[4];
+        char names[LSSB_JSON_LEVELS][LSSB_JSON_KEY + 1];
     } own;
 };
 
-/* Prepares for one text. `buffer` (at least 256 bytes) is kept until the end
- * of the text. */
+/* Prepares for one text. `buffer` (at least 256 bytes, of which 32 stay in
+ * reserve) is used until the end of the text. */
 LSSB_PRIVATE void lssb_json_start(struct lssb_json *json, char *buffer,
                                   size_t size);
 
-/* Looks at `len` bytes, consumes *used of them, says what it found. The events
- * are the same wherever the input is split, but for the slices. Lone
- * surrogate escapes become U+FFFD. */
+/* Looks at `len` bytes, consumes *used of them, says what it found; call it
+ * again with the rest. The events are the same wherever the input is split,
+ * but for the slices; once all is consumed, none is outstanding. Lone
+ * surrogate escapes become U+FFFD. A byte order mark is refused. */
 LSSB_PRIVATE enum lssb_json_event lssb_json_next(struct lssb_json *json,
                                                  const uint8_t *bytes,
                                                  size_t len, size_t *used);
 
 /* No more bytes follow: DONE if the text is complete, else WRONG. A number at
- * the top level ends only here; all else may have been DONE before. */
+ * the top level may end only here. */
 LSSB_PRIVATE enum lssb_json_event lssb_json_end(struct lssb_json *json);
 
 /* What a table of members says of one. */
 enum lssb_json_kind {
-    LSSB_JSON_TEXT,                 /* char[]: exact, or LSSB_E_TOO_LONG */
-    LSSB_JSON_TEXT_CUT,             /* char[]: cut between characters */
+    LSSB_JSON_TEXT,                 /* char[]: exact, or LSSB_E_TOO_LONG; ""
+                                       when missing */
+    LSSB_JSON_TEXT_CUT,             /* char[]: cut between characters, or where
+                                       it holds a NUL */
     LSSB_JSON_I64,                  /* int64_t: integral, floats such as 1.0
-                                       included; LSSB_UNKNOWN for null and for
-                                       what is missing */
+                                       included; LSSB_UNKNOWN for null, for
+                                       what is missing or out of range */
     LSSB_JSON_I32,
     LSSB_JSON_FLAG,                 /* int32_t: 0, 1, LSSB_UNKNOWN */
     LSSB_JSON_PRESENT               /* bool: the member is there, not null */
@@ -477,36 +527,41 @@ struct lssb_json_member {
 };
 
 /* Fills a struct from the text of an object by a table, by way of jsmn. A
- * member of another JSON type counts as missing. LSSB_OK; LSSB_E_TOO_LONG (an
- * exact text) with the member's name in *key; LSSB_E_PROTOCOL when `text` is
- * no object or has more than LSSB_TOKENS tokens. */
+ * member of another JSON type counts as missing; of members of the same name
+ * the last counts. LSSB_OK; LSSB_E_TOO_LONG (an exact text; it is left empty)
+ * or LSSB_E_PROTOCOL (it holds a NUL) with the first such member's name in
+ * *key, all else being filled; LSSB_E_PROTOCOL with *key NULL when `text` is
+ * no object or has more than LSSB_TOKENS tokens: all are missing then. */
 LSSB_PRIVATE lssb_status lssb_json_fill(const char *text, size_t len,
                                         const struct lssb_json_member *table,
                                         size_t count, void *out,
                                         const char **key);
 
-/* Finds a value in the text of an object or array by a path of names and
- * indices, "detail/0/loc": its raw text (quotes included), or NULL. */
+/* Finds a value in a JSON text that was validated before, by a path of names
+ * and indices, "detail/0/loc" (a name's own '/' is "~1", its '~' "~0"): its
+ * raw text (quotes included), or NULL. No limit to what the text holds. */
 LSSB_PRIVATE const char *lssb_json_find(const char *text, size_t len,
                                         const char *path, size_t *value_len);
 
-/* Decodes a raw string (quotes included) into a place, cut if too long;
- * returns its whole length, or SIZE_MAX when it is no string. */
+/* Decodes a raw string (quotes included) into a place, NUL-terminated, cut
+ * between characters if too long; returns its whole length, NULs in it
+ * counted, or SIZE_MAX (and an empty place) when it is no string. With size 0
+ * it only measures. */
 LSSB_PRIVATE size_t lssb_json_decode(const char *raw, size_t raw_len, char *to,
                                      size_t size);
 
-/* An integer of 64 bits, or a float without a fraction: true. */
+/* An integer of 64 bits, or a float without a fraction, exactly: true. */
 LSSB_PRIVATE bool lssb_json_integer(const char *raw, size_t raw_len,
                                     int64_t *number);
 
 /* Writes JSON that cannot be wrong: commas and quotes are its own, strings
- * that are no UTF-8 and calls in the wrong order are the writer's mistake. */
+ * that are NULL or no UTF-8, calls in the wrong order and more than 31 levels
+ * are the writer's mistake (to->wrong); nothing is put after one. */
 struct lssb_json_writer {
     struct lssb_writer *to;
     uint32_t objects;               /* a bit per level */
     uint32_t begun;                 /* something stands at this level */
     uint8_t depth;
-    bool named;                     /* a name waits for its value */
 };
 
 LSSB_PRIVATE void lssb_json_write(struct lssb_json_writer *json,
@@ -531,7 +586,8 @@ LSSB_PRIVATE void lssb_json_null(struct lssb_json_writer *json,
 LSSB_PRIVATE void lssb_json_pairs(struct lssb_json_writer *json,
                                   const char *name, const lssb_pair *pairs,
                                   size_t count);
-/* True when every object and array that was begun is closed. */
+/* True when one value stands there, all that was begun is closed, and there
+ * was no mistake. */
 LSSB_PRIVATE bool lssb_json_complete(const struct lssb_json_writer *json);
 
 /* ----------------------------------------------------------- lssb.c: client */
@@ -569,7 +625,7 @@ struct lssb_exchange {
     bool dataplane;                 /* at the box's URL, not the client's */
     bool transfer;                  /* its time is counted without progress */
     bool fresh;                     /* wants a connection idle for < 1 s */
-    const char *content_type;       /* of the body; NULL: application/json */
+    bool multipart;                 /* the body is a form; else JSON */
 
     void (*path)(const lssb_op *op, struct lssb_writer *to);
     void (*headers)(const lssb_op *op, struct lssb_writer *to);
@@ -733,6 +789,9 @@ LSSB_PRIVATE const char *lssb_request_target(const lssb_op *op,
 LSSB_PRIVATE const struct lssb_proxy *
 lssb_request_proxy(const lssb_client *client,
                    const struct lssb_target *target);
+/* The boundary of this slot's multipart body: 128 random bits. */
+LSSB_PRIVATE void lssb_put_boundary(const lssb_op *op,
+                                    struct lssb_writer *to);
 LSSB_PRIVATE void lssb_request_head(const lssb_op *op,
                                     const struct lssb_exchange *x,
                                     uint64_t body_len,
