@@ -650,6 +650,9 @@ struct lssb_exchange {
     /* The reply was a failure, already told to `error`. Returns its status,
      * another one, or what lssb_call_next returns. */
     lssb_status (*failed)(lssb_op *op, lssb_error *error);
+    /* Before another attempt: forgets what came of the last one; false when it
+     * cannot be asked for again. */
+    bool (*again)(lssb_op *op);
 };
 
 /* A connection and the request on it. */
@@ -667,6 +670,8 @@ struct lssb_slot {
     uint64_t request_len;
     uint64_t written;               /* of it, to the connection */
     uint64_t body_bytes;            /* of the reply, so far */
+    size_t held;                    /* bytes of the body, parsed but not yet
+                                       taken, at the front of what has come */
     uint32_t retry_after_ms;
     bool retry_after_given;
     lssb_tls_ticket ticket;         /* for conn.host */
@@ -800,6 +805,10 @@ LSSB_PRIVATE void lssb_request_head(const lssb_op *op,
 /* call.c: what lssb_step does for one operation; for connections that belong
  * to none; what a slot is given back as. */
 LSSB_PRIVATE void lssb_call_step(lssb_op *op);
+/* What it waits for: lowers *wake_at; whether its connection should read. */
+LSSB_PRIVATE bool lssb_call_waits(const lssb_op *op, uint64_t *wake_at);
+/* Puts an operation among those under way. */
+LSSB_PRIVATE void lssb_client_add(lssb_client *client, lssb_op *op);
 LSSB_PRIVATE void lssb_call_finish(lssb_op *op, lssb_status outcome);
 LSSB_PRIVATE void lssb_slots_step(lssb_client *client);
 LSSB_PRIVATE void lssb_trace(lssb_client *client, lssb_trace_kind kind,
