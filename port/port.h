@@ -52,13 +52,17 @@ typedef struct lssb_address {
 
 #define LSSB_MAX_ADDRESSES 16
 
-/* What to wait for, and what came of it. */
+/* What to wait for, and what came of it. One that wants neither to read nor
+ * to write is not waited for, and never ready. */
 typedef struct lssb_poll {
     lssb_handle handle;
     bool read;                      /* wanted */
     bool write;
     bool ready;                     /* set by wait: anything at all, errors
                                        and the end of the stream included */
+    uintptr_t scratch;              /* room for the port while it waits: with
+                                       it the list is large enough to become
+                                       the system's own list in place */
 } lssb_poll;
 
 /* Bytes at rest: the system's certificates. read_at returns how many bytes it
@@ -101,9 +105,10 @@ typedef struct lssb_port {
      * called by lssb_open and lssb_memory_needed only. May be NULL. */
     const char *(*environment)(void *context, const char *name);
 
-    /* Starts to resolve `name` (a host name, never a literal address). OK: the
-     * job's handle is stored, and waited on for reading. A port whose system
-     * can only block does so here, and says so in its comment. */
+    /* Starts to resolve `name` (a host name, never a literal address), which
+     * is read during this call only. OK: the job's handle is stored, and
+     * waited on for reading. A port whose system can only block does so here,
+     * and says so in its comment. */
     lssb_io (*resolve)(void *context, const char *name, lssb_handle *job,
                        int32_t *code);
 
