@@ -162,7 +162,8 @@ LSSB_PRIVATE bool lssb_no_proxy(const char *list, const char *host,
 
 /* What the parser found. */
 enum lssb_http_event {
-    LSSB_HTTP_MORE = 0,             /* all consumed; more bytes, please */
+    LSSB_HTTP_MORE = 0,             /* all is consumed, and no event waits:
+                                       more bytes, please */
     LSSB_HTTP_START,                /* the start line: status, or method and
                                        target; a final one, 1xx are skipped */
     LSSB_HTTP_HEADER,               /* name and value; trailers are not told */
@@ -176,28 +177,41 @@ enum lssb_http_event {
 #define LSSB_HTTP_INTERIM_LIMIT 16  /* 1xx replies before the final one */
 
 /* One HTTP/1.1 message, parsed as it arrives (RFC 9112), strictly. It does no
- * I/O and copies only what a line needs, into the caller's `line`. */
+ * I/O and copies only what a line needs, into the caller's `line`.
+ *
+ * Refused, beyond what the RFC demands: a line that ends with LF alone; a
+ * Transfer-Encoding that is not exactly "chunked", once; Content-Length with
+ * Transfer-Encoding; Content-Length that is repeated, or is a list, unless all
+ * numbers are the same; a framing field (those two and Connection) longer than
+ * `line`; a chunk's line of more than 4 KiB. */
 struct lssb_http {
     /* Set by lssb_http_start. */
     bool server;                    /* parse requests instead of replies */
+    char *line;                     /* for a start line or a header field */
+    size_t line_size;               /* at least 256; 65,535 of it are used */
+
+    /* Set by a client after lssb_http_start, before the first byte. */
     bool head_request;              /* the reply has no body (HEAD) */
     bool connect_request;           /* a 2xx reply ends with its head and turns
                                        the connection into a tunnel (CONNECT);
                                        so does 101 always */
-    char *line;                     /* for a start line or a header field */
-    size_t line_size;               /* at least 256 */
 
     /* Set by lssb_http_next, valid until its next call. */
-    int status;                     /* client */
+    int status;                     /* client: of the reply, from START on;
+                                       100 to 999. Server: what to answer after
+                                       WRONG: 400, 414, 431, 501 or 505 */
     const char *method;             /* server */
-    const char *target;
+    const char *target;             /* server: a path, an http URL, "*" with
+                                       OPTIONS, host:port with CONNECT */
     const char *name;               /* NUL-terminated, as are the above */
     const char *value;              /* without surrounding white space */
     size_t value_len;
-    bool value_cut;                 /* the field was longer than `line` */
+    bool value_cut;                 /* the field was longer than `line`: this
+                                       is its beginning */
     const uint8_t *body;
     size_t body_len;
-    const char *wrong;
+    const char *wrong;              /* a sentence without the content; static */
+    bool continued;                 /* client: 100 (Continue) has come */
 
     /* Set when LSSB_HTTP_HEAD is told. */
     bool keep_alive;                /* the connection may serve again, once the
@@ -223,21 +237,25 @@ struct lssb_http {
     } own;
 };
 
-/* Prepares for one message. `line` is used until LSSB_HTTP_HEAD, and again
- * after the last byte of the body (trailers). */
+/* Prepares for one message. `line` is used until LSSB_HTTP_HEAD is told, and
+ * not after. */
 LSSB_PRIVATE void lssb_http_start(struct lssb_http *http, bool server,
                                   char *line, size_t line_size);
 
 /* Looks at `len` bytes, consumes *used of them and says what it found. Call it
- * again with the rest. The events are the same wherever the input is split,
- * but for the slices of the body. After LSSB_HTTP_DONE nothing further is
- * consumed: what follows belongs to the next message, or to the tunnel. */
+ * again with the rest, also when none is left, until it says MORE: a message
+ * may be DONE with no byte to come. The events are the same wherever the input
+ * is split, but for the slices of the body. After LSSB_HTTP_DONE nothing
+ * further is consumed: what follows belongs to the next message, or to the
+ * tunnel. */
 LSSB_PRIVATE enum lssb_http_event lssb_http_next(struct lssb_http *http,
                                                  const uint8_t *bytes,
                                                  size_t len, size_t *used);
 
 /* The connection ended: LSSB_HTTP_DONE if that ends the body in order,
- * LSSB_HTTP_WRONG if it cuts the message. */
+ * LSSB_HTTP_WRONG if it cuts the message. An end that TLS did not confirm may
+ * be an attacker's: it is in order for every body but one `until_close`, for
+ * which this must then not be asked. */
 LSSB_PRIVATE enum lssb_http_event lssb_http_end(struct lssb_http *http);
 
 /* Puts "Name: value\r\n". What is no token for a name, and CR, LF, NUL or
@@ -631,7 +649,9 @@ struct lssb_exchange {
     void (*headers)(const lssb_op *op, struct lssb_writer *to);
     void (*body)(const lssb_op *op, struct lssb_writer *to);
 
-    /* A status beside 2xx that is a success: true. */
+    /* Each of these that returns a failure has told it to the client's error.
+     *
+     * A status beside 2xx that is a success: true. */
     bool (*accepts)(const lssb_op *op, int status);
     /* A header of a successful reply, then the end of all of them. */
     lssb_status (*header)(lssb_op *op, int status, const char *name,
@@ -750,6 +770,8 @@ LSSB_PRIVATE lssb_status lssb_call_go(lssb_op *op, bool wait,
 LSSB_PRIVATE lssb_status lssb_call_next(lssb_op *op,
                                         const struct lssb_exchange *exchange,
                                         uint32_t after_ms);
+/* What a callback of the caller's said, as an exchange says it. */
+LSSB_PRIVATE lssb_status lssb_call_stopped(lssb_op *op, lssb_status said);
 /* The client that an operation belongs to, and the slot it has. */
 LSSB_PRIVATE lssb_client *lssb_call_client(const lssb_op *op);
 LSSB_PRIVATE struct lssb_slot *lssb_call_slot(const lssb_op *op);
