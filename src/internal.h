@@ -273,7 +273,10 @@ LSSB_PRIVATE const char *lssb_header_wrong(const char *name,
 
 /* ------------------------------------------------------------- http.c: conn */
 
-/* What a connection leads to. Borrowed while it is being opened. */
+/* What a connection leads to. All is copied but the proxy's strings, which
+ * are borrowed while it is being opened. With a proxy and TLS there is a CONNECT first;
+ * with a proxy and without TLS the connection simply leads to the proxy, and
+ * the user asks it in absolute form: `proxied` and not `host_tls`. */
 struct lssb_conn_target {
     const char *host;               /* without brackets */
     uint16_t port;
@@ -319,37 +322,55 @@ struct lssb_conn {
     enum lssb_conn_phase phase;
     lssb_handle handle;
     bool sent_any;                  /* a byte of the caller's went to the
-                                       socket: a request may have arrived */
-    bool ended;                     /* the peer sent its end, in order */
-    lssb_status broken;             /* reading has failed; told after the data */
+                                       socket: a request may have arrived. The
+                                       user may clear it between requests */
+    bool ended;                     /* the peer sent its end, in order; there
+                                       may be bytes before it in `look` */
+    lssb_status broken;             /* reading has failed; told after data */
     lssb_error failure;             /* why */
 
     struct {                        /* conn.c's own */
+        struct lssb_conn_target target;
         lssb_tls_setup setup;
         lssb_tls_ticket ticket;
         lssb_address addresses[LSSB_MAX_ADDRESSES];
-        uint8_t address_count;
-        uint8_t next_address;
         lssb_handle job;
         lssb_handle race[LSSB_CONN_RACE];
+        uint64_t race_since[LSSB_CONN_RACE];
         uint64_t race_at;           /* when the next address may start */
         uint64_t close_at;
-        size_t receive_from;        /* plain TCP: what waits in the buffer */
+        uint64_t give_up_at;        /* after a failed write; 0: not known yet */
+        uint64_t proxy_put;         /* bytes of the CONNECT request so far */
+        size_t receive_from;        /* what waits in the buffer (plain TCP), or
+                                       in `line` (behind the proxy's head) */
         size_t receive_to;
-        size_t send_from;
+        size_t send_from;           /* what is to go (plain TCP, CONNECT) */
         size_t send_to;
-        bool write_failed;
-        bool flush_wanted;
+        lssb_io read_io;            /* how reading ended; OK: by the end */
+        lssb_io write_io;           /* how writing failed, or OK */
+        int32_t read_code;
+        int32_t write_code;
+        uint16_t wire_left;         /* of the TLS record that goes out */
+        uint8_t wire_have;          /* bytes of its header */
+        uint8_t wire_type;
+        uint8_t address_count;
+        uint8_t next_address;
+        uint8_t race_address[LSSB_CONN_RACE];
+        uint8_t budget;             /* receive calls left in this step */
+        bool read_over;             /* nothing more comes from the socket */
+        bool more;                  /* the socket may have more at once */
+        bool moved;                 /* something came in this step */
+        bool dirty;                 /* committed, and not flushed yet */
+        bool committed;             /* the user has committed something */
         struct lssb_http reply;     /* the proxy's */
         char line[256];
-        const char *proxy_userinfo;
-        uint16_t connect_port;
     } own;
 };
 
 /* Starts to connect; LSSB_PENDING, or a failure. A certificate that fails and
  * a proxy that refuses say so in conn->failure, like all else that goes wrong
- * from here on. `ticket` may be NULL. */
+ * from here on. `ticket` may be NULL; it is copied. A failure while opening
+ * closes everything: nothing is left to be dropped. */
 LSSB_PRIVATE lssb_status lssb_conn_open(struct lssb_conn *conn,
                                         const struct lssb_conn_target *target,
                                         const lssb_tls_ticket *ticket,
@@ -357,20 +378,29 @@ LSSB_PRIVATE lssb_status lssb_conn_open(struct lssb_conn *conn,
 
 /* Goes on with whatever is under way: resolving, racing addresses (RFC 8305:
  * families in turn, a next one every 250 ms or when one fails), the proxy, the
- * handshake, sending what was committed, receiving what fits. LSSB_PENDING
- * until it is open, LSSB_OK while it is, LSSB_END when it is closed, else the
- * failure (of reading: only after what arrived before has been consumed). */
+ * handshake, sending what was flushed or fills the buffer, receiving what
+ * fits. LSSB_PENDING until it is open and while it is closing; LSSB_OK while
+ * it is open; LSSB_END when the peer has ended it, in order, and all that came
+ * before is consumed, and when it is closed; else the failure (of reading:
+ * only after what arrived before has been consumed). A failed write alone
+ * is no failure: the peer may have something to say yet, for two seconds. */
 LSSB_PRIVATE lssb_status lssb_conn_step(struct lssb_conn *conn, uint64_t now);
 
-/* BearSSL's shape. See DESIGN "Connections". */
+/* BearSSL's shape (DESIGN "Connections"). Received bytes, valid until the next
+ * call on this connection; NULL with *len 0: none. */
 LSSB_PRIVATE const uint8_t *lssb_conn_look(struct lssb_conn *conn,
                                            size_t *len);
 LSSB_PRIVATE void lssb_conn_consume(struct lssb_conn *conn, size_t len);
+
+/* Room for bytes to send, until the next step; NULL with *len 0: none now, or
+ * none ever again because writing has failed. `commit` takes the first `len`
+ * of them and sends nothing; `flush` sends what it can at once. */
 LSSB_PRIVATE uint8_t *lssb_conn_reserve(struct lssb_conn *conn, size_t *len);
 LSSB_PRIVATE void lssb_conn_commit(struct lssb_conn *conn, size_t len);
 LSSB_PRIVATE void lssb_conn_flush(struct lssb_conn *conn);
 
-/* Whether all that was committed has gone to the socket. */
+/* Whether all that was committed has gone to the socket. Never again true when
+ * writing has failed. */
 LSSB_PRIVATE bool lssb_conn_sent(const struct lssb_conn *conn);
 
 /* Whether a kept-alive connection is still quiet: no byte, no end. */
@@ -378,15 +408,17 @@ LSSB_PRIVATE bool lssb_conn_quiet(struct lssb_conn *conn, uint64_t now);
 
 /* What it waits for: up to LSSB_CONN_RACE handles with what each waits for
  * are stored, their number returned; *wake_at is lowered to the time at which
- * it wants to be stepped anyway. `want_read`: the user wants more data. */
-LSSB_PRIVATE size_t lssb_conn_waits(const struct lssb_conn *conn,
-                                    bool want_read, lssb_poll *list,
-                                    uint64_t *wake_at);
+ * it wants to be stepped anyway (0: at once). `want_read`: the user wants more
+ * data. Flushes what was committed: nobody sleeps on unsent bytes. */
+LSSB_PRIVATE size_t lssb_conn_waits(struct lssb_conn *conn, bool want_read,
+                                    lssb_poll *list, uint64_t *wake_at);
 
-/* Starts an orderly end, bounded by `until`; stepping goes on until CLOSED. */
+/* Starts an orderly end, bounded by `until`; stepping goes on until CLOSED.
+ * What still arrives is dropped. One that is not open ends at once. */
 LSSB_PRIVATE void lssb_conn_close(struct lssb_conn *conn, uint64_t until);
 
-/* Ends it now. `reset` drops what is unsent. Wipes the session. */
+/* Ends it now. `reset` drops what is unsent. Wipes the session and both
+ * buffers; `failure`, `sent_any` and `ended` stay to be read. */
 LSSB_PRIVATE void lssb_conn_drop(struct lssb_conn *conn, bool reset);
 
 /* ------------------------------------------------------------- lssb.c: json */
@@ -681,7 +713,7 @@ struct lssb_slot {
     lssb_op *op;                    /* whose it is now; NULL: nobody's */
     bool reused;                    /* it has served before */
     bool replied;                   /* a byte of the reply has come */
-    bool json_done;
+    bool json_done;                 /* a failure's body has been understood */
     bool body_seen;
     bool failing;                   /* the reply is a failure's */
     uint64_t idle_since;
@@ -698,7 +730,6 @@ struct lssb_slot {
     struct lssb_http http;
     struct lssb_json json;
     uint8_t boundary[16];           /* of a multipart body */
-    char trailer[256];              /* the parser's line behind a body */
     char element[LSSB_ELEMENT];
 };
 
