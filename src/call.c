@@ -1,0 +1,1212 @@
+/* call.c: one call at work: a slot, a connection, a request, its reply, and
+ * whether to try again.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * An operation goes from waiting for a slot over connecting to the exchange,
+ * then to its end, or by a pause back to the beginning: for another attempt
+ * (protocol 8), or for the next request of the same call. Nothing in here
+ * waits; what has to wait is a time in the operation.
+ */
+#include "internal.h"
+
+#define CALL_ERROR_BODY 16384       /* bytes of a failure's body that are read */
+#define CALL_IDLE_MS 15000          /* a kept-alive connection's age, if the
+                                       server did not say */
+#define CALL_FRESH_MS 1000          /* the same, for what must not be repeated */
+#define CALL_BACKOFF_MS 10000       /* longest pause before another attempt */
+#define CALL_RETRY_AFTER_MS 60000   /* longest pause that a server may ask for */
+#define CALL_HELD_MS 10             /* until bytes are offered again */
+#define CALL_PIECES 64              /* steps of one slot before others' turn */
+
+static struct lssb_op_state *call_of(lssb_op *op)
+{
+    return &op->reserved.state;
+}
+
+static const struct lssb_exchange *call_exchange(const lssb_op *op)
+{
+    return op->reserved.state.exchange;
+}
+
+struct lssb_slot *lssb_call_slot(const lssb_op *op)
+{
+    return op->reserved.state.slot;
+}
+
+lssb_client *lssb_call_client(const lssb_op *op)
+{
+    return op->reserved.state.client;
+}
+
+void lssb_trace(lssb_client *client, lssb_trace_kind kind, const char *host,
+                const char *text, int64_t number)
+{
+#if LSSB_TRACE
+    lssb_trace_event event;
+
+    if (client->trace == NULL)
+        return;
+    event.kind = kind;
+    event.host = host;
+    event.text = text;
+    event.number = number;
+    client->trace(client->trace_user, &event);
+#else
+    (void)client;
+    (void)kind;
+    (void)host;
+    (void)text;
+    (void)number;
+#endif
+}
+
+/* Method and path of a request without its query, for the trace. */
+static void call_trace(lssb_op *op, lssb_trace_kind kind, int64_t number)
+{
+#if LSSB_TRACE
+    const struct lssb_exchange *x = call_exchange(op);
+    lssb_client *client = lssb_call_client(op);
+    char line[128];
+    struct lssb_writer writer;
+    char *query;
+
+    if (client->trace == NULL)
+        return;
+    lssb_writer_start(&writer, line, sizeof line - 1, 0);
+    lssb_put_text(&writer, x->method);
+    lssb_put_text(&writer, " ");
+    x->path(op, &writer);
+    line[writer.len] = '\0';
+    query = strchr(line, '?');
+    if (query != NULL)
+        *query = '\0';
+    lssb_trace(client, kind, lssb_call_slot(op)->conn.host, line, number);
+#else
+    (void)op;
+    (void)kind;
+    (void)number;
+#endif
+}
+
+uint32_t lssb_random_below(lssb_client *client, uint32_t limit)
+{
+    uint32_t number = 0;
+
+    if (client->port->random(client->port_context, &number, sizeof number) !=
+        LSSB_IO_OK)
+        return limit / 2;
+    return number % limit;
+}
+
+/* ----------------------------------------------------------------- slots -- */
+
+/* Ends a slot's connection and leaves the slot free. */
+static void slot_drop(lssb_client *client, struct lssb_slot *slot)
+{
+    if (slot->conn.phase == LSSB_CONN_CLOSED)
+        return;
+    lssb_conn_drop(&slot->conn, false);
+    lssb_trace(client, LSSB_TRACE_CLOSED, slot->conn.host, "", 0);
+}
+
+/* Whether a connection leads where a target is. */
+static bool slot_leads(const struct lssb_slot *slot,
+                       const struct lssb_target *target)
+{
+    return slot->conn.host_port == target->port &&
+           slot->conn.host_tls == target->tls &&
+           lssb_same_name(slot->conn.host, strlen(slot->conn.host),
+                          target->host, target->host_len);
+}
+
+/* Whether an idle connection may serve once more: young enough for the server
+ * and for the request, and quiet. */
+static bool slot_serves(lssb_client *client, struct lssb_slot *slot,
+                        const struct lssb_target *target, bool fresh)
+{
+    uint64_t age = client->now - slot->idle_since;
+
+    if (slot->op != NULL || slot->conn.phase != LSSB_CONN_OPEN ||
+        !slot_leads(slot, target))
+        return false;
+    if (age >= slot->keep_alive_ms || (fresh && age >= CALL_FRESH_MS) ||
+        !lssb_conn_quiet(&slot->conn, client->now)) {
+        slot_drop(client, slot);
+        return false;
+    }
+    return true;
+}
+
+/* An idle connection to the target, or NULL. */
+static struct lssb_slot *slot_reuse(lssb_client *client,
+                                    const struct lssb_target *target,
+                                    bool fresh)
+{
+    uint32_t i;
+
+    for (i = 0; i < client->slot_count; i++)
+        if (slot_serves(client, &client->slots[i], target, fresh))
+            return &client->slots[i];
+    return NULL;
+}
+
+/* A slot for a new connection: an empty one, else the one that has been idle
+ * the longest gives way; NULL when all are at work. */
+static struct lssb_slot *slot_free(lssb_client *client)
+{
+    struct lssb_slot *found = NULL;
+    uint32_t i;
+
+    for (i = 0; i < client->slot_count; i++) {
+        struct lssb_slot *slot = &client->slots[i];
+
+        if (slot->op != NULL)
+            continue;
+        if (slot->conn.phase == LSSB_CONN_CLOSED)
+            return slot;
+        if (found == NULL || slot->idle_since < found->idle_since)
+            found = slot;
+    }
+    if (found != NULL)
+        slot_drop(client, found);
+    return found;
+}
+
+/* A session to resume at the target, from whichever slot was there last. */
+static const lssb_tls_ticket *slot_ticket(lssb_client *client,
+                                          const struct lssb_target *target)
+{
+    uint32_t i;
+
+    if (!target->tls || client->trust.no_resumption)
+        return NULL;
+    for (i = 0; i < client->slot_count; i++)
+        if (client->slots[i].ticket.len > 0 &&
+            slot_leads(&client->slots[i], target))
+            return &client->slots[i].ticket;
+    return NULL;
+}
+
+/* Counts the slots at work, for the high-water mark. */
+static void slot_count(lssb_client *client)
+{
+    uint32_t i, busy = 0;
+
+    for (i = 0; i < client->slot_count; i++)
+        busy += client->slots[i].op != NULL;
+    if (busy > client->stats.slots_high)
+        client->stats.slots_high = busy;
+}
+
+/* Gives an operation's slot back: as an idle connection, or closed. */
+static void slot_release(lssb_op *op, bool keep)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+
+    if (slot == NULL)
+        return;
+    call_of(op)->slot = NULL;
+    slot->op = NULL;
+    slot->idle_since = client->now;
+    client->at_once = true;         /* another may be waiting for it */
+    if (!keep)
+        slot_drop(client, slot);
+}
+
+void lssb_slots_step(lssb_client *client)
+{
+    uint32_t i;
+
+    for (i = 0; i < client->slot_count; i++) {
+        struct lssb_slot *slot = &client->slots[i];
+
+        if (slot->op != NULL || slot->conn.phase == LSSB_CONN_CLOSED)
+            continue;
+        if (slot->conn.phase == LSSB_CONN_CLOSING)
+            lssb_conn_step(&slot->conn, client->now);
+        else if (client->now - slot->idle_since >= slot->keep_alive_ms ||
+                 !lssb_conn_quiet(&slot->conn, client->now))
+            slot_drop(client, slot);
+    }
+}
+
+/* --------------------------------------------------------------- the end -- */
+
+void lssb_call_finish(lssb_op *op, lssb_status outcome)
+{
+    struct lssb_op_state *state = call_of(op);
+    lssb_client *client = state->client;
+
+    if (state->phase == LSSB_PHASE_FINISHED)
+        return;
+    slot_release(op, false);
+    state->phase = LSSB_PHASE_FINISHED;
+    state->outcome = outcome;
+    if (outcome < 0) {
+        client->error.attempts = state->attempt;
+        if (op->error != NULL)
+            *op->error = client->error;
+    }
+}
+
+/* Ends a call with a failure that this library found. */
+static void call_fail(lssb_op *op, lssb_status status, lssb_layer layer,
+                      const char *message)
+{
+    lssb_client *client = lssb_call_client(op);
+
+    lssb_fail(&client->error, status, layer, call_exchange(op)->name, ": ",
+              message, NULL);
+    lssb_call_finish(op, status);
+}
+
+lssb_status lssb_call_stopped(lssb_op *op, lssb_status said)
+{
+    if (said == LSSB_OK || said == LSSB_AGAIN)
+        return said;
+    return lssb_fail(&lssb_call_client(op)->error, LSSB_E_STOPPED,
+                     LSSB_LAYER_CALLER, call_exchange(op)->name,
+                     ": stopped by a callback", NULL);
+}
+
+/* ------------------------------------------------------------- attempts -- */
+
+/* Pauses, then tries from the beginning. */
+static void call_pause(lssb_op *op, uint64_t ms)
+{
+    struct lssb_op_state *state = call_of(op);
+
+    slot_release(op, false);
+    state->phase = LSSB_PHASE_PAUSE;
+    state->wake_at = state->client->now + ms;
+}
+
+/* How long to wait before another attempt. */
+static uint64_t call_backoff(lssb_op *op, const lssb_error *error)
+{
+    struct lssb_op_state *state = call_of(op);
+    uint64_t ms = CALL_BACKOFF_MS;
+
+    if (error->http_status == 429 && error->retry_after_ms > 0)
+        return error->retry_after_ms < CALL_RETRY_AFTER_MS
+                   ? error->retry_after_ms
+                   : CALL_RETRY_AFTER_MS;
+    if (state->attempt < 5)
+        ms = (UINT64_C(1000) << (state->attempt - 1)) +
+             lssb_random_below(state->client, 1000);
+    return ms < CALL_BACKOFF_MS ? ms : CALL_BACKOFF_MS;
+}
+
+/* Another attempt after this failure, if there is any left and time for it. */
+static bool call_again(lssb_op *op, const lssb_error *error)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_op_state *state = call_of(op);
+    uint64_t ms;
+
+    if (state->attempt > state->client->retries || state->client->closing)
+        return false;
+    ms = call_backoff(op, error);
+    if (state->end_at != 0 && state->client->now + ms >= state->end_at)
+        return false;
+    if (x->again != NULL && !x->again(op))
+        return false;
+    state->client->stats.retries++;
+    lssb_trace(state->client, LSSB_TRACE_RETRY,
+               lssb_call_slot(op) != NULL ? lssb_call_slot(op)->conn.host : "",
+               error->message, (int64_t)ms);
+    call_pause(op, ms);
+    return true;
+}
+
+/* Whether a reply's failure may be tried again (protocol 8). */
+static bool call_status_retries(const lssb_op *op, const lssb_error *error,
+                                bool retry_after)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    int status = error->http_status;
+
+    if (status == 429 && x->retry != LSSB_RETRY_ALWAYS)
+        return retry_after && error->quota[0] == '\0';
+    if (x->retry == LSSB_RETRY_ALWAYS)
+        return status == 429 || (status >= 502 && status <= 504);
+    return x->retry == LSSB_RETRY_EXECUTE && error->status == LSSB_E_NOT_READY;
+}
+
+/* An attempt failed as conn->failure says: `ended`, if its connection did. */
+static void call_lost(lssb_op *op, bool ended)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    struct lssb_op_state *state = call_of(op);
+    lssb_client *client = state->client;
+    bool unsent = !slot->conn.sent_any;
+    bool always = call_exchange(op)->retry == LSSB_RETRY_ALWAYS;
+    bool stale = ended && slot->reused && !slot->replied;
+
+    client->error = slot->conn.failure;
+    if (stale && (unsent || always) && client->error.layer != LSSB_LAYER_TLS) {
+        state->attempt--;           /* the server's keep-alive ended: no fault */
+        call_pause(op, 0);
+        client->at_once = true;
+        return;
+    }
+    if (client->error.status != LSSB_E_CERTIFICATE &&
+        client->error.status != LSSB_E_UNSUPPORTED &&
+        client->error.status != LSSB_E_PROXY && (unsent || always) &&
+        call_again(op, &client->error))
+        return;
+    lssb_call_finish(op, client->error.status);
+}
+
+/* -------------------------------------------------------- the connection -- */
+
+/* Starts to connect an operation's slot. */
+static void call_connect(lssb_op *op, const struct lssb_target *target)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+    const struct lssb_proxy *proxy = lssb_request_proxy(client, target);
+    const lssb_tls_ticket *known = slot_ticket(client, target);
+    struct lssb_conn_target to;
+    lssb_tls_ticket ticket;
+    char host[LSSB_HOST_SIZE];
+    lssb_status status;
+
+    if (known != NULL)
+        ticket = *known;
+    lssb_copy(host, sizeof host, target->host, target->host_len);
+    memset(&to, 0, sizeof to);
+    to.host = host;
+    to.port = target->port;
+    to.tls = target->tls;
+    if (proxy != NULL) {
+        to.proxy_host = proxy->host;
+        to.proxy_port = proxy->port;
+        to.proxy_userinfo = proxy->userinfo;
+    }
+    memset(&slot->ticket, 0, sizeof slot->ticket);
+    slot->reused = false;
+    slot->replied = false;
+    client->stats.connections++;
+    lssb_trace(client, LSSB_TRACE_CONNECT, host, "", target->port);
+    status = lssb_conn_open(&slot->conn, &to, known != NULL ? &ticket : NULL,
+                            client->now);
+    lssb_wipe(&ticket, sizeof ticket);
+    if (status < 0)
+        call_lost(op, true);
+    else
+        call_of(op)->phase = LSSB_PHASE_CONNECT;
+}
+
+/* Prepares a slot for this operation's request. */
+static void call_exchange_start(lssb_op *op)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+    struct lssb_writer writer;
+    uint64_t body_len;
+
+    client->port->random(client->port_context, slot->boundary,
+                         sizeof slot->boundary);
+    lssb_writer_start(&writer, NULL, 0, 0);
+    if (x->body != NULL)
+        x->body(op, &writer);
+    body_len = writer.total;
+    lssb_writer_start(&writer, NULL, 0, 0);
+    lssb_request_head(op, x, body_len, &writer);
+    slot->head_len = writer.total;
+    slot->request_len = writer.total + body_len;
+    slot->written = 0;
+    slot->replied = false;
+    slot->json_done = false;
+    slot->body_seen = false;
+    slot->failing = false;
+    slot->body_bytes = 0;
+    slot->held = 0;
+    slot->retry_after_ms = 0;
+    slot->retry_after_given = false;
+    slot->conn.sent_any = false;
+    lssb_http_start(&slot->http, false, slot->element, sizeof slot->element);
+    slot->http.head_request = strcmp(x->method, "HEAD") == 0;
+    call_of(op)->phase = LSSB_PHASE_EXCHANGE;
+    client->stats.requests++;
+    call_trace(op, LSSB_TRACE_REQUEST, 0);
+}
+
+/* Takes a slot, or stays where it is when there is none. */
+static void call_take_slot(lssb_op *op)
+{
+    struct lssb_op_state *state = call_of(op);
+    lssb_client *client = state->client;
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_target target;
+    struct lssb_slot *slot;
+    const char *wrong = lssb_request_target(op, x, &target);
+
+    if (wrong != NULL) {            /* a dataplane URL that changed meanwhile */
+        call_fail(op, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER, wrong);
+        return;
+    }
+    slot = slot_reuse(client, &target, x->fresh);
+    if (slot == NULL)
+        slot = slot_free(client);
+    if (slot == NULL)
+        return;
+    slot->op = op;
+    state->slot = slot;
+    state->attempt++;
+    state->attempt_end_at =
+        state->attempt_ms == 0 ? 0 : client->now + state->attempt_ms;
+    slot_count(client);
+    if (slot->conn.phase != LSSB_CONN_OPEN) {
+        call_connect(op, &target);
+        return;
+    }
+    slot->reused = true;
+    client->stats.reused++;
+    lssb_trace(client, LSSB_TRACE_REUSED, slot->conn.host, "", 0);
+    call_exchange_start(op);
+}
+
+/* Remembers a TLS session as soon as it is there. */
+static void call_connected(lssb_op *op)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+
+    lssb_trace(client, LSSB_TRACE_CONNECTED, slot->conn.host, "", 0);
+    if (slot->conn.host_tls) {
+        if (slot->conn.tls->resumed(slot->conn.session))
+            client->stats.resumed++;
+        if (!slot->conn.tls->save(slot->conn.session, &slot->ticket))
+            memset(&slot->ticket, 0, sizeof slot->ticket);
+    }
+    call_exchange_start(op);
+}
+
+/* ----------------------------------------------------------- the request -- */
+
+/* Writes the window of a request that begins at `skip`. */
+static void call_window(lssb_op *op, struct lssb_writer *writer, void *out,
+                        size_t room)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_slot *slot = lssb_call_slot(op);
+    uint64_t body_len = slot->request_len - slot->head_len;
+
+    if (slot->written >= slot->head_len) {
+        lssb_writer_start(writer, out, room, slot->written - slot->head_len);
+        x->body(op, writer);
+        return;
+    }
+    lssb_writer_start(writer, out, room, slot->written);
+    lssb_request_head(op, x, body_len, writer);
+    if (x->body != NULL)
+        x->body(op, writer);
+}
+
+/* Something moved: a transfer's time starts anew. */
+static void call_moved(lssb_op *op)
+{
+    struct lssb_op_state *state = call_of(op);
+
+    if (call_exchange(op)->transfer && state->attempt_ms != 0)
+        state->attempt_end_at = state->client->now + state->attempt_ms;
+}
+
+/* Puts as much of the request as there is room for. */
+static void call_send(lssb_op *op)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+
+    while (slot->written < slot->request_len) {
+        struct lssb_writer writer;
+        size_t room;
+        uint8_t *out = lssb_conn_reserve(&slot->conn, &room);
+
+        if (out == NULL || room == 0)
+            break;
+        call_window(op, &writer, out, room);
+        if (writer.wrong != NULL || writer.len == 0) {
+            lssb_fail(&client->error, LSSB_E_STOPPED, LSSB_LAYER_CALLER,
+                      call_exchange(op)->name, ": ",
+                      writer.wrong != NULL ? writer.wrong
+                                           : "the request changed under way",
+                      NULL);
+            lssb_call_finish(op, LSSB_E_STOPPED);
+            return;
+        }
+        lssb_conn_commit(&slot->conn, writer.len);
+        slot->written += writer.len;
+        client->stats.sent_bytes += writer.len;
+        call_moved(op);
+    }
+    if (slot->written > 0)
+        lssb_conn_flush(&slot->conn);
+}
+
+/* ------------------------------------------------------------- the reply -- */
+
+/* The reply's own Retry-After: seconds (fractions too) or a date. */
+static void call_retry_after(struct lssb_slot *slot, const char *value,
+                             size_t len)
+{
+    lssb_client *client = lssb_call_client(slot->op);
+    uint64_t ms = 0, seconds;
+    size_t whole = 0;
+    int64_t at;
+
+    while (whole < len && value[whole] >= '0' && value[whole] <= '9')
+        whole++;
+    if (lssb_parse_u64(value, whole, &seconds) && seconds < 4000000 &&
+        (whole == len || value[whole] == '.')) {
+        ms = seconds * 1000;
+        if (whole + 1 < len && value[whole + 1] >= '0' &&
+            value[whole + 1] <= '9')
+            ms += (uint64_t)(value[whole + 1] - '0') * 100;
+    } else if (lssb_parse_http_date(value, len, &at)) {
+        int64_t now = client->port->wall_s(client->port_context);
+
+        if (now > 0 && at > now && at - now < 4000000)
+            ms = (uint64_t)(at - now) * 1000;
+    } else {
+        return;
+    }
+    slot->retry_after_given = true;
+    slot->retry_after_ms = ms > 0 ? (uint32_t)ms : 1;
+}
+
+/* Whether a status is this exchange's success. */
+static bool call_succeeds(const lssb_op *op, int status)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+
+    return (status >= 200 && status < 300) ||
+           (x->accepts != NULL && x->accepts(op, status));
+}
+
+/* A header of the reply. */
+static lssb_status call_header(lssb_op *op)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_slot *slot = lssb_call_slot(op);
+    const struct lssb_http *http = &slot->http;
+    size_t name_len = strlen(http->name);
+
+    if (lssb_same_name(http->name, name_len, "Retry-After", 11))
+        call_retry_after(slot, http->value, http->value_len);
+    if (slot->failing)
+        return LSSB_OK;
+    if (lssb_same_name(http->name, name_len, "Content-Encoding", 16) &&
+        !lssb_same_name(http->value, http->value_len, "identity", 8))
+        return lssb_fail(&lssb_call_client(op)->error, LSSB_E_PROTOCOL,
+                         LSSB_LAYER_HTTP, x->name,
+                         ": the reply is compressed, which was not asked for",
+                         NULL);
+    if (x->header != NULL)
+        return x->header(op, http->status, http->name, http->value,
+                         http->value_len);
+    return LSSB_OK;
+}
+
+/* The header block is complete: the body goes to the scanner, or as it is. */
+static lssb_status call_head(lssb_op *op)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_slot *slot = lssb_call_slot(op);
+
+    slot->keep_alive_ms = slot->http.keep_alive_s == UINT32_MAX
+                              ? CALL_IDLE_MS
+                              : (uint64_t)slot->http.keep_alive_s * 1000;
+    memset(&slot->json, 0, sizeof slot->json);
+    slot->json.choose = slot->failing ? lssb_error_choose : x->choose;
+    slot->json.ctx = op;
+    lssb_json_start(&slot->json, slot->element, sizeof slot->element);
+    call_trace(op, LSSB_TRACE_RESPONSE, slot->http.status);
+    if (!slot->failing && x->head != NULL)
+        return x->head(op, slot->http.status, &slot->http);
+    return LSSB_OK;
+}
+
+/* One event of the scanner in a successful reply. */
+static lssb_status call_json_event(lssb_op *op, enum lssb_json_event event)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+
+    if (slot->json.overflow)
+        return lssb_fail(&client->error, LSSB_E_TOO_LONG, LSSB_LAYER_JSON,
+                         x->name, ": an element of the reply is larger than "
+                         "this build's LSSB_ELEMENT", NULL);
+    if (event == LSSB_JSON_DONE)
+        return LSSB_OK;
+    return x->event != NULL ? x->event(op, &slot->json, event) : LSSB_OK;
+}
+
+/* Feeds the scanner; *used tells how far it got before LSSB_AGAIN. */
+static lssb_status call_json(lssb_op *op, const uint8_t *bytes, size_t len,
+                             size_t *used)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+    lssb_status status = LSSB_OK;
+
+    *used = 0;
+    while (*used < len && status == LSSB_OK) {
+        const struct lssb_json before = slot->json;
+        size_t n;
+        enum lssb_json_event event =
+            lssb_json_next(&slot->json, bytes + *used, len - *used, &n);
+
+        *used += n;
+        if (event == LSSB_JSON_MORE)
+            continue;
+        if (event == LSSB_JSON_WRONG)
+            return lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
+                             call_exchange(op)->name,
+                             ": the reply is not valid JSON: ",
+                             slot->json.wrong, NULL);
+        status = call_json_event(op, event);
+        if (status == LSSB_AGAIN) { /* not taken: scan it again later */
+            slot->json = before;
+            *used -= n;
+        }
+    }
+    if (slot->json.high > client->stats.element_high)
+        client->stats.element_high = (uint32_t)slot->json.high;
+    return status;
+}
+
+/* The same for a failure's body: what cannot be read is no matter. */
+static void call_error_json(lssb_op *op, const uint8_t *bytes, size_t len)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    size_t used = 0, n;
+
+    while (used < len && !slot->json_done &&
+           slot->body_bytes <= CALL_ERROR_BODY) {
+        switch (lssb_json_next(&slot->json, bytes + used, len - used, &n)) {
+        case LSSB_JSON_ELEMENT:
+            lssb_error_element(&slot->conn.failure, slot->json.text,
+                               slot->json.text_len);
+            break;
+        case LSSB_JSON_DONE:
+            slot->json_done = true;
+            break;
+        case LSSB_JSON_WRONG:
+            return;
+        default:
+            break;
+        }
+        used += n;
+    }
+}
+
+/* A piece of the body. LSSB_AGAIN: the caller takes no more now, *used bytes
+ * were taken before. */
+static lssb_status call_body(lssb_op *op, const uint8_t *bytes, size_t len,
+                             size_t *used)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_status status;
+
+    *used = len;
+    if (len > 0)
+        slot->body_seen = true;
+    slot->body_bytes += len;
+    if (slot->failing) {
+        call_error_json(op, bytes, len);
+        return LSSB_OK;
+    }
+    if (x->raw == NULL)
+        return call_json(op, bytes, len, used);
+    status = x->raw(op, bytes, len);
+    if (status == LSSB_AGAIN)
+        *used = 0;
+    return status;
+}
+
+/* A failure's reply is complete: its meaning, and what follows from it. */
+static void call_refused(lssb_op *op, bool keep)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+    lssb_error *error = &client->error;
+    int http_status = slot->http.status;
+    bool given = slot->retry_after_given;
+    lssb_status status;
+
+    *error = slot->conn.failure;
+    if (slot->json_done && lssb_json_end(&slot->json) == LSSB_JSON_DONE)
+        lssb_error_body(error, slot->json.text, slot->json.text_len);
+    error->retry_after_ms = slot->retry_after_ms;
+    lssb_error_mean(error, x, op, http_status);
+    slot_release(op, keep);
+    if (call_status_retries(op, error, given) && call_again(op, error))
+        return;
+    status = error->status;
+    if (x->failed != NULL)
+        status = x->failed(op, error);
+    if (status != LSSB_PENDING)
+        lssb_call_finish(op, status);
+}
+
+/* A successful reply is complete. */
+static void call_done(lssb_op *op, bool keep)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+    const char *text = NULL;
+    size_t len = 0;
+    lssb_status status;
+
+    if (slot->body_seen && x->raw == NULL) {
+        if (lssb_json_end(&slot->json) != LSSB_JSON_DONE) {
+            lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
+                      x->name, ": the reply is not valid JSON: ",
+                      slot->json.wrong, NULL);
+            lssb_call_finish(op, LSSB_E_PROTOCOL);
+            return;
+        }
+        text = slot->json.text;
+        len = slot->json.text_len;
+    }
+    status = x->done(op, text, len);
+    slot_release(op, keep);
+    if (status != LSSB_PENDING)
+        lssb_call_finish(op, status);
+}
+
+/* The reply is complete; the connection may serve again if both sides are
+ * through with it. */
+static void call_complete(lssb_op *op)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    bool keep = slot->http.keep_alive && slot->written == slot->request_len &&
+                lssb_conn_sent(&slot->conn) && !slot->http.until_close;
+
+    if (slot->failing)
+        call_refused(op, keep);
+    else
+        call_done(op, keep);
+}
+
+/* Breaks the HTTP rules: final, for a repetition would break them again. */
+static void call_wrong(lssb_op *op)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+
+    lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_HTTP,
+              call_exchange(op)->name, ": the reply breaks HTTP: ",
+              slot->http.wrong, NULL);
+    lssb_call_finish(op, LSSB_E_PROTOCOL);
+}
+
+/* What the parser found, but for a body and the end of the message. */
+static lssb_status call_event(lssb_op *op, enum lssb_http_event event)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+
+    switch (event) {
+    case LSSB_HTTP_START:
+        slot->failing = !call_succeeds(op, slot->http.status);
+        if (slot->failing)
+            memset(&slot->conn.failure, 0, sizeof slot->conn.failure);
+        return LSSB_OK;
+    case LSSB_HTTP_HEADER:
+        return call_header(op);
+    case LSSB_HTTP_HEAD:
+        return call_head(op);
+    case LSSB_HTTP_MORE:
+    case LSSB_HTTP_BODY:
+    case LSSB_HTTP_DONE:
+    case LSSB_HTTP_WRONG:
+        break;
+    }
+    return LSSB_OK;
+}
+
+/* Offers the body's bytes that the caller did not take before. */
+static lssb_status call_feed_held(lssb_op *op, const uint8_t *bytes,
+                                  size_t len)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    size_t used;
+    lssb_status status;
+
+    if (len > slot->held)
+        len = slot->held;
+    status = call_body(op, bytes, len, &used);
+    if (status == LSSB_OK || status == LSSB_AGAIN) {
+        lssb_conn_consume(&slot->conn, used);
+        slot->held -= used;
+        return status;
+    }
+    lssb_call_finish(op, status);
+    return LSSB_END;
+}
+
+/* A slice of the body that ends at `at` of this look. */
+static lssb_status call_feed_body(lssb_op *op, size_t at)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    size_t used;
+    lssb_status status =
+        call_body(op, slot->http.body, slot->http.body_len, &used);
+
+    if (status != LSSB_AGAIN)
+        return status;
+    slot->held = slot->http.body_len - used;
+    lssb_conn_consume(&slot->conn, at - slot->held);
+    return LSSB_AGAIN;
+}
+
+/* Feeds the parser with one look. LSSB_OK: all of it was taken; LSSB_AGAIN:
+ * the caller takes no more now; LSSB_END: the exchange is over. */
+static lssb_status call_feed(lssb_op *op, const uint8_t *bytes, size_t len)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    size_t at = 0;
+
+    slot->replied = true;
+    call_moved(op);
+    if (slot->held > 0)
+        return call_feed_held(op, bytes, len);
+    for (;;) {
+        size_t used;
+        enum lssb_http_event event =
+            lssb_http_next(&slot->http, bytes + at, len - at, &used);
+        lssb_status status;
+
+        at += used;
+        if (event == LSSB_HTTP_MORE)
+            break;
+        if (event == LSSB_HTTP_DONE) {
+            lssb_conn_consume(&slot->conn, at);
+            call_complete(op);
+            return LSSB_END;
+        }
+        if (event == LSSB_HTTP_WRONG) {
+            call_wrong(op);
+            return LSSB_END;
+        }
+        status = event == LSSB_HTTP_BODY ? call_feed_body(op, at)
+                                         : call_event(op, event);
+        if (status == LSSB_AGAIN)
+            return LSSB_AGAIN;
+        if (status != LSSB_OK) {
+            lssb_call_finish(op, status);
+            return LSSB_END;
+        }
+    }
+    lssb_conn_consume(&slot->conn, at);
+    return LSSB_OK;
+}
+
+/* ---------------------------------------------------------------- a step -- */
+
+/* The connection has ended, and all that came is consumed. */
+static void call_ended(lssb_op *op, lssb_status status)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    const char *host = slot->conn.host;
+
+    if (status == LSSB_END && slot->replied &&
+        lssb_http_end(&slot->http) == LSSB_HTTP_DONE) {
+        call_complete(op);
+        return;
+    }
+    if (slot->failing && slot->http.status != 0) {
+        call_refused(op, false);    /* the status says enough */
+        return;
+    }
+    if (status == LSSB_END || slot->conn.failure.status == LSSB_OK)
+        lssb_fail(&slot->conn.failure, LSSB_E_CONNECTION,
+                  LSSB_LAYER_TRANSPORT, call_exchange(op)->name, ": ", host,
+                  slot->replied ? " ended the connection in the middle of "
+                                  "the reply"
+                                : " ended the connection without a reply",
+                  NULL);
+    call_lost(op, true);
+}
+
+/* Sends and receives until nothing moves, a bounded number of times. */
+static void call_exchange_step(lssb_op *op)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+    int i;
+
+    for (i = 0; i < CALL_PIECES; i++) {
+        uint64_t before = slot->written;
+        lssb_status status = lssb_conn_step(&slot->conn, client->now), fed;
+        const uint8_t *bytes;
+        size_t len;
+
+        if (status == LSSB_OK && slot->written < slot->request_len) {
+            call_send(op);
+            if (lssb_call_slot(op) == NULL)
+                return;
+            lssb_conn_step(&slot->conn, client->now);
+        }
+        bytes = lssb_conn_look(&slot->conn, &len);
+        if (len == 0 && status != LSSB_OK && status != LSSB_PENDING) {
+            call_ended(op, status);
+            return;
+        }
+        if (len == 0 && slot->written == before)
+            return;
+        if (len == 0)
+            continue;
+        fed = call_feed(op, bytes, len);
+        if (fed != LSSB_OK)
+            return;
+    }
+    client->at_once = true;         /* others first, then here again */
+}
+
+/* Connects, and goes on to the exchange once that is done. */
+static void call_connect_step(lssb_op *op)
+{
+    struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_client *client = lssb_call_client(op);
+    lssb_status status = lssb_conn_step(&slot->conn, client->now);
+
+    if (status == LSSB_PENDING)
+        return;
+    if (status == LSSB_OK) {
+        call_connected(op);
+        call_exchange_step(op);
+        return;
+    }
+    if (status == LSSB_END)
+        lssb_fail(&slot->conn.failure, LSSB_E_CONNECTION, LSSB_LAYER_CONNECT,
+                  call_exchange(op)->name, ": ", slot->conn.host,
+                  " ended the connection while it was being opened", NULL);
+    call_lost(op, true);
+}
+
+/* What an operation was doing when its time was up. */
+static const char *call_doing(const lssb_op *op, lssb_layer *layer)
+{
+    const struct lssb_slot *slot = lssb_call_slot(op);
+
+    *layer = LSSB_LAYER_CLIENT;
+    if (slot == NULL)
+        return op->reserved.state.phase == LSSB_PHASE_SLOT
+                   ? "waiting for a free slot"
+                   : "waiting to try again";
+    switch (slot->conn.phase) {
+    case LSSB_CONN_RESOLVING:
+        *layer = LSSB_LAYER_RESOLVE;
+        return "resolving the name of ";
+    case LSSB_CONN_CONNECTING:
+        *layer = LSSB_LAYER_CONNECT;
+        return "connecting to ";
+    case LSSB_CONN_PROXY:
+        *layer = LSSB_LAYER_PROXY;
+        return "waiting for the proxy to reach ";
+    case LSSB_CONN_HANDSHAKE:
+        *layer = LSSB_LAYER_TLS;
+        return "agreeing on TLS with ";
+    case LSSB_CONN_CLOSED:
+    case LSSB_CONN_OPEN:
+    case LSSB_CONN_CLOSING:
+        break;
+    }
+    *layer = LSSB_LAYER_TRANSPORT;
+    if (slot->written < slot->request_len)
+        return "sending the request to ";
+    return slot->replied ? "receiving the reply of "
+                         : "waiting for the reply of ";
+}
+
+/* The sentence for time that is up. */
+static void call_late(lssb_op *op, lssb_error *error, const char *whose)
+{
+    const struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_layer layer;
+    const char *doing = call_doing(op, &layer);
+
+    lssb_fail(error, LSSB_E_DEADLINE, layer, call_exchange(op)->name, ": ",
+              whose, " while ", doing, slot != NULL ? slot->conn.host : "",
+              NULL);
+}
+
+/* Ends a call that was canceled, or whose time is up; true if it did. */
+static bool call_ends(lssb_op *op)
+{
+    struct lssb_op_state *state = call_of(op);
+    lssb_client *client = state->client;
+
+    if (state->canceled != 0) {
+        call_fail(op, LSSB_E_CANCELED, LSSB_LAYER_CALLER, "canceled");
+        return true;
+    }
+    if (state->end_at == 0 || client->now < state->end_at)
+        return false;
+    call_late(op, &client->error, "the deadline passed");
+    lssb_call_finish(op, LSSB_E_DEADLINE);
+    return true;
+}
+
+void lssb_call_step(lssb_op *op)
+{
+    struct lssb_op_state *state = call_of(op);
+    struct lssb_slot *slot;
+
+    if (state->phase == LSSB_PHASE_FINISHED || call_ends(op))
+        return;
+    if (state->phase == LSSB_PHASE_PAUSE &&
+        state->client->now >= state->wake_at)
+        state->phase = LSSB_PHASE_SLOT;
+    if (state->phase == LSSB_PHASE_SLOT)
+        call_take_slot(op);
+    if (state->phase == LSSB_PHASE_CONNECT)
+        call_connect_step(op);
+    else if (state->phase == LSSB_PHASE_EXCHANGE)
+        call_exchange_step(op);
+    slot = lssb_call_slot(op);
+    if (slot == NULL || state->attempt_end_at == 0 ||
+        state->client->now < state->attempt_end_at)
+        return;
+    call_late(op, &slot->conn.failure, "the time for one attempt passed");
+    call_lost(op, false);
+}
+
+bool lssb_call_waits(const lssb_op *op, uint64_t *wake_at)
+{
+    const struct lssb_op_state *state = &op->reserved.state;
+    const struct lssb_slot *slot = state->slot;
+    uint64_t at = UINT64_MAX;
+
+    if (state->end_at != 0)
+        at = state->end_at;
+    if (state->phase == LSSB_PHASE_PAUSE && state->wake_at < at)
+        at = state->wake_at;
+    if (slot != NULL && state->attempt_end_at != 0 &&
+        state->attempt_end_at < at)
+        at = state->attempt_end_at;
+    if (slot != NULL && slot->held > 0 &&
+        state->client->now + CALL_HELD_MS < at)
+        at = state->client->now + CALL_HELD_MS;
+    if (at < *wake_at)
+        *wake_at = at;
+    return slot != NULL && slot->held == 0;
+}
+
+/* ------------------------------------------------------------- beginning -- */
+
+/* Whether a call may begin now. */
+static lssb_status call_may_begin(lssb_client *client, const lssb_op *op)
+{
+    if (op == NULL && client->in_callback)
+        return lssb_fail(&client->error, LSSB_E_IN_CALLBACK, LSSB_LAYER_CALLER,
+                         "a waiting call was made inside a callback; give it "
+                         "an operation", NULL);
+    if (op != NULL && op->status == LSSB_PENDING)
+        return lssb_fail(&client->error, LSSB_E_BUSY, LSSB_LAYER_CALLER,
+                         "this operation is under way already", NULL);
+    if (client->closing)
+        return lssb_fail(&client->error, LSSB_E_CANCELED, LSSB_LAYER_CALLER,
+                         "the client is being closed", NULL);
+    return LSSB_OK;
+}
+
+lssb_op *lssb_call_begin(lssb_client *client, lssb_op *op, lssb_op *waiting,
+                         lssb_status *status)
+{
+    *status = LSSB_E_INVALID_ARGUMENT;
+    if (client == NULL)
+        return NULL;
+    *status = call_may_begin(client, op);
+    if (*status != LSSB_OK)
+        return NULL;
+    if (op == NULL) {
+        memset(waiting, 0, sizeof *waiting);
+        op = waiting;
+    }
+    memset(&op->reserved, 0, sizeof op->reserved);
+    op->reserved.state.client = client;
+    return op;
+}
+
+/* Says why a call cannot be made; LSSB_OK if it can. */
+static lssb_status call_check(lssb_op *op, const struct lssb_exchange *x)
+{
+    lssb_client *client = lssb_call_client(op);
+    const lssb_sandbox *box = op->reserved.state.box;
+    struct lssb_writer writer;
+    const char *wrong = NULL;
+    size_t i;
+
+    if (x->dataplane && box->dataplane_url[0] == '\0') {
+        lssb_refuse(client, op, x->name, ": the sandbox ", box->name,
+                    " has no dataplane URL yet; wait until it is ready", NULL);
+        client->error.status = LSSB_E_NOT_CONFIGURED;
+        if (op->error != NULL)
+            op->error->status = LSSB_E_NOT_CONFIGURED;
+        return op->status = LSSB_E_NOT_CONFIGURED;
+    }
+    for (i = 0; i < op->header_count && wrong == NULL; i++)
+        wrong = lssb_header_wrong(op->headers[i].name, op->headers[i].value);
+    lssb_writer_start(&writer, NULL, 0, 0);
+    if (wrong == NULL)
+        lssb_request_head(op, x, 0, &writer);
+    if (wrong == NULL && writer.wrong == NULL && x->body != NULL)
+        x->body(op, &writer);
+    if (wrong == NULL)
+        wrong = writer.wrong;
+    if (wrong != NULL)
+        return lssb_refuse(client, op, x->name, ": ", wrong, NULL);
+    return LSSB_OK;
+}
+
+lssb_status lssb_call_go(lssb_op *op, bool wait,
+                         const struct lssb_exchange *exchange,
+                         uint32_t attempt_ms)
+{
+    struct lssb_op_state *state = call_of(op);
+    lssb_client *client = state->client;
+    lssb_status status = call_check(op, exchange);
+
+    if (status != LSSB_OK)
+        return status;
+    if (attempt_ms == 0)
+        attempt_ms = exchange->transfer ? client->transfer_timeout_ms
+                                        : client->timeout_ms;
+    client->now = client->port->now_ms(client->port_context);
+    state->exchange = exchange;
+    state->attempt_ms = attempt_ms == LSSB_FOREVER ? 0 : attempt_ms;
+    if (op->deadline_ms != 0) {     /* the caller's own measure is the only one */
+        state->attempt_ms = 0;
+        if (op->deadline_ms != LSSB_FOREVER)
+            state->end_at = client->now + op->deadline_ms;
+    }
+    state->phase = LSSB_PHASE_SLOT;
+    lssb_client_add(client, op);
+    return wait ? lssb_wait(client, op, LSSB_FOREVER) : LSSB_PENDING;
+}
+
+lssb_status lssb_call_next(lssb_op *op, const struct lssb_exchange *exchange,
+                           uint32_t after_ms)
+{
+    struct lssb_op_state *state = call_of(op);
+
+    state->exchange = exchange;
+    state->attempt = 0;
+    state->wake_at = state->client->now + after_ms;
+    state->phase = LSSB_PHASE_PAUSE;
+    if (after_ms == 0)
+        state->client->at_once = true;
+    return LSSB_PENDING;
+}

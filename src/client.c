@@ -1,0 +1,907 @@
+/* client.c: a client's configuration, its block of memory, and the loop.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The block holds, one behind the other: the client, the port's context, the
+ * list for poll, the slots, what each slot's connection needs, and copies of
+ * the configuration's strings. Opening runs the same layout twice, first to
+ * measure it.
+ */
+#include "internal.h"
+
+#define CLIENT_ENDPOINT "https://api.smith.langchain.com"
+#define CLIENT_CLOSE_MS 2000
+#define CLIENT_SLOTS 4
+#define CLIENT_MAX_SLOTS 65535
+#define CLIENT_RETRIES 3
+#define CLIENT_TIMEOUT_MS 10000
+#define CLIENT_TRANSFER_TIMEOUT_MS 60000
+
+/* ---------------------------------------------------------- configuration -- */
+
+/* A string of the configuration or the environment, without the white space
+ * around it. `at` NULL: there is none. */
+struct client_string {
+    const char *at;
+    size_t len;
+};
+
+/* The configuration with the environment's part and the defaults. */
+struct client_setup {
+    const lssb_config *config;
+    const lssb_port *port;
+    const lssb_tls_backend *tls;
+    struct client_string endpoint;
+    struct client_string api_key;
+    struct client_string tenant_id;
+    struct client_string user_agent;
+    struct client_string proxies[2];    /* for http, for https */
+    struct client_string no_proxy;
+    bool proxy_from_environment;
+    struct lssb_url url;                /* of the endpoint */
+    bool base_complete;                 /* it ends in /v2/sandboxes */
+    uint32_t slots;
+};
+
+/* Trims; what is blank is not there. */
+static struct client_string client_trim(const char *text)
+{
+    struct client_string string = { NULL, 0 };
+    size_t len;
+
+    if (text == NULL)
+        return string;
+    while (*text == ' ' || (*text >= '\t' && *text <= '\r'))
+        text++;
+    len = strlen(text);
+    while (len > 0 && (text[len - 1] == ' ' ||
+                       (text[len - 1] >= '\t' && text[len - 1] <= '\r')))
+        len--;
+    if (len > 0) {
+        string.at = text;
+        string.len = len;
+    }
+    return string;
+}
+
+/* A variable of the environment, if this configuration looks there. */
+static struct client_string client_variable(const struct client_setup *setup,
+                                            const char *name)
+{
+    const lssb_port *port = setup->port;
+
+    if (setup->config->no_environment || port->environment == NULL)
+        return client_trim(NULL);
+    return client_trim(port->environment(port->context, name));
+}
+
+/* The first of these that is set. */
+static struct client_string
+client_first(const struct client_setup *setup, const char *given,
+             const char *const *names, size_t count)
+{
+    struct client_string string = client_trim(given);
+    size_t i;
+
+    for (i = 0; i < count && string.at == NULL; i++)
+        string = client_variable(setup, names[i]);
+    return string;
+}
+
+/* Proxies: the configuration's for both, or the environment's. */
+static void client_setup_proxies(struct client_setup *setup)
+{
+    static const char *const http[] = { "http_proxy", "HTTP_PROXY",
+                                        "all_proxy", "ALL_PROXY" };
+    static const char *const https[] = { "https_proxy", "HTTPS_PROXY",
+                                         "all_proxy", "ALL_PROXY" };
+    static const char *const none[] = { "no_proxy", "NO_PROXY" };
+    const char *given = setup->config->proxy;
+
+    setup->no_proxy = client_first(setup, setup->config->no_proxy, none, 2);
+    if (given != NULL) {
+        setup->proxies[0] = setup->proxies[1] = client_trim(given);
+        return;
+    }
+    setup->proxy_from_environment = true;
+    setup->proxies[0] = client_first(setup, NULL, http, 4);
+    setup->proxies[1] = client_first(setup, NULL, https, 4);
+}
+
+/* Whether a path ends as the base of the sandbox API does. */
+static bool client_is_base(const struct lssb_url *url)
+{
+    static const char suffix[] = "/v2/sandboxes";
+    const size_t len = sizeof suffix - 1;
+
+    return url->path_len >= len &&
+           memcmp(url->path + url->path_len - len, suffix, len) == 0;
+}
+
+/* NULL, or what is wrong with a configured header. */
+static const char *client_check_headers(const lssb_config *config)
+{
+    const char *wrong = NULL;
+    size_t i;
+
+    for (i = 0; i < config->header_count && wrong == NULL; i++)
+        wrong = lssb_header_wrong(config->headers[i].name,
+                                  config->headers[i].value);
+    return wrong;
+}
+
+/* Collects the configuration; LSSB_OK, or what is wrong with it in `error`. */
+static lssb_status client_setup(struct client_setup *setup,
+                                const lssb_config *config, lssb_error *error)
+{
+    static const char *const endpoint[] = { "LANGSMITH_ENDPOINT",
+                                            "LANGCHAIN_ENDPOINT" };
+    static const char *const key[] = { "LANGSMITH_API_KEY",
+                                       "LANGCHAIN_API_KEY" };
+    static const char *const tenant[] = {
+        "LANGSMITH_TENANT_ID", "LANGCHAIN_TENANT_ID",
+        "LANGSMITH_WORKSPACE_ID", "LANGCHAIN_WORKSPACE_ID"
+    };
+    const char *wrong;
+
+    memset(setup, 0, sizeof *setup);
+    setup->config = config;
+    setup->port = config->port != NULL ? config->port : &lssb_default_port;
+    setup->tls = config->tls != NULL ? config->tls : lssb_default_tls;
+    if (setup->port->version != LSSB_PORT_VERSION ||
+        (setup->tls != NULL && setup->tls->version != LSSB_TLS_VERSION))
+        return lssb_fail(error, LSSB_E_UNSUPPORTED, LSSB_LAYER_CALLER,
+                         "the port or the TLS backend was written for another "
+                         "version of this library", NULL);
+    setup->slots = config->slots != 0 ? config->slots : CLIENT_SLOTS;
+    setup->endpoint = client_first(setup, config->endpoint, endpoint, 2);
+    if (setup->endpoint.at == NULL)
+        setup->endpoint = client_trim(CLIENT_ENDPOINT);
+    setup->api_key = client_first(setup, config->api_key, key, 2);
+    setup->tenant_id = client_first(setup, config->tenant_id, tenant, 4);
+    setup->user_agent = client_trim(config->user_agent);
+    if (setup->user_agent.at == NULL)
+        setup->user_agent = client_trim("lssb/" LSSB_VERSION);
+    client_setup_proxies(setup);
+    wrong = lssb_url_parse(&setup->url, setup->endpoint.at,
+                           setup->endpoint.len, false);
+    if (wrong == NULL && setup->url.query != NULL)
+        wrong = "it must have no query";
+    if (wrong == NULL && setup->url.host_len >= LSSB_HOST_SIZE)
+        wrong = "the host name is longer than 255 bytes";
+    if (wrong != NULL)
+        return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
+                         "endpoint: ", wrong, NULL);
+    if (setup->slots > CLIENT_MAX_SLOTS)
+        return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
+                         "slots: more than 65,535", NULL);
+    setup->base_complete = client_is_base(&setup->url);
+    wrong = client_check_headers(config);
+    if (wrong != NULL)
+        return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
+                         "headers: ", wrong, NULL);
+    return LSSB_OK;
+}
+
+/* ------------------------------------------------------------- the layout -- */
+
+/* A place in the block, aligned for any type. `at` NULL: only measured. */
+struct client_layout {
+    uint8_t *at;
+    size_t used;
+};
+
+static void *client_place(struct client_layout *layout, size_t size)
+{
+    const size_t align = 16;
+    size_t from = (layout->used + align - 1) & ~(align - 1);
+
+    layout->used = from + size;
+    return layout->at != NULL ? layout->at + from : NULL;
+}
+
+/* A copy of a string; NULL where there is none. */
+static const char *client_copy(struct client_layout *layout,
+                               struct client_string string)
+{
+    char *to;
+
+    if (string.at == NULL)
+        return NULL;
+    to = client_place(layout, string.len + 1);
+    if (to != NULL) {
+        memcpy(to, string.at, string.len);
+        to[string.len] = '\0';
+    }
+    return to;
+}
+
+/* The base path, completed. */
+static const char *client_copy_base(struct client_layout *layout,
+                                    const struct client_setup *setup)
+{
+    static const char suffix[] = "/v2/sandboxes";
+    size_t len = setup->url.path_len;
+    char *to = client_place(layout, len + sizeof suffix);
+
+    if (to == NULL)
+        return NULL;
+    memcpy(to, setup->url.path, len);
+    if (setup->base_complete)
+        to[len] = '\0';
+    else
+        memcpy(to + len, suffix, sizeof suffix);
+    return to;
+}
+
+/* The configured headers. */
+static const lssb_pair *client_copy_headers(struct client_layout *layout,
+                                            const lssb_config *config)
+{
+    lssb_pair *pairs =
+        client_place(layout, config->header_count * sizeof *pairs);
+    size_t i;
+
+    for (i = 0; i < config->header_count; i++) {
+        struct client_string name, value;
+        const char *name_copy, *value_copy;
+
+        name.at = config->headers[i].name;
+        name.len = strlen(name.at);
+        value.at = config->headers[i].value;
+        value.len = strlen(value.at);
+        name_copy = client_copy(layout, name);
+        value_copy = client_copy(layout, value);
+        if (pairs != NULL) {
+            pairs[i].name = name_copy;
+            pairs[i].value = value_copy;
+        }
+    }
+    return pairs;
+}
+
+/* One proxy of the configuration. */
+static const char *client_copy_proxy(struct client_layout *layout,
+                                     struct client_string string,
+                                     struct lssb_proxy *proxy)
+{
+    struct client_string host;
+    struct lssb_url url;
+    const char *wrong;
+
+    memset(proxy, 0, sizeof *proxy);
+    if (string.at == NULL)
+        return NULL;
+    wrong = lssb_url_parse(&url, string.at, string.len, true);
+    if (wrong != NULL)
+        return wrong;
+    if (url.tls)
+        return "only proxies at http:// URLs are supported";
+    if (url.host_len >= LSSB_HOST_SIZE)
+        return "the host name is longer than 255 bytes";
+    host.at = url.host;
+    host.len = url.host_len;
+    proxy->host = client_copy(layout, host);
+    proxy->port = url.port;
+    if (url.userinfo != NULL) {
+        char *decoded = client_place(layout, url.userinfo_len + 1);
+
+        proxy->userinfo = decoded;
+        if (decoded != NULL &&
+            !lssb_percent_decode(decoded, url.userinfo_len + 1, url.userinfo,
+                                 url.userinfo_len))
+            return "the user or the password holds a NUL";
+    }
+    return NULL;
+}
+
+/* Lays out one slot. */
+static void client_lay_slot(struct client_layout *layout,
+                            const struct client_setup *setup,
+                            const lssb_client *client, struct lssb_slot *slot)
+{
+    bool encrypts = setup->tls != NULL;
+    size_t session =
+        encrypts ? setup->tls->session_size(&setup->config->trust) : 0;
+    void *memory = client_place(layout, session);
+    uint8_t *receive = client_place(layout, LSSB_RECEIVE_BUFFER);
+    uint8_t *send = client_place(layout, LSSB_SEND_BUFFER);
+
+    if (slot == NULL)
+        return;
+    slot->conn.port = client->port;
+    slot->conn.port_context = client->port_context;
+    slot->conn.tls = client->tls;
+    slot->conn.trust = &client->trust;
+    slot->conn.receive_buffer = receive;
+    slot->conn.send_buffer = send;
+    slot->conn.session = memory;
+    slot->conn.session_size = session;
+    slot->conn.handle = LSSB_NO_HANDLE;
+}
+
+/* The strings of the configuration. */
+static lssb_status client_lay_strings(struct client_layout *layout,
+                                      const struct client_setup *setup,
+                                      lssb_client *client, lssb_error *error)
+{
+    struct client_string host;
+    const char *wrong;
+    int i;
+
+    host.at = setup->url.host;
+    host.len = setup->url.host_len;
+    client->host = client_copy(layout, host);
+    client->base = client_copy_base(layout, setup);
+    client->host_port = setup->url.port;
+    client->host_tls = setup->url.tls;
+    client->api_key = client_copy(layout, setup->api_key);
+    client->tenant_id = client_copy(layout, setup->tenant_id);
+    client->user_agent = client_copy(layout, setup->user_agent);
+    client->no_proxy = client_copy(layout, setup->no_proxy);
+    client->headers = client_copy_headers(layout, setup->config);
+    client->header_count = setup->config->header_count;
+    for (i = 0; i < 2; i++) {
+        wrong = client_copy_proxy(layout, setup->proxies[i],
+                                  &client->proxies[i]);
+        if (wrong != NULL)
+            return lssb_fail(error, LSSB_E_INVALID_ARGUMENT,
+                             LSSB_LAYER_CALLER, i == 0 ? "proxy for http: "
+                                                       : "proxy for https: ",
+                             wrong, NULL);
+        client->proxies[i].from_environment = setup->proxy_from_environment;
+    }
+    return LSSB_OK;
+}
+
+/* Lays out everything; `client` is the one in the block, or a spare one while
+ * it is only measured. */
+static lssb_status client_lay(struct client_layout *layout,
+                              const struct client_setup *setup,
+                              lssb_client *client, lssb_error *error)
+{
+    const lssb_port *port = setup->port;
+    void *context;
+    uint32_t i;
+
+    client_place(layout, sizeof *client);
+    context = client_place(layout, port->context_size);
+    client->port_context = port->context != NULL ? port->context : context;
+    client->polls = client_place(layout, (2 * (size_t)setup->slots + 1) *
+                                             sizeof *client->polls);
+    client->slots =
+        client_place(layout, setup->slots * sizeof *client->slots);
+    client->slot_count = setup->slots;
+    for (i = 0; i < setup->slots; i++)
+        client_lay_slot(layout, setup, client,
+                        client->slots != NULL ? &client->slots[i] : NULL);
+    return client_lay_strings(layout, setup, client, error);
+}
+
+/* Measures; 0 and the reason in `error` when the configuration is wrong. */
+static size_t client_measure(const struct client_setup *setup,
+                             lssb_error *error)
+{
+    struct client_layout layout = { NULL, 0 };
+    lssb_client spare;
+
+    memset(&spare, 0, sizeof spare);
+    if (client_lay(&layout, setup, &spare, error) != LSSB_OK)
+        return 0;
+    return layout.used;
+}
+
+size_t lssb_memory_needed(const lssb_config *config)
+{
+    static const lssb_config defaults;
+    struct client_setup setup;
+    lssb_error error;
+
+    if (config == NULL)
+        config = &defaults;
+    if (client_setup(&setup, config, &error) != LSSB_OK)
+        return 0;
+    return client_measure(&setup, &error);
+}
+
+/* ---------------------------------------------------------------- opening -- */
+
+/* The block: the caller's, or the port's. */
+static lssb_status client_block(const struct client_setup *setup, size_t size,
+                                void **block, lssb_error *error)
+{
+    const lssb_config *config = setup->config;
+
+    *block = config->memory;
+    if (config->memory != NULL && config->memory_size < size) {
+        struct lssb_text text;
+
+        lssb_fail(error, LSSB_E_NO_MEMORY, LSSB_LAYER_CALLER,
+                  "memory: the block is too small; needed are ", NULL);
+        lssb_text_start(&text, error->message + strlen(error->message),
+                        sizeof error->message - strlen(error->message));
+        lssb_text_add_u64(&text, size);
+        lssb_text_add(&text, " bytes");
+        return LSSB_E_NO_MEMORY;
+    }
+    if (config->memory != NULL && ((uintptr_t)config->memory & 15) != 0)
+        return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
+                         "memory: the block is not aligned to 16 bytes", NULL);
+    if (config->memory != NULL) {
+        memset(config->memory, 0, size);
+        return LSSB_OK;
+    }
+    if (setup->port->take != NULL)
+        *block = setup->port->take(size);
+    if (*block == NULL)
+        return lssb_fail(error, LSSB_E_NO_MEMORY, LSSB_LAYER_CALLER,
+                         "memory: none was given, and the port has none",
+                         NULL);
+    return LSSB_OK;
+}
+
+/* NULL, or why this configuration would show its key to everybody. */
+static const char *client_exposes(lssb_client *client)
+{
+    lssb_op op;
+    struct lssb_exchange x;
+    struct lssb_target target;
+
+    memset(&op, 0, sizeof op);
+    memset(&x, 0, sizeof x);
+    op.reserved.state.client = client;
+    return lssb_request_target(&op, &x, &target);
+}
+
+/* Checks what a configuration says of headers, keys and trust. */
+static lssb_status client_check(lssb_client *client, lssb_error *error)
+{
+    const char *wrong = client_exposes(client);
+
+    if (wrong != NULL)
+        return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
+                         "endpoint: ", wrong, NULL);
+    if (client->host_tls && client->tls == NULL)
+        return lssb_fail(error, LSSB_E_UNSUPPORTED, LSSB_LAYER_CALLER,
+                         "endpoint: this build has no TLS (TLS=none), and "
+                         "https:// needs it", NULL);
+    if (client->api_key != NULL)
+        wrong = lssb_header_wrong("X-Api-Key", client->api_key);
+    if (wrong == NULL && client->tenant_id != NULL)
+        wrong = lssb_header_wrong("X-Tenant-Id", client->tenant_id);
+    if (wrong == NULL)
+        wrong = lssb_header_wrong("User-Agent", client->user_agent);
+    if (wrong != NULL)
+        return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
+                         "api_key, tenant_id or user_agent: ", wrong, NULL);
+    if (client->tls != NULL)
+        return client->tls->check(&client->trust, error);
+    return LSSB_OK;
+}
+
+/* The plain values of a configuration. */
+static void client_settings(lssb_client *client, const lssb_config *config)
+{
+    client->trust = config->trust;
+    client->trace = config->trace;
+    client->trace_user = config->trace_user;
+    client->allow_cleartext = config->allow_cleartext;
+    client->timeout_ms =
+        config->timeout_ms != 0 ? config->timeout_ms : CLIENT_TIMEOUT_MS;
+    client->transfer_timeout_ms = config->transfer_timeout_ms != 0
+                                      ? config->transfer_timeout_ms
+                                      : CLIENT_TRANSFER_TIMEOUT_MS;
+    client->retries =
+        config->retries == 0 ? CLIENT_RETRIES : (uint32_t)config->retries;
+    if (config->retries < 0)
+        client->retries = 0;
+}
+
+/* Wipes the block and gives it back to the port, if it is the port's. */
+static void client_give(lssb_client *client)
+{
+    const lssb_port *port = client->port;
+    void *given = client->given;
+    size_t size = client->size;
+
+    lssb_wipe(client, size);
+    if (given != NULL && port->give != NULL)
+        port->give(given, size);
+}
+
+/* Fills a block with a client. */
+static lssb_status client_start(lssb_client **out, void *block, size_t size,
+                                const struct client_setup *setup,
+                                lssb_error *error)
+{
+    struct client_layout layout;
+    lssb_client *client = block;
+    lssb_status status;
+    int32_t code = 0;
+
+    layout.at = block;
+    layout.used = 0;
+    client->port = setup->port;
+    client->tls = setup->tls;
+    client->size = size;
+    client->given = setup->config->memory == NULL ? block : NULL;
+    client_settings(client, setup->config);
+    status = client_lay(&layout, setup, client, error);
+    if (status == LSSB_OK)
+        status = client_check(client, error);
+    if (status == LSSB_OK && client->port->open != NULL &&
+        client->port->open(client->port_context, &code) != LSSB_IO_OK) {
+        status = lssb_fail(error, LSSB_E_NO_MEMORY, LSSB_LAYER_CALLER,
+                           "the port could not be opened", NULL);
+        error->system_code = code;
+    }
+    if (status != LSSB_OK) {
+        client_give(client);
+        return status;
+    }
+    client->now = client->port->now_ms(client->port_context);
+    client->stats.slots = client->slot_count;
+    *out = client;
+    return LSSB_OK;
+}
+
+lssb_status lssb_open_why(lssb_client **client, const lssb_config *config,
+                          lssb_error *why)
+{
+    static const lssb_config defaults;
+    struct client_setup setup;
+    lssb_error spare, *error = why != NULL ? why : &spare;
+    lssb_status status;
+    void *block;
+    size_t size;
+
+    if (client == NULL)
+        return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
+                         "client: NULL", NULL);
+    *client = NULL;
+    status = client_setup(&setup, config != NULL ? config : &defaults, error);
+    if (status != LSSB_OK)
+        return status;
+    size = client_measure(&setup, error);
+    if (size == 0)
+        return error->status;
+    status = client_block(&setup, size, &block, error);
+    if (status != LSSB_OK)
+        return status;
+    return client_start(client, block, size, &setup, error);
+}
+
+lssb_status lssb_open(lssb_client **client, const lssb_config *config)
+{
+    return lssb_open_why(client, config, NULL);
+}
+
+/* --------------------------------------------------------------- the loop -- */
+
+void lssb_client_add(lssb_client *client, lssb_op *op)
+{
+    op->status = LSSB_PENDING;
+    op->reserved.state.next = NULL;
+    if (client->last != NULL)
+        client->last->reserved.state.next = op;
+    else
+        client->first = op;
+    client->last = op;
+    client->operations++;
+    client->at_once = true;
+    if (client->operations > client->stats.operations_high)
+        client->stats.operations_high = client->operations;
+}
+
+/* Takes an operation that has ended out of the list; `before` is the one that
+ * stands before it there, or NULL. */
+static void client_retire(lssb_client *client, lssb_op *before, lssb_op *op)
+{
+    lssb_op *next = op->reserved.state.next;
+
+    if (before != NULL)
+        before->reserved.state.next = next;
+    else
+        client->first = next;
+    if (client->last == op)
+        client->last = before;
+    op->reserved.state.next = NULL;
+    if (client->finished_last != NULL)
+        client->finished_last->reserved.state.next = op;
+    else
+        client->finished = op;
+    client->finished_last = op;
+    client->operations--;
+}
+
+/* Steps every operation, also those that callbacks start meanwhile; those that
+ * end are to be told, in their order. */
+static void client_step_all(lssb_client *client)
+{
+    lssb_op *before = NULL, *op = client->first;
+
+    while (op != NULL) {
+        lssb_call_step(op);
+        if (op->reserved.state.phase == LSSB_PHASE_FINISHED)
+            client_retire(client, before, op);
+        else
+            before = op;
+        op = before != NULL ? before->reserved.state.next : client->first;
+    }
+}
+
+/* Tells the finished operations, each last of all. */
+static void client_tell(lssb_client *client)
+{
+    lssb_op *op;
+
+    while ((op = client->finished) != NULL) {
+        client->finished = op->reserved.state.next;
+        if (client->finished == NULL)
+            client->finished_last = NULL;
+        op->status = (lssb_status)op->reserved.state.outcome;
+        if (op->done == NULL)
+            continue;
+        op->done(op);
+    }
+}
+
+/* The end of a client whose connections are closed, or late. */
+static void client_end(lssb_client *client)
+{
+    const lssb_port *port = client->port;
+    void *context = client->port_context;
+    lssb_op *closer = client->closer;
+    uint32_t i;
+
+    for (i = 0; i < client->slot_count; i++)
+        lssb_conn_drop(&client->slots[i].conn, false);
+    if (port->close != NULL)
+        port->close(context, false);
+    client_give(client);
+    closer->status = LSSB_OK;
+    if (closer->done != NULL)
+        closer->done(closer);
+}
+
+/* Whether a closing client is through: nothing under way, nothing open. */
+static bool client_closed(const lssb_client *client)
+{
+    uint32_t i;
+
+    if (!client->closing || client->first != NULL)
+        return false;
+    for (i = 0; i < client->slot_count; i++)
+        if (client->slots[i].conn.phase != LSSB_CONN_CLOSED &&
+            client->now < client->close_at)
+            return false;
+    return true;
+}
+
+/* One step; *gone: the client was closed in it. */
+static lssb_status client_step(lssb_client *client, bool *gone)
+{
+    const lssb_port *port = client->port;
+
+    *gone = false;
+    port->wake_clear(client->port_context);
+    client->now = port->now_ms(client->port_context);
+    client->at_once = false;
+    client->in_callback = true;
+    client_step_all(client);
+    lssb_slots_step(client);
+    client_tell(client);
+    client->in_callback = false;
+    if (client_closed(client)) {
+        *gone = true;
+        client_end(client);
+        return LSSB_END;
+    }
+    if (client->at_once)
+        return LSSB_OK;
+    return client->first != NULL || client->closing ? LSSB_AGAIN : LSSB_END;
+}
+
+lssb_status lssb_step(lssb_client *client)
+{
+    bool gone;
+
+    if (client == NULL)
+        return LSSB_E_INVALID_ARGUMENT;
+    if (client->in_callback)
+        return LSSB_E_IN_CALLBACK;
+    return client_step(client, &gone);
+}
+
+/* Milliseconds from now until a time. */
+static uint32_t client_until(const lssb_client *client, uint64_t at)
+{
+    if (at == UINT64_MAX)
+        return LSSB_FOREVER;
+    if (at <= client->now)
+        return 0;
+    return at - client->now < LSSB_FOREVER ? (uint32_t)(at - client->now)
+                                           : LSSB_FOREVER - 1;
+}
+
+/* Lists what to poll, and lowers *wake_at. */
+static size_t client_waits(lssb_client *client, uint64_t *wake_at)
+{
+    lssb_handle wake = client->port->wake_handle(client->port_context);
+    size_t count = 0;
+    uint32_t i;
+    lssb_op *op;
+
+    for (op = client->first; op != NULL; op = op->reserved.state.next)
+        lssb_call_waits(op, wake_at);
+    for (i = 0; i < client->slot_count; i++) {
+        struct lssb_slot *slot = &client->slots[i];
+
+        if (slot->conn.phase != LSSB_CONN_CLOSED)
+            count += lssb_conn_waits(&slot->conn, slot->held == 0,
+                                     client->polls + count, wake_at);
+    }
+    if (client->closing && client->close_at < *wake_at)
+        *wake_at = client->close_at;
+    if (client->at_once)
+        *wake_at = 0;
+    if (wake != LSSB_NO_HANDLE) {
+        client->polls[count].handle = wake;
+        client->polls[count].read = true;
+        client->polls[count].write = false;
+        client->polls[count].ready = false;
+        count++;
+    }
+    return count;
+}
+
+size_t lssb_sockets(lssb_client *client, lssb_socket *sockets, size_t max,
+                    uint32_t *timeout_ms)
+{
+    uint64_t wake_at = UINT64_MAX;
+    size_t count, i;
+
+    client->now = client->port->now_ms(client->port_context);
+    count = client_waits(client, &wake_at);
+    for (i = 0; i < count && i < max; i++) {
+        sockets[i].handle = client->polls[i].handle;
+        sockets[i].read = client->polls[i].read;
+        sockets[i].write = client->polls[i].write;
+    }
+    if (timeout_ms != NULL)
+        *timeout_ms = client_until(client, wake_at);
+    return count;
+}
+
+/* Sleeps until something may have changed, or `end_at`. */
+static void client_sleep(lssb_client *client, uint64_t end_at)
+{
+    uint64_t wake_at = end_at;
+    size_t count = client_waits(client, &wake_at);
+    uint32_t ms;
+    int32_t code = 0;
+
+    client->now = client->port->now_ms(client->port_context);
+    ms = client_until(client, wake_at);
+    if (ms > 0)
+        client->port->wait(client->port_context, client->polls, count, ms,
+                           &code);
+}
+
+lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms)
+{
+    uint64_t end_at = UINT64_MAX;
+    bool gone;
+
+    if (client == NULL)
+        return LSSB_E_INVALID_ARGUMENT;
+    if (client->in_callback)
+        return LSSB_E_IN_CALLBACK;
+    if (wait_ms != LSSB_FOREVER)
+        end_at = client->port->now_ms(client->port_context) + wait_ms;
+    for (;;) {
+        if (op != NULL && op->status != LSSB_PENDING)
+            return op->status;
+        if (op == NULL && client->first == NULL && !client->closing)
+            return LSSB_OK;
+        client_step(client, &gone);
+        if (gone)
+            return LSSB_OK;
+        if (op != NULL && op->status != LSSB_PENDING)
+            return op->status;
+        if (client->now >= end_at)
+            return LSSB_AGAIN;
+        client_sleep(client, end_at);
+    }
+}
+
+/* ------------------------------------------------------- ending, counting -- */
+
+void lssb_cancel(lssb_op *op)
+{
+    if (op == NULL || op->status != LSSB_PENDING ||
+        op->reserved.state.client == NULL)
+        return;
+    op->reserved.state.canceled = 1;
+    op->reserved.state.client->at_once = true;
+}
+
+void lssb_post_cancel(lssb_op *op)
+{
+    lssb_client *client;
+
+    if (op == NULL)
+        return;
+    client = op->reserved.state.client;
+    if (client == NULL)
+        return;
+    op->reserved.state.canceled = 1;
+    client->port->wake(client->port_context);
+}
+
+lssb_status lssb_close(lssb_client *client, lssb_op *op)
+{
+    lssb_op own, *closer = op != NULL ? op : &own, *each;
+    uint32_t i;
+
+    if (client == NULL)
+        return LSSB_OK;
+    if (client->in_callback)
+        return LSSB_E_IN_CALLBACK;
+    if (client->closing || (op != NULL && op->status == LSSB_PENDING))
+        return LSSB_E_BUSY;
+    if (op == NULL)
+        memset(&own, 0, sizeof own);
+    memset(&closer->reserved, 0, sizeof closer->reserved);
+    closer->status = LSSB_PENDING;
+    client->closer = closer;
+    client->closing = true;
+    client->now = client->port->now_ms(client->port_context);
+    client->close_at = client->now + CLIENT_CLOSE_MS;
+    for (each = client->first; each != NULL; each = each->reserved.state.next)
+        lssb_cancel(each);
+    for (i = 0; i < client->slot_count; i++)
+        if (client->slots[i].op == NULL)
+            lssb_conn_close(&client->slots[i].conn, client->close_at);
+    client->at_once = true;
+    return op != NULL ? LSSB_PENDING : lssb_wait(client, closer, LSSB_FOREVER);
+}
+
+void lssb_abandon(lssb_client *client)
+{
+    uint32_t i;
+
+    if (client == NULL)
+        return;
+    for (i = 0; i < client->slot_count; i++)
+        lssb_conn_drop(&client->slots[i].conn, false);
+    if (client->port->close != NULL)
+        client->port->close(client->port_context, true);
+    client_give(client);
+}
+
+const lssb_error *lssb_last_error(const lssb_client *client)
+{
+    return &client->error;
+}
+
+const char *lssb_error_text(const lssb_client *client)
+{
+    return client != NULL ? client->error.message : "";
+}
+
+void lssb_features(lssb_feature_list *features)
+{
+    memset(features, 0, sizeof *features);
+    features->version = LSSB_VERSION;
+    features->tls = lssb_default_tls != NULL ? lssb_default_tls->name : "none";
+    features->receive_buffer = LSSB_RECEIVE_BUFFER;
+    features->send_buffer = LSSB_SEND_BUFFER;
+    features->element = LSSB_ELEMENT;
+    features->trace = LSSB_TRACE != 0;
+}
+
+void lssb_stats(const lssb_client *client, lssb_stats_list *stats)
+{
+    *stats = client->stats;
+}

@@ -1,0 +1,258 @@
+/* request.c: where a request goes, and the head it is sent with.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Headers merge as protocol 1.4 recommends: the client's own, the
+ * configuration's, the call's, the request's; a later one replaces an earlier
+ * one of the same name, whatever the case, so that no name is sent twice.
+ */
+#include "internal.h"
+
+/* --------------------------------------------------------------- targets -- */
+
+/* A header that carries a credential, as far as names tell. */
+static bool request_is_secret(const char *name)
+{
+    static const char *const names[] = { "X-Api-Key", "X-Service-Key",
+                                         "Authorization", "Cookie" };
+    size_t i;
+
+    for (i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (lssb_same_name(name, strlen(name), names[i], strlen(names[i])))
+            return true;
+    return false;
+}
+
+/* Whether any of these pairs is a credential. */
+static bool request_any_secret(const lssb_pair *pairs, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        if (request_is_secret(pairs[i].name))
+            return true;
+    return false;
+}
+
+/* NULL, or why this call's credentials must not go to this target. */
+static const char *request_exposes(const lssb_op *op,
+                                   const struct lssb_target *target)
+{
+    const lssb_client *client = lssb_call_client(op);
+
+    if (target->tls || client->allow_cleartext ||
+        lssb_is_loopback(target->host, target->host_len))
+        return NULL;
+    if (client->api_key == NULL &&
+        !request_any_secret(client->headers, client->header_count) &&
+        !request_any_secret(op->headers, op->header_count))
+        return NULL;
+    return "a key would go over http:// in clear text; use https://, or set "
+           "allow_cleartext";
+}
+
+/* The target within the sandbox that a call is about. */
+static const char *request_dataplane(const lssb_op *op,
+                                     struct lssb_target *target)
+{
+    const lssb_sandbox *box = op->reserved.state.box;
+    struct lssb_url url;
+    const char *wrong = lssb_url_parse(&url, box->dataplane_url,
+                                       strlen(box->dataplane_url), false);
+
+    if (wrong != NULL)
+        return wrong;
+    target->host = url.host;
+    target->host_len = url.host_len;
+    target->host_is_v6 = url.host_is_v6;
+    target->port = url.port;
+    target->tls = url.tls;
+    target->base = url.path;
+    target->base_len = url.path_len;
+    return request_exposes(op, target);
+}
+
+const char *lssb_request_target(const lssb_op *op,
+                                const struct lssb_exchange *x,
+                                struct lssb_target *target)
+{
+    const lssb_client *client = lssb_call_client(op);
+
+    if (x->dataplane)
+        return request_dataplane(op, target);
+    target->host = client->host;
+    target->host_len = strlen(client->host);
+    target->host_is_v6 = strchr(client->host, ':') != NULL;
+    target->port = client->host_port;
+    target->tls = client->host_tls;
+    target->base = client->base;
+    target->base_len = strlen(client->base);
+    return request_exposes(op, target);
+}
+
+const struct lssb_proxy *lssb_request_proxy(const lssb_client *client,
+                                            const struct lssb_target *target)
+{
+    const struct lssb_proxy *proxy = &client->proxies[target->tls];
+
+    if (proxy->host == NULL)
+        return NULL;
+    if (proxy->from_environment &&
+        lssb_is_loopback(target->host, target->host_len))
+        return NULL;
+    if (client->no_proxy != NULL &&
+        lssb_no_proxy(client->no_proxy, target->host, target->host_len,
+                      target->port))
+        return NULL;
+    return proxy;
+}
+
+/* --------------------------------------------------------------- headers -- */
+
+/* The pair at an index of all the candidates, or false at their end. One whose
+ * value is NULL is not there. */
+static bool request_candidate(const lssb_client *client, const lssb_op *op,
+                              size_t index, lssb_pair *pair)
+{
+    const lssb_pair own[] = { { "User-Agent", client->user_agent },
+                              { "X-Api-Key", client->api_key },
+                              { "X-Tenant-Id", client->tenant_id } };
+    const size_t own_count = sizeof own / sizeof own[0];
+
+    if (index < own_count)
+        *pair = own[index];
+    else if (index - own_count < client->header_count)
+        *pair = client->headers[index - own_count];
+    else if (index - own_count - client->header_count < op->header_count)
+        *pair = op->headers[index - own_count - client->header_count];
+    else
+        return false;
+    return true;
+}
+
+/* Whether a later candidate has the name. */
+static bool request_replaced(const lssb_client *client, const lssb_op *op,
+                             size_t index, const char *name)
+{
+    lssb_pair later;
+    size_t i;
+
+    for (i = index + 1; request_candidate(client, op, i, &later); i++)
+        if (later.value != NULL && lssb_same_name(name, strlen(name),
+                                                  later.name,
+                                                  strlen(later.name)))
+            return true;
+    return false;
+}
+
+/* The names that a request with conditions of its own sends itself. */
+static bool request_is_own(const struct lssb_exchange *x, const char *name)
+{
+    static const char *const names[] = { "Range", "If-Range", "If-None-Match",
+                                         "Accept-Encoding" };
+    size_t i;
+
+    if (x->headers == NULL)
+        return false;
+    for (i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (lssb_same_name(name, strlen(name), names[i], strlen(names[i])))
+            return true;
+    return false;
+}
+
+/* The merged headers. */
+static void request_headers(const lssb_op *op, const struct lssb_exchange *x,
+                            struct lssb_writer *to)
+{
+    const lssb_client *client = lssb_call_client(op);
+    lssb_pair pair;
+    size_t i;
+
+    for (i = 0; request_candidate(client, op, i, &pair); i++)
+        if (pair.value != NULL && !request_is_own(x, pair.name) &&
+            !request_replaced(client, op, i, pair.name))
+            lssb_put_header(to, pair.name, pair.value);
+    if (x->headers != NULL)
+        x->headers(op, to);
+}
+
+/* The credentials for a proxy that sees the request itself. */
+static void request_proxy_header(const struct lssb_proxy *proxy,
+                                 struct lssb_writer *to)
+{
+    if (proxy->userinfo == NULL)
+        return;
+    lssb_put_text(to, "Proxy-Authorization: Basic ");
+    lssb_put_base64(to, proxy->userinfo, strlen(proxy->userinfo));
+    lssb_put_text(to, "\r\n");
+}
+
+void lssb_put_boundary(const lssb_op *op, struct lssb_writer *to)
+{
+    static const char digits[] = "0123456789abcdef";
+    const struct lssb_slot *slot = lssb_call_slot(op);
+    char hex[32];
+    size_t i;
+
+    memset(hex, '0', sizeof hex);
+    for (i = 0; slot != NULL && i < sizeof slot->boundary; i++) {
+        hex[2 * i] = digits[slot->boundary[i] >> 4];
+        hex[2 * i + 1] = digits[slot->boundary[i] & 15];
+    }
+    lssb_put_text(to, "lssb-");
+    lssb_put(to, hex, sizeof hex);
+}
+
+/* The header lines that describe the body. */
+static void request_body_headers(const lssb_op *op,
+                                 const struct lssb_exchange *x,
+                                 uint64_t body_len, struct lssb_writer *to)
+{
+    if (x->body == NULL)
+        return;
+    lssb_put_text(to, "Content-Type: ");
+    if (x->multipart) {
+        lssb_put_text(to, "multipart/form-data; boundary=");
+        lssb_put_boundary(op, to);
+    } else {
+        lssb_put_text(to, "application/json");
+    }
+    lssb_put_text(to, "\r\nContent-Length: ");
+    lssb_put_u64(to, body_len);
+    lssb_put_text(to, "\r\n");
+}
+
+void lssb_request_head(const lssb_op *op, const struct lssb_exchange *x,
+                       uint64_t body_len, struct lssb_writer *to)
+{
+    char host[LSSB_HOST_SIZE];
+    struct lssb_target target;
+    const struct lssb_proxy *proxy;
+    const char *wrong = lssb_request_target(op, x, &target);
+
+    if (wrong == NULL &&
+        !lssb_copy(host, sizeof host, target.host, target.host_len))
+        wrong = "the host name is longer than 255 bytes";
+    if (wrong != NULL) {
+        to->wrong = wrong;
+        return;
+    }
+    proxy = target.tls ? NULL
+                       : lssb_request_proxy(lssb_call_client(op), &target);
+    lssb_put_text(to, x->method);
+    lssb_put_text(to, " ");
+    if (proxy != NULL) {
+        lssb_put_text(to, "http://");
+        lssb_put_authority(to, host, target.tls, target.port, false);
+    }
+    lssb_put(to, target.base, target.base_len);
+    x->path(op, to);
+    lssb_put_text(to, " HTTP/1.1\r\nHost: ");
+    lssb_put_authority(to, host, target.tls, target.port, false);
+    lssb_put_text(to, "\r\n");
+    if (proxy != NULL)
+        request_proxy_header(proxy, to);
+    request_headers(op, x, to);
+    request_body_headers(op, x, body_len, to);
+    lssb_put_text(to, "\r\n");
+}
