@@ -11,7 +11,8 @@
  */
 #include "internal.h"
 
-#define HTTP_CHUNK_LINE_LIMIT 4096  /* bytes of a chunk's size and extensions */
+#define HTTP_CHUNK_LINE_LIMIT 4096  /* bytes of a chunk's size and extensions,
+                                       with the line end before them */
 
 /* What the next byte belongs to. The states up to HTTP_IN_HEAD_LF are a
  * head's (and the trailers'), taken one byte at a time. */
@@ -709,7 +710,6 @@ static enum lssb_http_event http_byte(struct lssb_http *http, char c)
         return c == '\r' ? http_go(http, HTTP_IN_CHUNK_LF)
                          : http_wrong(http, "a chunk is longer than its size");
     case HTTP_IN_CHUNK_LF:
-        http->own.head_bytes = 0;
         return http_line_feed(http, c) ? http_go(http, HTTP_IN_SIZE)
                                        : LSSB_HTTP_WRONG;
     case HTTP_IN_CHUNK:

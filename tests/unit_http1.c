@@ -414,7 +414,8 @@ static void a_status_line_is_strict(void)
           "digits" },
         { 0, "HTTP/1.1 200\tOK\r\n", "wrong: the status is not a number of "
           "three digits" },
-        { 0, "HTTP/1.1 200 O\x01K\r\n", "wrong: the reason phrase has a control "
+        { 0, "HTTP/1.1 200 O\x01K\r\n", "wrong: the reason phrase has a "
+          "control "
           "character" },
         { 0, "HTTP/1.1 200 OK\n", "wrong: the reason phrase has a control "
           "character" },
@@ -452,7 +453,8 @@ static void a_field_is_strict(void)
         { 0, OK "A: \xC3\xA9\xFF\r\n" END, "200 | A=\xC3\xA9\xFF" END_IS },
         { 0, OK "!#$%&'*+-.^_`|~09azAZ: x\r\n" END,
           "200 | !#$%&'*+-.^_`|~09azAZ=x" END_IS },
-        { 0, OK "A: b\r\n c\r\n" END, "200 | A=b | wrong: a field is folded, or "
+        { 0, OK "A: b\r\n c\r\n" END, "200 | A=b | wrong: a field is folded, "
+          "or "
           "begins with a blank" },
         { 0, OK "A: b\r\n\tc\r\n" END, "200 | A=b | wrong: a field is folded, "
           "or begins with a blank" },
@@ -476,7 +478,8 @@ static void a_field_is_strict(void)
         { 0, OK "A: b\r\n\rX", "200 | A=b | wrong: a CR stands alone" },
         { 0, OK "A: \x01\r\n" END, "200 | wrong: a field's value has a control "
           "character" },
-        { 0, OK "A: b\x7F\r\n" END, "200 | wrong: a field's value has a control "
+        { 0, OK "A: b\x7F\r\n" END, "200 | wrong: a field's value has a "
+          "control "
           "character" },
         { 0, OK "A: b\x1B[31m\r\n" END, "200 | wrong: a field's value has a "
           "control character" }
@@ -594,7 +597,8 @@ static void a_connection_serves_again_only_if_both_ends_say_so(void)
         { 0, OK "Proxy-Connection: close\r\n" END,
           "200 | Proxy-Connection=close" END_IS },
         { 0, OK "Keep-Alive: timeout=5, max=100\r\n" END,
-          "200 | Keep-Alive=timeout=5, max=100 | Content-Length=0 | head 0 keep "
+          "200 | Keep-Alive=timeout=5, max=100 | Content-Length=0 | head 0 "
+          "keep "
           "5s | done" },
         { 0, OK "keep-alive: max=3 ,\tTimeout=15\r\n" END,
           "200 | keep-alive=max=3 ,\tTimeout=15 | Content-Length=0 | head 0 "
@@ -636,7 +640,8 @@ static void requests_are_read_as_replies_are(void)
         { SERVER, "OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n",
           "OPTIONS * | Host= | head keep | done" },
         { SERVER, "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n"
-          "\r\n\x16", "CONNECT a.example:443 | Host=a.example:443 | head keep | "
+          "\r\n\x16", "CONNECT a.example:443 | Host=a.example:443 | head keep "
+          "| "
           "done +1" },
         { SERVER, "CONNECT [::1]:443 HTTP/1.1\r\nHost: a\r\n\r\n",
           "CONNECT [::1]:443 | Host=a | head keep | done" },
@@ -686,11 +691,14 @@ static void a_wrong_request_is_refused_with_a_status_to_answer(void)
         { SERVER, "GET / HTTP/1.1\n", "wrong 400: the request line goes on "
           "behind the version" },
         { SERVER, "GET / HTTP/1.1\rX", "wrong 400: a CR stands alone" },
-        { SERVER, "GET / HTTP/2.0\r\n", "wrong 505: the HTTP version is neither "
+        { SERVER, "GET / HTTP/2.0\r\n", "wrong 505: the HTTP version is "
+          "neither "
           "1.0 nor 1.1" },
-        { SERVER, "GET / HTTP/1.2\r\n", "wrong 505: the HTTP version is neither "
+        { SERVER, "GET / HTTP/1.2\r\n", "wrong 505: the HTTP version is "
+          "neither "
           "1.0 nor 1.1" },
-        { SERVER, "GET / HTTP/1.x\r\n", "wrong 400: the HTTP version is neither "
+        { SERVER, "GET / HTTP/1.x\r\n", "wrong 400: the HTTP version is "
+          "neither "
           "1.0 nor 1.1" },
         { SERVER, "GET * HTTP/1.1\r\n", BAD_TARGET },
         { SERVER, "GET a HTTP/1.1\r\n", BAD_TARGET },
@@ -788,6 +796,8 @@ static void what_does_not_fit_the_line_is_cut_or_refused(void)
           "wrong: a field that frames the message is too long" },
         { 0, OK "Keep-Alive: timeout=1", '0', 60, "\r\n" END, "200 | ",
           "0..." END_IS },
+        { 0, OK "Keep-Alive: timeout=5,", 'x', 60, "\r\n" END, "200 | ",
+          "x..." END_IS },
         { 0, "HTTP/1.1 100 x\r\nA: ", 'x', 900, "\r\n\r\n" OK END, "200 | ",
           "head 0 keep continued | done" },
         { 0, "HTTP/1.1 100 x\r\n", 'x', 900, ":\r\n\r\n" OK END, "200 | ",
@@ -903,6 +913,13 @@ static void everything_that_is_skipped_has_a_limit(void)
     EXPECT_INT(feed_many(&http, "HTTP/1.1 102 x\r\n\r\n", 1),
                LSSB_HTTP_WRONG);
     EXPECT_STR(http.wrong, "there are too many interim replies");
+
+    lssb_http_start(&http, false, line, sizeof line);
+    EXPECT_INT(feed_many(&http, "HTTP/1.1 102 x\r\n", 1), LSSB_HTTP_MORE);
+    EXPECT_INT(feed_many(&http, "A: 567\r\n", 8000), LSSB_HTTP_MORE);
+    EXPECT_INT(feed_many(&http, "\r\nHTTP/1.1 102 x\r\n", 1),
+               LSSB_HTTP_MORE);
+    EXPECT_INT(feed_many(&http, "A: 567\r\n", 8000), LSSB_HTTP_MORE);
 
     start_chunked(&http, line, sizeof line);
     EXPECT_INT(feed_many(&http, "1;", 1), LSSB_HTTP_MORE);

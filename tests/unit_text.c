@@ -149,6 +149,13 @@ static void utf8_is_valid_up_to_the_first_byte_that_is_not(void)
                    rows[i].valid);
     }
     test_row = "";
+    for (i = 0; i < 40; i++) {
+        char text[40];
+
+        memset(text, 'a', sizeof text);
+        text[i] = '\x80';
+        EXPECT_INT(lssb_utf8_valid(text, sizeof text), i);
+    }
     EXPECT_INT(lssb_utf8_valid("a\0b\0cdefghi", 11), 11);
     EXPECT_INT(lssb_utf8_valid(NULL, 0), 0);
 }
@@ -325,7 +332,7 @@ static void every_day_is_a_day_after_the_one_before(void)
             unsigned last = days[m - 1] + (m == 2 && leap ? 1u : 0u);
 
             for (d = 1; d <= last; d++, expected += 86400) {
-                char text[32];
+                static char text[32];
 
                 snprintf(text, sizeof text, "%04u-%02u-%02uT00:00:00Z", y, m,
                          d);
