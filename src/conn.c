@@ -1179,10 +1179,12 @@ static void conn_wants(struct lssb_conn *conn, bool want_read, bool *read,
 static size_t conn_open_waits(struct lssb_conn *conn, bool want_read,
                               lssb_poll *list, uint64_t *wake_at)
 {
-    bool over, read, write;
+    bool over, read, write, dirty = conn->own.dirty;
     size_t len;
 
     lssb_conn_flush(conn);
+    if (dirty && lssb_conn_sent(conn))
+        *wake_at = 0;               /* there is room that was not there */
     over = conn->ended || conn->broken != LSSB_OK;
     conn_wants(conn, want_read, &read, &write);
     if (want_read && (over || lssb_conn_look(conn, &len) != NULL ||
