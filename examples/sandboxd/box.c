@@ -1,0 +1,311 @@
+/* box.c: boxes and their lives.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * provisioning -> ready -> stopped -> provisioning …; failed when a fault says
+ * so. A box is a directory; its processes are the commands' business.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "sandboxd.h"
+
+const char box_default_snapshot[] = "00000000-0000-4000-8000-000000000001";
+
+static const char *const box_status_names[] = {"provisioning", "ready",
+                                               "failed", "stopped"};
+
+/* The API's word for a status. */
+const char *box_status_name(enum box_status status)
+{
+    return box_status_names[status];
+}
+
+/* The box is idle for too long. */
+static void box_idled(struct timer *timer)
+{
+    box_stop(timer->owner);
+}
+
+/* The box has been stopped for too long, or has lived for too long. */
+static void box_expired(struct timer *timer)
+{
+    box_delete(timer->owner);
+}
+
+static void box_provisioned(struct timer *timer);
+
+/* A box that is in no list yet, nothing about it set. */
+struct box *box_new(struct sandboxd *d)
+{
+    struct box *box = take(sizeof *box);
+
+    box->d = d;
+    make_uuid(box->id);
+    box->dir = take_format("%s/%s", d->data, box->id);
+    box->idle_ttl_s = UNSET;
+    box->delete_after_stop_s = UNSET;
+    box->ttl_s = UNSET;
+    box->cpu_millicores = UNSET;
+    box->mem_bytes = UNSET;
+    box->fs_capacity_bytes = UNSET;
+    box->provisioned.owner = box->idle.owner = box->removal.owner = box;
+    box->provisioned.fire = box_provisioned;
+    box->idle.fire = box_idled;
+    box->removal.fire = box_expired;
+    return box;
+}
+
+/* Frees what a configuration holds. */
+void run_config_free(struct run_config *run)
+{
+    free(run->user);
+    free(run->work_dir);
+    map_free(&run->env);
+    memset(run, 0, sizeof *run);
+}
+
+/* Frees a box that is in no list, or not any more. */
+void box_free(struct box *box)
+{
+    struct command *command;
+
+    loop_cancel(&box->d->loop, &box->provisioned);
+    loop_cancel(&box->d->loop, &box->idle);
+    loop_cancel(&box->d->loop, &box->removal);
+    for (command = box->d->commands; command != NULL; command = command->next)
+        if (command->box == box)
+            command->box = NULL;
+    free(box->name);
+    free(box->dir);
+    free(box->status_message);
+    map_free(&box->labels);
+    map_free(&box->env);
+    run_config_free(&box->run);
+    free(box->mount_config);
+    free(box->proxy_config);
+    free(box->access_delegation);
+    free(box);
+}
+
+/* The box of a name. */
+struct box *box_find_name(struct sandboxd *d, const char *name)
+{
+    struct box *box = d->boxes;
+
+    while (box != NULL && strcmp(box->name, name) != 0)
+        box = box->next;
+    return box;
+}
+
+/* The box of an id or a name. */
+struct box *box_find(struct sandboxd *d, const char *name_or_id)
+{
+    struct box *box = d->boxes;
+
+    while (box != NULL && strcmp(box->id, name_or_id) != 0)
+        box = box->next;
+    return box != NULL ? box : box_find_name(d, name_or_id);
+}
+
+/* ------------------------------------------------------------------ waits -- */
+
+/* Leaves the list. */
+void box_wait_end(struct box_wait *wait)
+{
+    struct box_wait **link;
+
+    if (wait->box == NULL)
+        return;
+    link = &wait->box->d->waits;
+    while (*link != wait)
+        link = &(*link)->next;
+    *link = wait->next;
+    loop_cancel(&wait->box->d->loop, &wait->timer);
+    wait->box = NULL;
+}
+
+/* The wait's time is up. */
+static void box_wait_late(struct timer *timer)
+{
+    struct box_wait *wait = timer->owner;
+    struct box *box = wait->box;
+
+    box_wait_end(wait);
+    wait->done(wait, box);
+}
+
+/* Starts to wait until the box is not provisioning any more. */
+void box_wait_start(struct box_wait *wait, struct box *box,
+                    uint32_t timeout_ms)
+{
+    wait->box = box;
+    wait->next = box->d->waits;
+    box->d->waits = wait;
+    wait->timer.owner = wait;
+    wait->timer.fire = box_wait_late;
+    loop_at(&box->d->loop, &wait->timer, now_ms() + timeout_ms);
+}
+
+/* Tells those who wait for a box; each may start and end waits. */
+static void box_tell(struct box *box, bool gone)
+{
+    struct box_wait *wait = box->d->waits;
+
+    while (wait != NULL) {
+        if (wait->box == box) {
+            box_wait_end(wait);
+            wait->done(wait, gone ? NULL : box);
+            wait = box->d->waits;
+        } else {
+            wait = wait->next;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ lives -- */
+
+/* Sets the timers that its state asks for. */
+void box_timers(struct box *box)
+{
+    struct loop *loop = &box->d->loop;
+    uint64_t second = box->d->settings.second_ms, at = UINT64_MAX;
+
+    loop_cancel(loop, &box->idle);
+    loop_cancel(loop, &box->removal);
+    if (box->status == BOX_READY && box->commands == 0 && box->idle_ttl_s > 0)
+        loop_at(loop, &box->idle,
+                box->used_at + (uint64_t)box->idle_ttl_s * second);
+    if (box->status == BOX_STOPPED && box->delete_after_stop_s > 0)
+        at = box->stopped_at + (uint64_t)box->delete_after_stop_s * second;
+    if (box->ttl_s > 0 &&
+        box->created_at + (uint64_t)box->ttl_s * second < at)
+        at = box->created_at + (uint64_t)box->ttl_s * second;
+    if (at != UINT64_MAX)
+        loop_at(loop, &box->removal, at);
+}
+
+/* Takes note of a use. */
+void box_touch(struct box *box)
+{
+    box->used_at = now_ms();
+    box_timers(box);
+}
+
+/* Enters a status. */
+static void box_become(struct box *box, enum box_status status,
+                       const char *message)
+{
+    free(box->status_message);
+    box->status_message = take_copy(message);
+    box->status = status;
+    box->updated_us = wall_us();
+    if (status == BOX_READY)
+        box->was_ready = true;
+    box->stopped_us = status == BOX_STOPPED ? box->updated_us : 0;
+    box->stopped_at = now_ms();
+    box_touch(box);
+    if (status != BOX_PROVISIONING)
+        box_tell(box, false);
+}
+
+/* Provisioning has come to its end, in a fault's way if there is one. */
+static void box_provisioned(struct timer *timer)
+{
+    struct box *box = timer->owner;
+    struct fault *fault = faults_take(box->d, "", box->name, true);
+
+    if (fault == NULL)
+        box_become(box, BOX_READY, NULL);
+    else if (strcmp(fault->provision, "fail") == 0)
+        box_become(box, BOX_FAILED, fault->message);
+    fault_free(fault);
+}
+
+/* Starts a box: it is provisioning for a moment. */
+void box_start(struct box *box)
+{
+    box_become(box, BOX_PROVISIONING, NULL);
+    loop_at(&box->d->loop, &box->provisioned,
+            now_ms() + box->d->settings.provision_ms);
+}
+
+/* Stops a box: its processes end, its files stay. */
+void box_stop(struct box *box)
+{
+    loop_cancel(&box->d->loop, &box->provisioned);
+    commands_kill(box);
+    box_become(box, BOX_STOPPED, NULL);
+}
+
+/* Deletes a box with all that it has. */
+void box_delete(struct box *box)
+{
+    struct box **link = &box->d->boxes;
+
+    commands_kill(box);
+    while (*link != box)
+        link = &(*link)->next;
+    *link = box->next;
+    box->d->box_count--;
+    box_tell(box, true);
+    process_remove_tree(box->d, box->dir);
+    box_free(box);
+}
+
+/* Gives the box's home to the user that its commands run as. */
+static void box_give_home(const struct box *box)
+{
+    struct user_ids ids;
+    char *home;
+
+    if (box->run.user == NULL || !user_find(box->run.user, &ids))
+        return;
+    home = take_format("%s/root/home/user", box->dir);
+    if (chown(home, ids.uid, ids.gid) != 0)
+        fprintf(stderr, "sandboxd: %s: the home stays root's\n", box->id);
+    free(home);
+}
+
+/* Makes up a name that is free. */
+static void box_make_name(struct box *box)
+{
+    char digits[9];
+
+    do {
+        free(box->name);
+        random_hex(digits, 8);
+        box->name = take_format("sandbox-%s", digits);
+    } while (box_find_name(box->d, box->name) != NULL);
+}
+
+/* Makes a box's directory, enters it into the list and starts it; or says why
+ * it cannot. */
+bool box_add(struct box *box, const char **why)
+{
+    struct sandboxd *d = box->d;
+
+    *why = "its directory cannot be made";
+    if (!view_prepare(box)) {
+        process_remove_tree(d, box->dir);
+        return false;
+    }
+    *why = "its work_dir cannot be made";
+    if (box->run.work_dir != NULL && !path_make_dir(box, box->run.work_dir)) {
+        process_remove_tree(d, box->dir);
+        return false;
+    }
+    if (box->name == NULL)
+        box_make_name(box);
+    box_give_home(box);
+    box->sequence = ++d->sequence;
+    box->created_us = wall_us();
+    box->created_at = now_ms();
+    box->next = d->boxes;
+    d->boxes = box;
+    d->box_count++;
+    box_start(box);
+    return true;
+}

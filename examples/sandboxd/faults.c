@@ -1,0 +1,180 @@
+/* faults.c: what goes wrong on purpose.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * With --faults, POST /_faults (with the API key) takes one fault, DELETE
+ * /_faults forgets them all. README.md says what a fault may be.
+ */
+#include <fnmatch.h>
+#include <stdlib.h>
+
+#include "sandboxd.h"
+
+/* Frees a fault; NULL is none. */
+void fault_free(struct fault *fault)
+{
+    if (fault == NULL)
+        return;
+    map_free(&fault->headers);
+    free(fault->match);
+    free(fault->body);
+    free(fault->close);
+    free(fault->provision);
+    free(fault->message);
+    free(fault);
+}
+
+/* A fault of one's own, like that one. */
+static struct fault *fault_copy(const struct fault *from)
+{
+    struct fault *fault = take(sizeof *fault);
+
+    fault->status = from->status;
+    map_merge(&fault->headers, &from->headers);
+    fault->match = take_copy(from->match);
+    fault->body = take_copy(from->body);
+    fault->close = take_copy(from->close);
+    fault->provision = take_copy(from->provision);
+    fault->message = take_copy(from->message);
+    return fault;
+}
+
+/* The first fault that this request (or the box of this name) shall meet, as a
+ * copy; it is used up by that. */
+struct fault *faults_take(struct sandboxd *d, const char *method,
+                          const char *path, bool provision)
+{
+    struct fault **link = &d->faults, *fault, *taken = NULL;
+    char *subject = provision ? take_copy(path)
+                              : take_format("%s %s", method, path);
+
+    for (; taken == NULL && (fault = *link) != NULL; link = &fault->next) {
+        if ((fault->provision != NULL) != provision ||
+            fnmatch(fault->match, subject, 0) != 0)
+            continue;
+        taken = fault_copy(fault);
+        if (fault->times > 0 && --fault->times == 0) {
+            *link = fault->next;
+            fault_free(fault);
+            break;
+        }
+    }
+    free(subject);
+    return taken;
+}
+
+/* Forgets all faults. */
+void faults_clear(struct sandboxd *d)
+{
+    while (d->faults != NULL) {
+        struct fault *fault = d->faults;
+
+        d->faults = fault->next;
+        fault_free(fault);
+    }
+}
+
+/* Whether a fault says something that there is. */
+static bool fault_is_one(const struct fault *fault)
+{
+    static const char *const closes[] = {"before-reply", "lost-reply",
+                                         "mid-body"};
+    size_t i;
+
+    if (fault->match == NULL || fault->times < 0 ||
+        (fault->status != 0 && (fault->status < 200 || fault->status > 599)))
+        return false;
+    if (fault->provision != NULL)
+        return strcmp(fault->provision, "fail") == 0 ||
+               strcmp(fault->provision, "hang") == 0;
+    if (fault->close == NULL)
+        return fault->status != 0;
+    for (i = 0; i < sizeof closes / sizeof closes[0]; i++) {
+        if (strcmp(fault->close, closes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Takes a fault from its JSON. */
+static void faults_add(struct exchange *exchange, struct value body)
+{
+    struct fault *fault = take(sizeof *fault), **link;
+    struct value content = value_get(body, "body");
+
+    fault->match = value_text(value_get(body, "match"));
+    fault->close = value_text(value_get(body, "close"));
+    fault->provision = value_text(value_get(body, "provision"));
+    fault->message = value_text(value_get(body, "message"));
+    fault->body = value_is(content, '"') ? value_text(content)
+                  : content.at != NULL ? take_copy_n(content.at, content.len)
+                                       : NULL;
+    fault->times = 1;
+    value_integer(value_get(body, "times"), &fault->times);
+    value_integer(value_get(body, "status"), &fault->status);
+    value_map(value_get(body, "headers"), &fault->headers);
+    if (fault->match == NULL && fault->provision != NULL)
+        fault->match = take_copy("*");
+    if (!fault_is_one(fault)) {
+        fault_free(fault);
+        reply_error(exchange, 400, "InvalidRequest", "this is no fault");
+        return;
+    }
+    for (link = &exchange->d->faults; *link != NULL; link = &(*link)->next)
+        ;
+    *link = fault;
+    reply_empty(exchange, 204);
+}
+
+/* Replies with what the fault says. */
+static void faults_reply(struct exchange *exchange)
+{
+    const struct fault *fault = exchange->fault;
+    const char *body = fault->body != NULL ? fault->body : "";
+    size_t i;
+
+    reply_begin(exchange, (int)fault->status);
+    if (map_get(&fault->headers, "Content-Type") == NULL)
+        reply_header(exchange, "Content-Type", "application/json");
+    for (i = 0; i < fault->headers.count; i++)
+        reply_header(exchange, fault->headers.pairs[i].name,
+                     fault->headers.pairs[i].value);
+    if (fault->status == 204 || fault->status == 304)
+        body = "";
+    reply_length(exchange, strlen(body));
+    reply_body(exchange, body, strlen(body));
+}
+
+/* Serves /_faults itself. */
+static void faults_serve(struct exchange *exchange)
+{
+    const char *key = exchange_header(exchange, "X-Api-Key");
+
+    if (key == NULL || !same_secret(key, exchange->d->api_key)) {
+        reply_error(exchange, 401, "Unauthorized", "Invalid API key");
+    } else if (strcmp(exchange->method, "POST") == 0) {
+        collect_json(exchange, faults_add);
+    } else if (strcmp(exchange->method, "DELETE") == 0) {
+        faults_clear(exchange->d);
+        reply_empty(exchange, 204);
+    } else {
+        reply_allow(exchange, "POST, DELETE");
+    }
+}
+
+/* A request begins: its fault, if it has one, else the API. */
+void faults_request(struct exchange *exchange)
+{
+    const struct fault *fault = exchange->fault;
+
+    if (exchange->d->settings.faults &&
+        strcmp(exchange->path, "/_faults") == 0)
+        faults_serve(exchange);
+    else if (fault != NULL && fault->close != NULL &&
+             strcmp(fault->close, "before-reply") == 0)
+        reply_cut(exchange);
+    else if (fault != NULL && fault->status != 0)
+        faults_reply(exchange);
+    else
+        api_request(exchange);
+}

@@ -1,0 +1,484 @@
+/* sandboxd.h: what the parts of the development server share.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * One process, one thread, one poll() loop. From the bottom up: util, loop,
+ * value (JSON), server (connections, HTTP; tls below it), paths and view (a
+ * box's files), process (commands), box (lives), api and dataplane (what is
+ * asked), faults (what goes wrong on purpose), main. The engines that
+ * understand HTTP, JSON and URLs are the library's own, in the other role.
+ */
+#ifndef SANDBOXD_H
+#define SANDBOXD_H
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "src/internal.h"
+
+struct sandboxd;
+
+/* ------------------------------------------------------------------- util */
+
+/* Bytes that grow. All zeros is an empty one. */
+struct bytes {
+    char *at;
+    size_t len;
+    size_t size;
+};
+
+/* Names and values, in order. All zeros is an empty one. */
+struct map {
+    struct map_pair {
+        char *name;
+        char *value;
+    } *pairs;
+    size_t count;
+};
+
+void *take(size_t size);
+void *take_more(void *old, size_t size);
+char *take_copy(const char *string);
+char *take_copy_n(const char *bytes, size_t len);
+char *take_format(const char *format, ...)
+    __attribute__((format(printf, 1, 2), nonnull(1)));
+void bytes_add(struct bytes *bytes, const void *more, size_t len);
+void bytes_add_string(struct bytes *bytes, const char *string);
+void bytes_free(struct bytes *bytes);
+void map_set(struct map *map, const char *name, const char *value);
+void map_merge(struct map *over, const struct map *from);
+const char *map_get(const struct map *map, const char *name);
+void map_free(struct map *map);
+uint64_t now_ms(void);
+int64_t wall_us(void);
+void fill_random(void *bytes, size_t len);
+void random_hex(char *to, size_t digits);
+void make_uuid(char to[37]);
+void format_time(char to[32], int64_t us);
+void format_http_date(char to[32], int64_t seconds);
+bool same_secret(const char *a, const char *b);
+void clean_utf8(struct bytes *out, const char *bytes, size_t len);
+void set_nonblocking(int fd);
+
+/* ------------------------------------------------------------------- loop */
+
+/* A descriptor and what it waits for; yours, unwatched before it dies. */
+struct watch {
+    int fd;
+    bool read;
+    bool write;
+    void (*ready)(struct watch *watch, bool readable, bool writable);
+    void *owner;
+};
+
+/* Something that happens at a time; yours, canceled before it dies. */
+struct timer {
+    uint64_t at;
+    void (*fire)(struct timer *timer);
+    void *owner;
+    bool armed;
+    struct timer *next;
+};
+
+struct loop {
+    struct watch **watches;
+    size_t count;
+    size_t size;
+    struct timer *timers;
+    bool stopping;
+};
+
+void loop_watch(struct loop *loop, struct watch *watch);
+void loop_unwatch(struct loop *loop, struct watch *watch);
+void loop_at(struct loop *loop, struct timer *timer, uint64_t at);
+void loop_cancel(struct loop *loop, struct timer *timer);
+void loop_turn(struct loop *loop);
+
+/* ------------------------------------------------------------------ value */
+
+/* A slice of JSON text that has been validated: one value. */
+struct value {
+    const char *at;                 /* NULL: there is none */
+    size_t len;
+};
+
+/* NULL when the text is one JSON object; else what is wrong with it. */
+const char *value_check(const char *text, size_t len);
+struct value value_get(struct value object, const char *name);
+bool value_next(struct value container, size_t *place, struct value *name,
+                struct value *value);
+bool value_is(struct value value, char first);
+bool value_is_null(struct value value);
+char *value_text(struct value string);
+bool value_integer(struct value value, int64_t *number);
+bool value_bool(struct value value, bool *flag);
+bool value_map(struct value value, struct map *map);
+
+typedef void json_fn(struct lssb_json_writer *json, const void *ctx);
+char *json_text(json_fn *write, const void *ctx, size_t *len);
+void json_raw(struct lssb_json_writer *json, const char *name,
+              const char *raw, size_t len);
+void json_redacted(struct lssb_json_writer *json, const char *name,
+                   const char *raw);
+void json_map(struct lssb_json_writer *json, const char *name,
+              const struct map *map);
+void json_time(struct lssb_json_writer *json, const char *name, int64_t us);
+void json_optional(struct lssb_json_writer *json, const char *name,
+                   int64_t number);
+
+/* -------------------------------------------------------------------- tls */
+
+struct tls_server;
+struct tls_link;
+
+#define LINK_AGAIN (-1)             /* nothing moved; wait */
+#define LINK_BROKEN (-2)
+
+struct tls_server *tls_server_new(const char *cert, const char *key,
+                                  const char **why);
+void tls_server_free(struct tls_server *server);
+struct tls_link *tls_link_new(struct tls_server *server);
+void tls_link_free(struct tls_link *link);
+ptrdiff_t tls_link_read(struct tls_link *link, int fd, void *to, size_t len);
+ptrdiff_t tls_link_write(struct tls_link *link, int fd, const void *from,
+                         size_t len);
+bool tls_link_flush(struct tls_link *link, int fd);
+void tls_link_wants(struct tls_link *link, bool *read, bool *write);
+bool tls_link_close(struct tls_link *link, int fd);
+bool tls_make_files(const char *dir, char **ca, char **cert, char **key);
+
+/* ----------------------------------------------------------------- server */
+
+#define MAX_HEADERS 100
+
+struct connection;
+struct fault;
+
+/* A request and its answer. A handler is started when the head is there; it
+ * sets what it wants to hear of, and replies at once or later. */
+struct exchange {
+    struct sandboxd *d;
+    struct connection *connection;
+    char method[16];
+    char *target;
+    char *path;                     /* as sent, without the query */
+    char *query;                    /* "" when there is none */
+    struct map headers;
+    size_t header_bytes;
+    bool is_head;
+    bool has_length;
+    uint64_t length;
+
+    /* The handler's. */
+    void (*on_body)(struct exchange *exchange, const uint8_t *bytes,
+                    size_t len);
+    void (*on_end)(struct exchange *exchange);      /* the body is complete */
+    void (*on_room)(struct exchange *exchange);     /* more can be written */
+    void (*on_over)(struct exchange *exchange);     /* however it ended; once */
+    void *state;
+    bool paused;                    /* the body waits; see exchange_resume */
+
+    /* The server's. */
+    struct fault *fault;
+    bool complete;                  /* the request has come whole */
+    bool replying;                  /* the reply's head is written */
+    bool replied;                   /* the reply is written whole */
+    bool close;                     /* the connection ends with it */
+    bool continued;                 /* 100 was sent, or not asked for */
+    uint64_t body_left;             /* of the reply's declared length */
+    uint64_t cut_at;                /* a fault: bytes of the body until then */
+    uint64_t discarded;
+};
+
+struct server {
+    struct sandboxd *d;
+    struct watch listener;
+    struct tls_server *tls;
+    struct connection *connections;
+    size_t count;
+};
+
+bool server_listen(struct sandboxd *d, const char *host, uint16_t port,
+                   char *endpoint, size_t endpoint_size);
+void server_close(struct sandboxd *d);
+const char *exchange_header(const struct exchange *exchange,
+                            const char *name);
+void exchange_resume(struct exchange *exchange);
+bool form_value(const char *query, const char *name, char **value);
+bool form_next(const char **query, char **name, char **value);
+char *percent_decode(const char *from, size_t len, bool plus);
+
+void reply_begin(struct exchange *exchange, int status);
+void reply_header(struct exchange *exchange, const char *name,
+                  const char *value);
+void reply_length(struct exchange *exchange, uint64_t length);
+void reply_no_body(struct exchange *exchange);
+size_t reply_room(const struct exchange *exchange);
+void reply_body(struct exchange *exchange, const void *bytes, size_t len);
+void reply_cut(struct exchange *exchange);
+void reply_whole(struct exchange *exchange, int status, const char *type,
+                 const void *bytes, size_t len);
+void reply_empty(struct exchange *exchange, int status);
+void reply_json(struct exchange *exchange, int status, json_fn *write,
+                const void *ctx);
+void reply_error(struct exchange *exchange, int status, const char *type,
+                 const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void reply_problem(struct exchange *exchange, const char *field,
+                   const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void reply_allow(struct exchange *exchange, const char *methods);
+
+/* Collects a JSON body, bounded, then calls `then` with it; "{}" when the
+ * body is empty. Replies by itself when it is too long or no object. */
+void collect_json(struct exchange *exchange,
+                  void (*then)(struct exchange *exchange, struct value body));
+
+/* The same; `then` finds the name as the exchange's state, and frees it. */
+void collect_named(struct exchange *exchange, const char *name,
+                   void (*then)(struct exchange *exchange,
+                                struct value body));
+
+/* -------------------------------------------------------------- multipart */
+
+#define MULTIPART_BOUNDARY 70
+#define MULTIPART_HEADERS 8192
+
+/* A multipart body (RFC 2046 5.1), parsed as it arrives. */
+struct multipart {
+    void (*on_part)(struct multipart *multipart, const char *name);
+    void (*on_data)(struct multipart *multipart, const uint8_t *bytes,
+                    size_t len);
+    void *owner;
+    const char *wrong;
+    bool complete;
+    char delimiter[4 + MULTIPART_BOUNDARY + 1];
+    size_t delimiter_len;
+    size_t matched;
+    int state;
+    char *headers;
+    size_t header_len;
+};
+
+bool multipart_start(struct multipart *multipart, const char *content_type);
+bool multipart_feed(struct multipart *multipart, const uint8_t *bytes,
+                    size_t len);
+void multipart_free(struct multipart *multipart);
+
+/* ------------------------------------------------------------------ boxes */
+
+enum box_status {
+    BOX_PROVISIONING,
+    BOX_READY,
+    BOX_FAILED,
+    BOX_STOPPED
+};
+
+/* Who runs the commands, where, and with which environment. */
+struct run_config {
+    char *user;                     /* NULL: the server's own */
+    char *work_dir;                 /* NULL: /home/user */
+    struct map env;
+};
+
+#define UNSET INT64_MIN             /* a number that was not given */
+
+struct box {
+    struct sandboxd *d;
+    struct box *next;
+    uint64_t sequence;              /* order of creation */
+    char id[37];
+    char *name;
+    char *dir;                      /* holds root/ */
+    enum box_status status;
+    bool was_ready;
+    char *status_message;
+    int64_t created_us;
+    int64_t updated_us;
+    int64_t stopped_us;
+    int64_t idle_ttl_s;
+    int64_t delete_after_stop_s;
+    int64_t ttl_s;
+    int64_t cpu_millicores;
+    int64_t mem_bytes;
+    int64_t fs_capacity_bytes;
+    bool preserve_memory;
+    struct map labels;
+    struct map env;
+    struct run_config run;
+    char *mount_config;             /* JSON, or NULL */
+    char *proxy_config;
+    char *access_delegation;
+    struct timer provisioned;
+    struct timer idle;
+    struct timer removal;           /* after a stop, or at the end of ttl_s */
+    uint64_t used_at;
+    uint64_t stopped_at;
+    uint64_t created_at;
+    size_t commands;                /* under way */
+};
+
+/* Somebody who waits until a box is ready, has failed or is gone. */
+struct box_wait {
+    struct box_wait *next;
+    struct box *box;
+    struct timer timer;
+    void (*done)(struct box_wait *wait, struct box *box);   /* NULL: it is
+                                       gone; not ready: its time was up */
+    void *owner;
+};
+
+extern const char box_default_snapshot[];
+
+struct box *box_new(struct sandboxd *d);
+void box_free(struct box *box);
+bool box_add(struct box *box, const char **why);
+struct box *box_find(struct sandboxd *d, const char *name_or_id);
+struct box *box_find_name(struct sandboxd *d, const char *name);
+const char *box_status_name(enum box_status status);
+void box_start(struct box *box);
+void box_stop(struct box *box);
+void box_delete(struct box *box);
+void box_touch(struct box *box);
+void box_timers(struct box *box);
+void box_wait_start(struct box_wait *wait, struct box *box,
+                    uint32_t timeout_ms);
+void box_wait_end(struct box_wait *wait);
+void run_config_free(struct run_config *run);
+
+/* ------------------------------------------------------------------ files */
+
+/* Where a path of the API leads: an open directory and a name in it. */
+struct place {
+    int dir;
+    char name[256];
+    bool host;                      /* below a directory of the host's own */
+};
+
+bool path_find(const struct box *box, const char *path, bool make_parents,
+               struct place *place);
+bool path_make_dir(const struct box *box, const char *path);
+void place_close(struct place *place);
+
+/* How commands see files: in a view of their own, or the host's. */
+bool view_probe(struct sandboxd *d);
+bool view_prepare(const struct box *box);
+bool view_provides(const char *name);
+bool view_enter(const struct box *box, const char **step);
+
+/* --------------------------------------------------------------- commands */
+
+struct command_options {
+    char **argv;
+    const struct map *env;          /* over the box's */
+    const char *cwd;                /* NULL: the box's */
+    const char *user;               /* NULL: the box's */
+    uint32_t timeout_s;             /* 0: none */
+};
+
+struct command {
+    struct command *next;
+    struct box *box;                /* NULL when it is gone */
+    struct sandboxd *d;
+    pid_t pid;
+    struct watch out;
+    struct watch err;
+    struct bytes out_bytes;
+    struct bytes err_bytes;
+    struct timer timeout;
+    struct timer grace;             /* for output after the end */
+    bool exited;
+    bool finished;                  /* `done` was called; only drained now */
+    bool timed_out;
+    bool overflowed;
+    int exit_code;
+    void (*done)(struct command *command);  /* once */
+    void *owner;                    /* NULL: nobody cares any more */
+};
+
+struct user_ids {
+    uid_t uid;
+    gid_t gid;
+    char name[64];
+};
+
+bool user_find(const char *user, struct user_ids *ids);
+bool user_possible(const char *user);
+struct command *command_start(struct box *box,
+                              const struct command_options *options,
+                              char **why);
+void commands_kill(struct box *box);
+void commands_end(struct sandboxd *d);
+void process_start(struct sandboxd *d);
+bool process_run(const char *const *argv, const char *dir);
+void process_remove_tree(struct sandboxd *d, const char *path);
+
+/* ----------------------------------------------------------------- faults */
+
+/* What shall go wrong, how often, with which requests. */
+struct fault {
+    struct fault *next;
+    char *match;
+    int64_t times;
+    int64_t status;                 /* 0: none */
+    struct map headers;
+    char *body;
+    char *close;                    /* "before-reply", … or NULL */
+    char *provision;                /* "fail", "hang", or NULL */
+    char *message;
+};
+
+struct fault *faults_take(struct sandboxd *d, const char *method,
+                          const char *path, bool provision);
+void fault_free(struct fault *fault);
+void faults_request(struct exchange *exchange);
+void faults_clear(struct sandboxd *d);
+
+/* -------------------------------------------------------------- api, main */
+
+void api_request(struct exchange *exchange);
+void dataplane_request(struct exchange *exchange, struct box *box,
+                       const char *operation);
+
+struct settings {
+    const char *listen;
+    const char *api_key;
+    bool tls;
+    const char *cert;
+    const char *key;
+    const char *ca;
+    const char *data;
+    bool keep;
+    bool die_with_parent;
+    bool faults;
+    const char *isolation;          /* "auto", "view", "none" */
+    uint64_t provision_ms;
+    uint64_t second_ms;             /* how long a second of a TTL lasts */
+    uint64_t max_connections;
+    uint64_t max_boxes;
+    uint64_t max_commands;
+    uint64_t max_output;
+    uint64_t max_json;
+    uint64_t max_upload;            /* 0: no limit */
+};
+
+struct sandboxd {
+    struct settings settings;
+    struct loop loop;
+    struct server server;
+    char *data;                     /* the directory of everything */
+    bool made_data;
+    char endpoint[320];
+    char api_key[128];
+    bool view;                      /* commands run in a view of their own */
+    struct box *boxes;              /* newest first */
+    size_t box_count;
+    uint64_t sequence;
+    struct box_wait *waits;
+    struct command *commands;
+    size_t command_count;           /* not finished */
+    struct fault *faults;
+};
+
+#endif
