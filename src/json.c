@@ -596,9 +596,8 @@ static void json_begin_keep(struct lssb_json *json)
  * bracket must fit, or all of it is left out. */
 static void json_open_level(struct lssb_json *json, char c)
 {
-    static char none[] = "";
     const char *name = json_in_object(json) ? json->key :
-        json->own.levels > 0 ? json->own.names[json->own.levels - 1] : none;
+        json->own.levels > 0 ? json->own.names[json->own.levels - 1] : "";
 
     json_begin_keep(json);
     json_keep(json, &c, 1);
