@@ -480,14 +480,17 @@ typedef struct lssb_run_config {
     size_t env_count;
 } lssb_run_config;
 
-/* Gets the members of a reply that the struct has no room for, one value at a
+/* Gets the members of a reply that a struct has no room for, one value at a
  * time: `path` is a JSON pointer (RFC 6901), "/labels/team" or
  * "/proxy_config/rules/0/name"; `value` the text of a string, number, boolean
  * or null. Both are valid during the call only; a value longer than
  * LSSB_ELEMENT allows ends the call with LSSB_E_TOO_LONG. Returns LSSB_OK to
  * go on. */
-typedef lssb_status (*lssb_detail_fn)(void *user, const char *path,
-                                      const char *value, size_t len);
+typedef struct lssb_details {
+    lssb_status (*take)(void *user, const char *path, const char *value,
+                        size_t len);
+    void *user;
+} lssb_details;
 
 typedef struct lssb_sandbox_options {
     const char *name;               /* NULL: the server makes one up */
@@ -513,8 +516,7 @@ typedef struct lssb_sandbox_options {
     bool preserve_memory_on_stop;
     int32_t restore_memory;         /* 0: if the snapshot has an image; 1:
                                        always; LSSB_NONE: never */
-    lssb_detail_fn detail;          /* may be NULL */
-    void *detail_user;
+    const lssb_details *details;    /* of the reply; may be NULL */
 } lssb_sandbox_options;
 
 /* Creates a sandbox and, unless no_wait, waits until it is ready. *box is
@@ -534,8 +536,9 @@ lssb_status lssb_sandbox_get(lssb_client *client, const char *name,
 
 /* The same with the members that the struct has no room for. */
 lssb_status lssb_sandbox_get_details(lssb_client *client, const char *name,
-                                     lssb_sandbox *box, lssb_detail_fn detail,
-                                     void *user, lssb_op *op);
+                                     lssb_sandbox *box,
+                                     const lssb_details *details,
+                                     lssb_op *op);
 
 /* A walk through the list of sandboxes. All zeros, then set filters. */
 typedef struct lssb_sandbox_list {
@@ -589,12 +592,20 @@ lssb_status lssb_sandbox_delete(const lssb_sandbox *box, lssb_op *op);
 lssb_status lssb_sandbox_delete_named(lssb_client *client, const char *name,
                                       lssb_op *op);
 
-/* Deletes many at once. `skipped`, if given, is called for each that was not
- * deleted, with the reason; *deleted, if given, counts the others. */
-lssb_status lssb_sandbox_delete_many(
-    lssb_client *client, const char *const *names, size_t name_count,
-    void (*skipped)(void *user, const char *name, const char *reason),
-    void *user, size_t *deleted, lssb_op *op);
+/* Many to delete at once, and what became of them. */
+typedef struct lssb_deletion {
+    const char *const *names;
+    size_t name_count;
+    void (*skipped)(void *user, const char *name, const char *reason);
+    void *user;                     /* skipped: for each that was not deleted;
+                                       may be NULL */
+    size_t deleted;                 /* set: how many were */
+    size_t skipped_count;           /* set: how many were not */
+} lssb_deletion;
+
+/* Deletes many sandboxes at once. That some were skipped is no failure. */
+lssb_status lssb_sandbox_delete_many(lssb_client *client,
+                                     lssb_deletion *deletion, lssb_op *op);
 
 /* Asks for the state alone, and stores it and its message in *box. */
 lssb_status lssb_sandbox_status(lssb_sandbox *box, lssb_op *op);

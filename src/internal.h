@@ -878,4 +878,27 @@ enum lssb_phase {
     LSSB_PHASE_FINISHED             /* its outcome is to be told */
 };
 
+/* sandbox.c: what calls about boxes share. `out` of the operation is the box
+ * to fill; `box`, or `text`, says which one; `extra` is NULL or lssb_details. */
+LSSB_PRIVATE extern const struct lssb_exchange lssb_sandbox_get_exchange;
+LSSB_PRIVATE extern const struct lssb_exchange lssb_sandbox_poll_exchange;
+LSSB_PRIVATE lssb_op *lssb_sandbox_begin(const lssb_sandbox *box, lssb_op *op,
+                                         lssb_op *own, lssb_status *status);
+LSSB_PRIVATE void lssb_sandbox_wait_until(lssb_op *call, uint32_t timeout_s);
+LSSB_PRIVATE void lssb_sandbox_path(const lssb_op *op,
+                                    struct lssb_writer *to);
+/* Whether a member of a box is kept, visited or skipped. */
+LSSB_PRIVATE enum lssb_json_take lssb_sandbox_keep(const char *key,
+                                                   bool details);
+LSSB_PRIVATE enum lssb_json_take lssb_sandbox_choose(void *ctx, int depth,
+                                                     const char *parent,
+                                                     const char *key);
+LSSB_PRIVATE lssb_status lssb_sandbox_event(lssb_op *op,
+                                            struct lssb_json *json,
+                                            enum lssb_json_event event);
+LSSB_PRIVATE lssb_status lssb_sandbox_fill(lssb_op *op, lssb_sandbox *box,
+                                           const char *text, size_t len);
+LSSB_PRIVATE lssb_status lssb_sandbox_failed(lssb_op *op, lssb_error *error);
+LSSB_PRIVATE bool lssb_sandbox_again(lssb_op *op);
+
 #endif

@@ -1,17 +1,17 @@
-/* sandbox.c: boxes: create, describe, list, change, delete, wait, start, stop.
+/* sandbox.c: boxes that are there: describe, wait, start, stop, delete.
  *
  * SPDX-License-Identifier: MIT
  *
- * Protocol 2.3 to 2.6, 2.12 and 3. Each call is a small chain of exchanges; a
+ * Protocol 2.4, 2.6, 2.12 and 3. Each call is a small chain of exchanges; a
  * wait is one that follows itself.
  */
 #include "internal.h"
 
-#define SANDBOX_TIMEOUT_S 30        /* of a creation */
-#define SANDBOX_GRACE_S 30          /* HTTP's time beyond the server's */
 #define SANDBOX_WAIT_S 120
 #define SANDBOX_POLL_MS 1000
-#define SANDBOX_PAGE 100            /* most that a server gives at once */
+#define SANDBOX_SAW_CONFIG 1        /* in `step`: the reply has a run_config */
+#define SANDBOX_STARTING 2          /* a wait that follows a start */
+#define SANDBOX_WAS_FAILED 4        /* a start of a box that had failed */
 
 /* ---------------------------------------------------------- reading boxes -- */
 
@@ -80,7 +80,7 @@ static void sandbox_set_state(lssb_sandbox *box, lssb_state missing)
 
 /* Which members of a box are kept; those without room in the struct go to the
  * caller's callback, if there is one. */
-static enum lssb_json_take sandbox_choose(const char *key, bool details)
+enum lssb_json_take lssb_sandbox_keep(const char *key, bool details)
 {
     size_t i;
 
@@ -93,17 +93,22 @@ static enum lssb_json_take sandbox_choose(const char *key, bool details)
 }
 
 /* Fills a box from what was kept of an object. */
-static lssb_status sandbox_fill(lssb_op *op, lssb_sandbox *box,
-                                const char *text, size_t len)
+lssb_status lssb_sandbox_fill(lssb_op *op, lssb_sandbox *box, const char *text,
+                              size_t len)
 {
     lssb_client *client = lssb_call_client(op);
     const char *key = "";
     lssb_status status;
 
+    if (text == NULL)
+        return lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
+                         "a sandbox was expected in the reply, which is empty",
+                         NULL);
     memset(box, 0, sizeof *box);
     status = lssb_json_fill(text, len, sandbox_members, SANDBOX_MEMBERS, box,
                             &key);
     box->client = client;
+    box->has_run_config = (op->reserved.state.step & SANDBOX_SAW_CONFIG) != 0;
     sandbox_set_state(box, LSSB_STATE_READY);
     if (status == LSSB_E_TOO_LONG)
         return lssb_fail(&client->error, status, LSSB_LAYER_JSON,
@@ -116,30 +121,7 @@ static lssb_status sandbox_fill(lssb_op *op, lssb_sandbox *box,
     return LSSB_OK;
 }
 
-/* The `run_config` of a box is only looked for. */
-static void sandbox_note_config(lssb_sandbox *box, const char *text,
-                                size_t len)
-{
-    size_t raw_len;
-    const char *raw = lssb_json_find(text, len, "run_config", &raw_len);
-
-    box->has_run_config = raw != NULL && *raw == '{';
-}
-
 /* --------------------------------------------------------------- requests -- */
-
-/* Puts name and value pairs of a query, '?' or '&' before each. */
-static void sandbox_query(struct lssb_writer *to, bool *first,
-                          const char *name, const char *value)
-{
-    if (value == NULL)
-        return;
-    lssb_put_text(to, *first ? "?" : "&");
-    *first = false;
-    lssb_put_text(to, name);
-    lssb_put_text(to, "=");
-    lssb_put_query(to, value);
-}
 
 /* "/boxes/{name}" of the call: its text, or its box. */
 static void sandbox_path_of(const lssb_op *op, struct lssb_writer *to,
@@ -155,7 +137,7 @@ static void sandbox_path_of(const lssb_op *op, struct lssb_writer *to,
     lssb_put_text(to, suffix);
 }
 
-static void sandbox_path(const lssb_op *op, struct lssb_writer *to)
+void lssb_sandbox_path(const lssb_op *op, struct lssb_writer *to)
 {
     sandbox_path_of(op, to, "");
 }
@@ -194,7 +176,7 @@ static const char *sandbox_title(const lssb_op *op)
 }
 
 /* A failure about a box names it. */
-static lssb_status sandbox_failed(lssb_op *op, lssb_error *error)
+lssb_status lssb_sandbox_failed(lssb_op *op, lssb_error *error)
 {
     char said[LSSB_MESSAGE_SIZE];
     struct lssb_text text;
@@ -214,38 +196,498 @@ static lssb_status sandbox_failed(lssb_op *op, lssb_error *error)
 /* --------------------------------------------------------------- describing -- */
 
 /* The members of one box; `extra` is the callback for the others. */
-static enum lssb_json_take sandbox_one_choose(void *ctx, int depth,
-                                              const char *parent,
-                                              const char *key)
+enum lssb_json_take lssb_sandbox_choose(void *ctx, int depth,
+                                        const char *parent, const char *key)
 {
     lssb_op *op = ctx;
     bool details = sandbox_of(op)->extra != NULL;
 
     if (depth == 2 && strcmp(parent, "run_config") == 0)
-        sandbox_of(op)->step |= 1;
+        sandbox_of(op)->step |= SANDBOX_SAW_CONFIG;
     if (depth != 1)
         return LSSB_JSON_SKIP;
     if (strcmp(key, "run_config") == 0 && !details)
         return LSSB_JSON_ENTER;
-    return sandbox_choose(key, details);
+    return lssb_sandbox_keep(key, details);
 }
 
-/* Where the caller wants members to go that the struct has no room for. */
-struct sandbox_details {
-    lssb_detail_fn call;
-    void *user;
-};
-
 /* A member for the caller. */
-static lssb_status sandbox_event(lssb_op *op, struct lssb_json *json,
-                                 enum lssb_json_event event)
+lssb_status lssb_sandbox_event(lssb_op *op, struct lssb_json *json,
+                               enum lssb_json_event event)
 {
-    const struct sandbox_details *details = sandbox_of(op)->extra;
+    const lssb_details *details = sandbox_of(op)->extra;
 
     if (event != LSSB_JSON_VALUE)
         return LSSB_OK;
     if (strncmp(json->path, "/run_config/", 12) == 0)
-        sandbox_of(op)->step |= 1;
-    return lssb_call_stopped(op, details->call(details->user, json->path,
+        sandbox_of(op)->step |= SANDBOX_SAW_CONFIG;
+    return lssb_call_stopped(op, details->take(details->user, json->path,
                                                json->slice, json->slice_len));
+}
+
+/* The reply is the box. */
+static lssb_status sandbox_got(lssb_op *op, const char *text, size_t len)
+{
+    return lssb_sandbox_fill(op, sandbox_of(op)->out, text, len);
+}
+
+/* Before the same is asked again. */
+bool lssb_sandbox_again(lssb_op *op)
+{
+    sandbox_of(op)->step &= (uint8_t)~SANDBOX_SAW_CONFIG;
+    return true;
+}
+
+const struct lssb_exchange lssb_sandbox_get_exchange = {
+    .name = "get sandbox",
+    .method = "GET",
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .path = lssb_sandbox_path,
+    .choose = lssb_sandbox_choose,
+    .event = lssb_sandbox_event,
+    .done = sandbox_got,
+    .failed = lssb_sandbox_failed,
+    .again = lssb_sandbox_again
+};
+
+lssb_status lssb_sandbox_get_details(lssb_client *client, const char *name,
+                                     lssb_sandbox *box,
+                                     const lssb_details *details, lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_call_begin(client, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    if (name == NULL || box == NULL)
+        return lssb_refuse(client, call, "get sandbox: ",
+                           name == NULL ? "name" : "box", ": NULL", NULL);
+    sandbox_of(call)->text = name;
+    sandbox_of(call)->out = box;
+    if (details != NULL)
+        memcpy(&sandbox_of(call)->extra, &details, sizeof details);
+    return lssb_call_go(call, op == NULL, &lssb_sandbox_get_exchange, 0);
+}
+
+lssb_status lssb_sandbox_get(lssb_client *client, const char *name,
+                             lssb_sandbox *box, lssb_op *op)
+{
+    return lssb_sandbox_get_details(client, name, box, NULL, op);
+}
+
+/* ---------------------------------------------------------------- waiting -- */
+
+/* The members of a status reply. */
+static enum lssb_json_take sandbox_status_choose(void *ctx, int depth,
+                                                 const char *parent,
+                                                 const char *key)
+{
+    (void)ctx;
+    (void)parent;
+    (void)depth;
+    return strcmp(key, "status") == 0 || strcmp(key, "status_message") == 0
+               ? LSSB_JSON_CUT
+               : LSSB_JSON_SKIP;
+}
+
+/* Stores a state and its message, and nothing else, in the box. */
+static lssb_status sandbox_got_status(lssb_op *op, const char *text,
+                                      size_t len)
+{
+    lssb_sandbox *box = sandbox_of(op)->out;
+    const char *key;
+
+    box->status[0] = '\0';
+    box->status_message[0] = '\0';
+    if (text != NULL &&
+        lssb_json_fill(text, len, sandbox_status_members, 2, box, &key) !=
+            LSSB_OK)
+        return lssb_fail(&lssb_call_client(op)->error, LSSB_E_PROTOCOL,
+                         LSSB_LAYER_JSON, "sandbox status: a JSON object was "
+                         "expected in the reply", NULL);
+    sandbox_set_state(box, LSSB_STATE_PROVISIONING);
+    return LSSB_OK;
+}
+
+/* A wait ends without a ready box. */
+static lssb_status sandbox_wait_failed(lssb_op *op, lssb_status status,
+                                       const char *reason)
+{
+    const lssb_sandbox *box = sandbox_of(op)->out;
+    lssb_error *error = &lssb_call_client(op)->error;
+
+    lssb_fail(error, status, LSSB_LAYER_SERVICE, "sandbox ",
+              sandbox_title(op), ": ", reason, NULL);
+    error->resource = LSSB_RESOURCE_SANDBOX;
+    lssb_copy(error->last_status, sizeof error->last_status, box->status,
+              strlen(box->status));
+    return status;
+}
+
+/* Not ready yet: the next poll, or the end of patience. */
+static lssb_status sandbox_poll_later(lssb_op *op)
+{
+    struct lssb_op_state *state = sandbox_of(op);
+    lssb_client *client = lssb_call_client(op);
+    const lssb_sandbox *box = state->out;
+    char reason[80];
+    struct lssb_text text;
+    uint64_t left;
+    uint32_t pause;
+
+    if (client->now >= state->wait_end_at) {
+        lssb_text_start(&text, reason, sizeof reason);
+        lssb_text_add(&text, "not ready in time (last_status: ");
+        lssb_text_add(&text, box->status);
+        lssb_text_add(&text, ")");
+        return sandbox_wait_failed(op, LSSB_E_TIMEOUT, reason);
+    }
+    left = state->wait_end_at - client->now;
+    pause = SANDBOX_POLL_MS * 9 / 10 +
+            lssb_random_below(client, SANDBOX_POLL_MS / 5);
+    return lssb_call_next(op, &lssb_sandbox_poll_exchange,
+                          left < pause ? (uint32_t)left : pause);
+}
+
+/* What a poll's state means for the wait. */
+static lssb_status sandbox_polled(lssb_op *op, const char *text, size_t len)
+{
+    struct lssb_op_state *state = sandbox_of(op);
+    lssb_sandbox *box = state->out;
+    lssb_status status = sandbox_got_status(op, text, len);
+
+    if (status != LSSB_OK)
+        return status;
+    state->progress++;
+    switch (box->state) {
+    case LSSB_STATE_READY:
+        return lssb_call_next(op, &lssb_sandbox_get_exchange, 0);
+    case LSSB_STATE_FAILED:
+        if ((state->step & SANDBOX_WAS_FAILED) != 0 && state->progress <= 3)
+            break;                  /* still the state from before the start */
+        return sandbox_wait_failed(op, LSSB_E_CREATION,
+                                   box->status_message[0] != '\0'
+                                       ? box->status_message
+                                       : "Sandbox provisioning failed");
+    case LSSB_STATE_DELETING:
+        return sandbox_wait_failed(op, LSSB_E_CREATION, "it is being deleted");
+    case LSSB_STATE_STOPPED:
+        if ((state->step & SANDBOX_STARTING) != 0)
+            break;
+        return sandbox_wait_failed(op, LSSB_E_CREATION,
+                                   "it is stopped and will not become ready "
+                                   "by itself; start it");
+    case LSSB_STATE_PROVISIONING:
+    case LSSB_STATE_BUILDING:
+    case LSSB_STATE_OTHER:
+        break;
+    }
+    return sandbox_poll_later(op);
+}
+
+const struct lssb_exchange lssb_sandbox_poll_exchange = {
+    .name = "wait for sandbox",
+    .method = "GET",
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .path = sandbox_status_path,
+    .choose = sandbox_status_choose,
+    .done = sandbox_polled,
+    .failed = lssb_sandbox_failed
+};
+
+static const struct lssb_exchange sandbox_status = {
+    .name = "sandbox status",
+    .method = "GET",
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .path = sandbox_status_path,
+    .choose = sandbox_status_choose,
+    .done = sandbox_got_status,
+    .failed = lssb_sandbox_failed
+};
+
+/* Begins a call about a box that the caller has. */
+lssb_op *lssb_sandbox_begin(const lssb_sandbox *box, lssb_op *op, lssb_op *own,
+                            lssb_status *status)
+{
+    lssb_op *call;
+
+    *status = LSSB_E_INVALID_ARGUMENT;
+    if (box == NULL)
+        return NULL;
+    call = lssb_call_begin(box->client, op, own, status);
+    if (call != NULL)
+        sandbox_of(call)->box = box;
+    return call;
+}
+
+lssb_status lssb_sandbox_status(lssb_sandbox *box, lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_sandbox_begin(box, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    sandbox_of(call)->out = box;
+    return lssb_call_go(call, op == NULL, &sandbox_status, 0);
+}
+
+/* Sets the end of a wait that begins now. */
+void lssb_sandbox_wait_until(lssb_op *call, uint32_t timeout_s)
+{
+    lssb_client *client = lssb_call_client(call);
+
+    if (timeout_s == 0)
+        timeout_s = SANDBOX_WAIT_S;
+    sandbox_of(call)->wait_end_at =
+        client->port->now_ms(client->port_context) +
+        (uint64_t)timeout_s * 1000;
+}
+
+lssb_status lssb_sandbox_wait(lssb_sandbox *box, uint32_t timeout_s,
+                              lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_sandbox_begin(box, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    sandbox_of(call)->out = box;
+    lssb_sandbox_wait_until(call, timeout_s);
+    return lssb_call_go(call, op == NULL, &lssb_sandbox_poll_exchange, 0);
+}
+
+/* ---------------------------------------------------------- start and stop -- */
+
+/* The start is under way; a sandbox in the reply is not looked at. */
+static lssb_status sandbox_started(lssb_op *op, const char *text, size_t len)
+{
+    (void)text;
+    (void)len;
+    return lssb_call_next(op, &lssb_sandbox_poll_exchange, 0);
+}
+
+/* Keeps nothing of a reply. */
+static enum lssb_json_take sandbox_choose_none(void *ctx, int depth,
+                                               const char *parent,
+                                               const char *key)
+{
+    (void)ctx;
+    (void)depth;
+    (void)parent;
+    (void)key;
+    return LSSB_JSON_SKIP;
+}
+
+static const struct lssb_exchange sandbox_start = {
+    .name = "start sandbox",
+    .method = "POST",
+    .retry = LSSB_RETRY_UNSENT,
+    .fresh = true,
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .path = sandbox_start_path,
+    .body = sandbox_empty_body,
+    .choose = sandbox_choose_none,
+    .done = sandbox_started,
+    .failed = lssb_sandbox_failed
+};
+
+lssb_status lssb_sandbox_start(lssb_sandbox *box, uint32_t timeout_s,
+                               lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_sandbox_begin(box, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    sandbox_of(call)->out = box;
+    sandbox_of(call)->step = SANDBOX_STARTING;
+    if (box->state == LSSB_STATE_FAILED)
+        sandbox_of(call)->step |= SANDBOX_WAS_FAILED;
+    lssb_sandbox_wait_until(call, timeout_s);
+    return lssb_call_go(call, op == NULL, &sandbox_start, 0);
+}
+
+static lssb_status sandbox_stopped(lssb_op *op, const char *text, size_t len)
+{
+    static const char stopped[] = "stopped";
+    lssb_sandbox *box = sandbox_of(op)->out;
+
+    (void)text;
+    (void)len;
+    memcpy(box->status, stopped, sizeof stopped);
+    box->state = LSSB_STATE_STOPPED;
+    return LSSB_OK;
+}
+
+static const struct lssb_exchange sandbox_stop = {
+    .name = "stop sandbox",
+    .method = "POST",
+    .retry = LSSB_RETRY_UNSENT,
+    .fresh = true,
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .path = sandbox_stop_path,
+    .body = sandbox_empty_body,
+    .choose = sandbox_choose_none,
+    .done = sandbox_stopped,
+    .failed = lssb_sandbox_failed
+};
+
+lssb_status lssb_sandbox_stop(lssb_sandbox *box, lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_sandbox_begin(box, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    sandbox_of(call)->out = box;
+    return lssb_call_go(call, op == NULL, &sandbox_stop, 0);
+}
+
+/* --------------------------------------------------------------- deleting -- */
+
+/* The reply has nothing of interest. */
+static lssb_status sandbox_deleted(lssb_op *op, const char *text, size_t len)
+{
+    (void)op;
+    (void)text;
+    (void)len;
+    return LSSB_OK;
+}
+
+/* Gone already, when an attempt before this one may have arrived: done. */
+static lssb_status sandbox_delete_failed(lssb_op *op, lssb_error *error)
+{
+    if (error->status == LSSB_E_NOT_FOUND && sandbox_of(op)->attempt > 1)
+        return LSSB_OK;
+    return lssb_sandbox_failed(op, error);
+}
+
+static const struct lssb_exchange sandbox_delete = {
+    .name = "delete sandbox",
+    .method = "DELETE",
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .path = lssb_sandbox_path,
+    .choose = sandbox_choose_none,
+    .done = sandbox_deleted,
+    .failed = sandbox_delete_failed
+};
+
+lssb_status lssb_sandbox_delete(const lssb_sandbox *box, lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_sandbox_begin(box, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    return lssb_call_go(call, op == NULL, &sandbox_delete, 0);
+}
+
+lssb_status lssb_sandbox_delete_named(lssb_client *client, const char *name,
+                                      lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_call_begin(client, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    if (name == NULL)
+        return lssb_refuse(client, call, "delete sandbox: name: NULL", NULL);
+    sandbox_of(call)->text = name;
+    return lssb_call_go(call, op == NULL, &sandbox_delete, 0);
+}
+
+static void sandbox_many_path(const lssb_op *op, struct lssb_writer *to)
+{
+    (void)op;
+    lssb_put_text(to, "/boxes/batch-delete");
+}
+
+static void sandbox_many_body(const lssb_op *op, struct lssb_writer *to)
+{
+    const lssb_deletion *deletion = op->reserved.state.out;
+    struct lssb_json_writer json;
+    size_t i;
+
+    lssb_json_write(&json, to);
+    lssb_json_object(&json, NULL);
+    lssb_json_array(&json, "names");
+    for (i = 0; i < deletion->name_count; i++)
+        lssb_json_string(&json, NULL, deletion->names[i]);
+    lssb_json_close(&json);
+    lssb_json_close(&json);
+}
+
+static enum lssb_json_take sandbox_many_choose(void *ctx, int depth,
+                                               const char *parent,
+                                               const char *key)
+{
+    (void)ctx;
+    (void)depth;
+    if (parent[0] == '\0')
+        return strcmp(key, "deleted") == 0 || strcmp(key, "skipped") == 0
+                   ? LSSB_JSON_SPLIT
+                   : LSSB_JSON_SKIP;
+    return strcmp(key, "name") == 0 || strcmp(key, "reason") == 0
+               ? LSSB_JSON_CUT
+               : LSSB_JSON_SKIP;
+}
+
+/* One that was deleted, or was not. */
+static lssb_status sandbox_many_event(lssb_op *op, struct lssb_json *json,
+                                      enum lssb_json_event event)
+{
+    lssb_deletion *deletion = sandbox_of(op)->out;
+    char name[LSSB_NAME_SIZE] = "", reason[LSSB_NAME_SIZE] = "";
+    const char *raw;
+    size_t len;
+
+    if (event != LSSB_JSON_ELEMENT)
+        return LSSB_OK;
+    if (strcmp(json->key, "deleted") == 0) {
+        deletion->deleted++;
+        return LSSB_OK;
+    }
+    deletion->skipped_count++;
+    raw = lssb_json_find(json->text, json->text_len, "name", &len);
+    if (raw != NULL)
+        lssb_json_decode(raw, len, name, sizeof name);
+    raw = lssb_json_find(json->text, json->text_len, "reason", &len);
+    if (raw != NULL)
+        lssb_json_decode(raw, len, reason, sizeof reason);
+    if (deletion->skipped != NULL)
+        deletion->skipped(deletion->user, name, reason);
+    return LSSB_OK;
+}
+
+static const struct lssb_exchange sandbox_delete_many = {
+    .name = "delete sandboxes",
+    .method = "POST",
+    .retry = LSSB_RETRY_UNSENT,
+    .fresh = true,
+    .path = sandbox_many_path,
+    .body = sandbox_many_body,
+    .choose = sandbox_many_choose,
+    .event = sandbox_many_event,
+    .done = sandbox_deleted
+};
+
+lssb_status lssb_sandbox_delete_many(lssb_client *client,
+                                     lssb_deletion *deletion, lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_call_begin(client, op, &own, &status);
+    size_t i;
+
+    if (call == NULL)
+        return status;
+    if (deletion == NULL)
+        return lssb_refuse(client, call, "delete sandboxes: NULL", NULL);
+    for (i = 0; i < deletion->name_count; i++)
+        if (deletion->names[i] == NULL || deletion->names[i][0] == '\0')
+            return lssb_refuse(client, call,
+                               "delete sandboxes: a name is empty", NULL);
+    deletion->deleted = 0;
+    deletion->skipped_count = 0;
+    sandbox_of(call)->out = deletion;
+    return lssb_call_go(call, op == NULL, &sandbox_delete_many, 0);
 }

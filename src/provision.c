@@ -1,0 +1,655 @@
+/* provision.c: boxes in the making: create, change, list; what is used.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Protocol 2.3 to 2.5 and 2.12. Bodies are written from the caller's options
+ * each time they are sent; lists are read one element at a time, straight into
+ * the caller's array.
+ */
+#include "internal.h"
+
+#define PROVISION_TIMEOUT_S 30      /* of a creation */
+#define PROVISION_GRACE_S 30        /* HTTP's time beyond the server's */
+#define PROVISION_PAGE 100          /* most that a server gives at once */
+
+static struct lssb_op_state *provision_of(lssb_op *op)
+{
+    return &op->reserved.state;
+}
+
+/* --------------------------------------------------------------- creating -- */
+
+/* A lifetime: not sent, never (0 on the wire), or seconds. */
+static void provision_ttl(struct lssb_json_writer *json, const char *name,
+                          int64_t seconds)
+{
+    if (seconds != 0)
+        lssb_json_number(json, name, seconds == LSSB_NEVER ? 0 : seconds);
+}
+
+/* A string or a number that is sent if it is set. */
+static void provision_text(struct lssb_json_writer *json, const char *name,
+                           const char *text)
+{
+    if (text != NULL && text[0] != '\0')
+        lssb_json_string(json, name, text);
+}
+
+static void provision_number(struct lssb_json_writer *json, const char *name,
+                             uint64_t number)
+{
+    if (number != 0)
+        lssb_json_number(json, name, (int64_t)number);
+}
+
+/* Who runs the commands, where, with which variables (protocol 2.18). */
+static void provision_run_config(struct lssb_json_writer *json,
+                                 const lssb_run_config *config)
+{
+    if (config == NULL)
+        return;
+    lssb_json_object(json, "run_config");
+    provision_text(json, "user", config->user);
+    provision_text(json, "work_dir", config->work_dir);
+    if (config->env_count > 0)
+        lssb_json_pairs(json, "env_vars", config->env, config->env_count);
+    lssb_json_close(json);
+}
+
+static void provision_tags(struct lssb_json_writer *json,
+                           const char *const *ids, size_t count)
+{
+    size_t i;
+
+    if (count == 0)
+        return;
+    lssb_json_array(json, "tag_value_ids");
+    for (i = 0; i < count; i++)
+        lssb_json_string(json, NULL, ids[i]);
+    lssb_json_close(json);
+}
+
+/* Seconds that the server may take to make a box ready. */
+static uint32_t provision_timeout_s(const lssb_sandbox_options *options)
+{
+    return options->timeout_s != 0 ? options->timeout_s : PROVISION_TIMEOUT_S;
+}
+
+/* The members of a creation that are the box's resources and environment. */
+static void provision_resources(struct lssb_json_writer *json,
+                                const lssb_sandbox_options *options)
+{
+    provision_number(json, "vcpus", options->vcpus);
+    provision_number(json, "cpu_millicores", options->cpu_millicores);
+    provision_number(json, "mem_bytes", options->mem_bytes);
+    provision_number(json, "fs_capacity_bytes", options->fs_capacity_bytes);
+    provision_run_config(json, options->run_config);
+    if (options->env_count > 0)
+        lssb_json_pairs(json, "env_vars", options->env, options->env_count);
+    if (options->label_count > 0)
+        lssb_json_pairs(json, "labels", options->labels, options->label_count);
+    provision_tags(json, options->tag_value_ids, options->tag_value_id_count);
+    if (options->preserve_memory_on_stop)
+        lssb_json_bool(json, "preserve_memory_on_stop", true);
+    if (options->restore_memory != 0)
+        lssb_json_bool(json, "restore_memory", options->restore_memory > 0);
+}
+
+static void provision_create_body(const lssb_op *op, struct lssb_writer *to)
+{
+    const lssb_sandbox_options *options = op->reserved.state.options;
+    struct lssb_json_writer json;
+
+    lssb_json_write(&json, to);
+    lssb_json_object(&json, NULL);
+    lssb_json_bool(&json, "wait_for_ready", !options->no_wait);
+    if (!options->no_wait)
+        lssb_json_number(&json, "timeout", provision_timeout_s(options));
+    provision_text(&json, "snapshot_id", options->snapshot_id);
+    provision_text(&json, "snapshot_name", options->snapshot_name);
+    provision_text(&json, "name", options->name);
+    provision_ttl(&json, "idle_ttl_seconds", options->idle_ttl_s);
+    provision_ttl(&json, "delete_after_stop_seconds",
+                  options->delete_after_stop_s);
+    provision_resources(&json, options);
+    lssb_json_close(&json);
+}
+
+static void provision_create_path(const lssb_op *op, struct lssb_writer *to)
+{
+    (void)op;
+    lssb_put_text(to, "/boxes");
+}
+
+/* The box is named; it may have to be waited for all the same. */
+static lssb_status provision_created(lssb_op *op, const char *text, size_t len)
+{
+    struct lssb_op_state *state = provision_of(op);
+    const lssb_sandbox_options *options = state->options;
+    lssb_sandbox *box = state->out;
+    lssb_status status = lssb_sandbox_fill(op, box, text, len);
+
+    if (status != LSSB_OK || options->no_wait ||
+        box->state == LSSB_STATE_READY)
+        return status;
+    state->box = box;
+    return lssb_call_next(op, &lssb_sandbox_poll_exchange, 0);
+}
+
+static const struct lssb_exchange provision_create = {
+    .name = "create sandbox",
+    .method = "POST",
+    .retry = LSSB_RETRY_UNSENT,
+    .fresh = true,
+    .meaning = LSSB_MEANING_CREATE,
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .path = provision_create_path,
+    .body = provision_create_body,
+    .choose = lssb_sandbox_choose,
+    .event = lssb_sandbox_event,
+    .done = provision_created,
+    .again = lssb_sandbox_again
+};
+
+/* NULL, or what is wrong with a lifetime. */
+static const char *provision_ttl_wrong(int64_t seconds)
+{
+    if (seconds == LSSB_NEVER)
+        return NULL;
+    if (seconds < 0)
+        return "is negative; LSSB_NEVER switches it off";
+    return seconds % 60 != 0 ? "is not a multiple of 60 seconds" : NULL;
+}
+
+/* Refuses a call whose lifetimes are wrong; LSSB_OK otherwise. */
+static lssb_status provision_check_ttls(lssb_client *client, lssb_op *call,
+                                        const char *what, int64_t idle,
+                                        int64_t after_stop)
+{
+    const char *wrong = provision_ttl_wrong(idle);
+
+    if (wrong != NULL)
+        return lssb_refuse(client, call, what, "idle_ttl_s ", wrong, NULL);
+    wrong = provision_ttl_wrong(after_stop);
+    if (wrong != NULL)
+        return lssb_refuse(client, call, what, "delete_after_stop_s ", wrong,
+                           NULL);
+    return LSSB_OK;
+}
+
+/* What is checked before a creation is sent. */
+static lssb_status provision_check(lssb_client *client, lssb_op *call,
+                                   const lssb_sandbox_options *options,
+                                   const lssb_sandbox *box)
+{
+    if (box == NULL)
+        return lssb_refuse(client, call, "create sandbox: box: NULL", NULL);
+    if (options->snapshot_id != NULL && options->snapshot_id[0] != '\0' &&
+        options->snapshot_name != NULL && options->snapshot_name[0] != '\0')
+        return lssb_refuse(client, call, "create sandbox: snapshot_id and "
+                           "snapshot_name are both given; give one", NULL);
+    if (options->mem_bytes > INT64_MAX || options->fs_capacity_bytes > INT64_MAX)
+        return lssb_refuse(client, call, "create sandbox: mem_bytes or "
+                           "fs_capacity_bytes is larger than 2^63-1", NULL);
+    return provision_check_ttls(client, call, "create sandbox: ",
+                                options->idle_ttl_s,
+                                options->delete_after_stop_s);
+}
+
+lssb_status lssb_sandbox_create(lssb_client *client,
+                                const lssb_sandbox_options *options,
+                                lssb_sandbox *box, lssb_op *op)
+{
+    static const lssb_sandbox_options defaults;
+    lssb_status status;
+    lssb_op own, *call = lssb_call_begin(client, op, &own, &status);
+    uint32_t timeout_s;
+
+    if (call == NULL)
+        return status;
+    if (options == NULL)
+        options = &defaults;
+    status = provision_check(client, call, options, box);
+    if (status != LSSB_OK)
+        return status;
+    memset(box, 0, sizeof *box);
+    box->client = client;
+    provision_of(call)->options = options;
+    provision_of(call)->out = box;
+    if (options->details != NULL)
+        memcpy(&provision_of(call)->extra, &options->details,
+               sizeof options->details);
+    timeout_s = options->no_wait ? 0 : provision_timeout_s(options);
+    if (timeout_s > UINT32_MAX / 1000 - PROVISION_GRACE_S)
+        return lssb_refuse(client, call, "create sandbox: timeout_s is larger "
+                           "than 4,294,937", NULL);
+    lssb_sandbox_wait_until(call, timeout_s);
+    return lssb_call_go(call, op == NULL, &provision_create,
+                        (timeout_s + PROVISION_GRACE_S) * 1000);
+}
+
+/* --------------------------------------------------------------- changing -- */
+
+/* Whether an update would change anything. */
+static bool provision_changes(const lssb_sandbox_update *update)
+{
+    return (update->name != NULL && update->name[0] != '\0') ||
+           update->idle_ttl_s != 0 || update->delete_after_stop_s != 0 ||
+           update->vcpus != 0 || update->cpu_millicores != 0 ||
+           update->mem_bytes != 0 || update->fs_capacity_bytes != 0 ||
+           update->run_config != NULL || update->tag_value_id_count != 0;
+}
+
+static void provision_change_body(const lssb_op *op, struct lssb_writer *to)
+{
+    const lssb_sandbox_update *update = op->reserved.state.options;
+    struct lssb_json_writer json;
+
+    lssb_json_write(&json, to);
+    lssb_json_object(&json, NULL);
+    provision_text(&json, "name", update->name);
+    provision_ttl(&json, "idle_ttl_seconds", update->idle_ttl_s);
+    provision_ttl(&json, "delete_after_stop_seconds",
+                  update->delete_after_stop_s);
+    provision_number(&json, "vcpus", update->vcpus);
+    provision_number(&json, "cpu_millicores", update->cpu_millicores);
+    provision_number(&json, "mem_bytes", update->mem_bytes);
+    provision_number(&json, "fs_capacity_bytes", update->fs_capacity_bytes);
+    provision_run_config(&json, update->run_config);
+    provision_tags(&json, update->tag_value_ids, update->tag_value_id_count);
+    lssb_json_close(&json);
+}
+
+/* The reply is the box, or empty: then it is asked for, by its new name. */
+static lssb_status provision_changed(lssb_op *op, const char *text, size_t len)
+{
+    struct lssb_op_state *state = provision_of(op);
+    const lssb_sandbox_update *update = state->options;
+
+    if (text != NULL)
+        return lssb_sandbox_fill(op, state->out, text, len);
+    if (update->name != NULL && update->name[0] != '\0')
+        state->text = update->name;
+    return lssb_call_next(op, &lssb_sandbox_get_exchange, 0);
+}
+
+static const struct lssb_exchange provision_change = {
+    .name = "change sandbox",
+    .method = "PATCH",
+    .meaning = LSSB_MEANING_UPDATE,
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .path = lssb_sandbox_path,
+    .body = provision_change_body,
+    .choose = lssb_sandbox_choose,
+    .event = lssb_sandbox_event,
+    .done = provision_changed,
+    .failed = lssb_sandbox_failed,
+    .again = lssb_sandbox_again
+};
+
+lssb_status lssb_sandbox_change(lssb_sandbox *box,
+                                const lssb_sandbox_update *update,
+                                lssb_op *op)
+{
+    static const lssb_sandbox_update nothing;
+    lssb_status status;
+    lssb_op own, *call = lssb_sandbox_begin(box, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    if (update == NULL)
+        update = &nothing;
+    if (update->mem_bytes > INT64_MAX || update->fs_capacity_bytes > INT64_MAX)
+        return lssb_refuse(box->client, call, "change sandbox: mem_bytes or "
+                           "fs_capacity_bytes is larger than 2^63-1", NULL);
+    status = provision_check_ttls(box->client, call, "change sandbox: ",
+                                  update->idle_ttl_s,
+                                  update->delete_after_stop_s);
+    if (status != LSSB_OK)
+        return status;
+    provision_of(call)->options = update;
+    provision_of(call)->out = box;
+    return lssb_call_go(call, op == NULL,
+                        provision_changes(update) ? &provision_change
+                                                  : &lssb_sandbox_get_exchange,
+                        0);
+}
+
+/* ---------------------------------------------------------------- listing -- */
+
+/* How a walk pages (protocol 2.4). */
+enum provision_mode {
+    PROVISION_FIRST = 0,            /* nothing known of the server yet */
+    PROVISION_CURSOR,
+    PROVISION_OFFSET,               /* an older server */
+    PROVISION_OVER
+};
+
+/* What a page's reply showed, in `step`. */
+#define PROVISION_SAW_ITEMS 1       /* or next_cursor: a newer server */
+#define PROVISION_IN_ITEMS 2        /* which of the two arrays is read */
+#define PROVISION_IN_SANDBOXES 4
+#define PROVISION_LEFT_SOME 8       /* the page had more than there was room */
+
+static lssb_sandbox_list *provision_list_of(const lssb_op *op)
+{
+    return op->reserved.state.out;
+}
+
+/* Puts one parameter of a query, '?' or '&' before it. */
+static void provision_query(struct lssb_writer *to, bool *first,
+                            const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    lssb_put_text(to, *first ? "?" : "&");
+    *first = false;
+    lssb_put_text(to, name);
+    lssb_put_text(to, "=");
+    lssb_put_query(to, value);
+}
+
+static void provision_query_number(struct lssb_writer *to, bool *first,
+                                   const char *name, uint64_t number)
+{
+    lssb_put_text(to, *first ? "?" : "&");
+    *first = false;
+    lssb_put_text(to, name);
+    lssb_put_text(to, "=");
+    lssb_put_u64(to, number);
+}
+
+/* How many to ask for. */
+static uint64_t provision_page_size(const lssb_op *op)
+{
+    uint64_t size = op->reserved.state.size;
+
+    return size < PROVISION_PAGE ? size : PROVISION_PAGE;
+}
+
+static void provision_list_path(const lssb_op *op, struct lssb_writer *to)
+{
+    const lssb_sandbox_list *list = provision_list_of(op);
+    bool old = list->reserved.mode == PROVISION_OFFSET, first = true;
+    size_t i;
+
+    lssb_put_text(to, "/boxes");
+    provision_query_number(to, &first, old ? "limit" : "page_size",
+                           provision_page_size(op));
+    if (old)
+        provision_query_number(to, &first, "offset", list->reserved.offset);
+    if (list->reserved.mode == PROVISION_CURSOR)
+        provision_query(to, &first, "cursor",
+                        list->reserved.cursor[0] != '\0'
+                            ? list->reserved.cursor
+                            : NULL);
+    provision_query(to, &first, "name_contains", list->name_contains);
+    provision_query(to, &first, "status", list->status);
+    provision_query(to, &first, "created_by", list->created_by);
+    for (i = 0; i < list->label_count; i++)
+        provision_query(to, &first, "label", list->labels[i]);
+    provision_query(to, &first, "sort_by", list->sort_by);
+    provision_query(to, &first, old ? "sort_direction" : "sort_order",
+                    list->sort_order);
+}
+
+/* Which of the two arrays to read: the one that comes first. */
+static enum lssb_json_take provision_list_array(lssb_op *op, uint8_t mine,
+                                                uint8_t other)
+{
+    if ((provision_of(op)->step & other) != 0)
+        return LSSB_JSON_SKIP;
+    provision_of(op)->step |= mine;
+    return LSSB_JSON_SPLIT;
+}
+
+static enum lssb_json_take provision_list_choose(void *ctx, int depth,
+                                                 const char *parent,
+                                                 const char *key)
+{
+    lssb_op *op = ctx;
+
+    if (depth == 1 && parent[0] != '\0')
+        return lssb_sandbox_keep(key, false);
+    if (depth != 1)
+        return LSSB_JSON_SKIP;
+    if (strcmp(key, "items") == 0) {
+        provision_of(op)->step |= PROVISION_SAW_ITEMS;
+        return provision_list_array(op, PROVISION_IN_ITEMS,
+                                    PROVISION_IN_SANDBOXES);
+    }
+    if (strcmp(key, "next_cursor") == 0) {
+        provision_of(op)->step |= PROVISION_SAW_ITEMS;
+        return LSSB_JSON_KEEP;
+    }
+    if (strcmp(key, "sandboxes") == 0)
+        return provision_list_array(op, PROVISION_IN_SANDBOXES,
+                                    PROVISION_IN_ITEMS);
+    return LSSB_JSON_SKIP;
+}
+
+/* One box of the page; those before `skip` were given to the caller already. */
+static lssb_status provision_list_event(lssb_op *op, struct lssb_json *json,
+                                        enum lssb_json_event event)
+{
+    struct lssb_op_state *state = provision_of(op);
+    lssb_sandbox_list *list = provision_list_of(op);
+    lssb_sandbox *boxes = state->extra;
+    uint64_t index, room;
+
+    if (event != LSSB_JSON_ELEMENT)
+        return LSSB_OK;
+    index = state->progress++;
+    if (index < list->reserved.skip)
+        return LSSB_OK;
+    room = index - list->reserved.skip;
+    if (room >= state->size) {
+        state->step |= PROVISION_LEFT_SOME;
+        return LSSB_OK;
+    }
+    return lssb_sandbox_fill(op, &boxes[room], json->text, json->text_len);
+}
+
+/* Forgets the part of a page that came. */
+static bool provision_list_again(lssb_op *op)
+{
+    provision_of(op)->progress = 0;
+    provision_of(op)->step = 0;
+    return true;
+}
+
+/* Whether the reply names a next page; stores its cursor. */
+static lssb_status provision_next_cursor(lssb_op *op, const char *text,
+                                         size_t len, bool *more)
+{
+    lssb_sandbox_list *list = provision_list_of(op);
+    char cursor[sizeof list->reserved.cursor];
+    size_t raw_len, cursor_len = 0;
+    const char *raw = NULL;
+
+    if (text != NULL)
+        raw = lssb_json_find(text, len, "next_cursor", &raw_len);
+    if (raw != NULL && *raw == '"')
+        cursor_len = lssb_json_decode(raw, raw_len, cursor, sizeof cursor);
+    if (cursor_len >= sizeof cursor)
+        return lssb_fail(&lssb_call_client(op)->error, LSSB_E_TOO_LONG,
+                         LSSB_LAYER_JSON, "list sandboxes: the cursor is "
+                         "longer than its place in lssb_sandbox_list", NULL);
+    *more = cursor_len > 0 && strcmp(cursor, list->reserved.cursor) != 0;
+    if (*more)
+        memcpy(list->reserved.cursor, cursor, cursor_len + 1);
+    return LSSB_OK;
+}
+
+/* Sets where the walk goes on after a page of `got` boxes, all of them told. */
+static lssb_status provision_turn(lssb_op *op, const char *text, size_t len,
+                                  uint64_t got)
+{
+    lssb_sandbox_list *list = provision_list_of(op);
+    bool more;
+    lssb_status status;
+
+    list->reserved.skip = 0;
+    list->reserved.offset += got;
+    if (list->reserved.mode == PROVISION_FIRST)
+        list->reserved.mode =
+            (provision_of(op)->step & PROVISION_SAW_ITEMS) != 0
+                ? PROVISION_CURSOR
+                : PROVISION_OFFSET;
+    if (list->reserved.mode == PROVISION_OFFSET) {
+        if (got == 0)
+            list->reserved.mode = PROVISION_OVER;
+        return LSSB_OK;
+    }
+    status = provision_next_cursor(op, text, len, &more);
+    if (status == LSSB_OK && (!more || got == 0))
+        list->reserved.mode = PROVISION_OVER;
+    return status;
+}
+
+static const struct lssb_exchange provision_list;
+
+/* The page is complete. */
+static lssb_status provision_listed(lssb_op *op, const char *text, size_t len)
+{
+    struct lssb_op_state *state = provision_of(op);
+    lssb_sandbox_list *list = provision_list_of(op);
+    size_t *count;
+    uint64_t told, got = state->progress;
+    lssb_status status = LSSB_OK;
+
+    memcpy(&count, &state->options, sizeof count);
+    told = got > list->reserved.skip ? got - list->reserved.skip : 0;
+    if (told > state->size)
+        told = state->size;
+    if ((state->step & PROVISION_LEFT_SOME) != 0 &&
+        list->reserved.mode != PROVISION_OFFSET &&
+        (state->step & PROVISION_SAW_ITEMS) != 0)
+        list->reserved.skip += (uint32_t)told;  /* the same page once more */
+    else if ((state->step & PROVISION_LEFT_SOME) != 0)
+        status = provision_turn(op, text, len, told);
+    else
+        status = provision_turn(op, text, len, got);
+    if (status != LSSB_OK)
+        return status;
+    *count = (size_t)told;
+    if (told > 0)
+        return LSSB_OK;
+    if (list->reserved.mode == PROVISION_OVER)
+        return LSSB_END;
+    provision_list_again(op);
+    return lssb_call_next(op, &provision_list, 0);
+}
+
+static const struct lssb_exchange provision_list = {
+    .name = "list sandboxes",
+    .method = "GET",
+    .meaning = LSSB_MEANING_LIST,
+    .path = provision_list_path,
+    .choose = provision_list_choose,
+    .event = provision_list_event,
+    .done = provision_listed,
+    .again = provision_list_again
+};
+
+lssb_status lssb_sandbox_next(lssb_client *client, lssb_sandbox_list *list,
+                              lssb_sandbox *boxes, size_t max, size_t *count,
+                              lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_call_begin(client, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    if (list == NULL || boxes == NULL || max == 0 || count == NULL)
+        return lssb_refuse(client, call, "list sandboxes: list, boxes or "
+                           "count is NULL, or max is 0", NULL);
+    *count = 0;
+    if (list->reserved.mode == PROVISION_OVER)
+        return call->status = LSSB_END;
+    provision_of(call)->out = list;
+    provision_of(call)->extra = boxes;
+    provision_of(call)->size = max;
+    memcpy(&provision_of(call)->options, &count, sizeof count);
+    return lssb_call_go(call, op == NULL, &provision_list, 0);
+}
+
+/* ------------------------------------------------------------------ usage -- */
+
+#define PROVISION_USAGE(key) \
+    { #key, LSSB_JSON_I64, (uint16_t)offsetof(lssb_usage, key), 0 }
+
+static const struct lssb_json_member provision_usage_members[] = {
+    PROVISION_USAGE(cpu_limit_millicores),
+    PROVISION_USAGE(cpu_used_millicores),
+    PROVISION_USAGE(memory_limit_bytes),
+    PROVISION_USAGE(memory_used_bytes),
+    PROVISION_USAGE(pools_count),
+    PROVISION_USAGE(registries_count),
+    PROVISION_USAGE(sandbox_direct_count),
+    PROVISION_USAGE(sandbox_pool_replicas_count),
+    PROVISION_USAGE(sandbox_running_count),
+    PROVISION_USAGE(sandbox_stopped_count),
+    PROVISION_USAGE(sandboxes_limit),
+    PROVISION_USAGE(sandboxes_used),
+    PROVISION_USAGE(snapshots_count),
+    PROVISION_USAGE(templates_count)
+};
+#define PROVISION_USAGES \
+    (sizeof provision_usage_members / sizeof provision_usage_members[0])
+
+static void provision_usage_path(const lssb_op *op, struct lssb_writer *to)
+{
+    (void)op;
+    lssb_put_text(to, "/usage");
+}
+
+static enum lssb_json_take provision_usage_choose(void *ctx, int depth,
+                                                  const char *parent,
+                                                  const char *key)
+{
+    size_t i;
+
+    (void)ctx;
+    (void)depth;
+    (void)parent;
+    for (i = 0; i < PROVISION_USAGES; i++)
+        if (strcmp(key, provision_usage_members[i].key) == 0)
+            return LSSB_JSON_KEEP;
+    return LSSB_JSON_SKIP;
+}
+
+static lssb_status provision_usage_got(lssb_op *op, const char *text,
+                                       size_t len)
+{
+    const char *key;
+
+    if (text == NULL ||
+        lssb_json_fill(text, len, provision_usage_members, PROVISION_USAGES,
+                       provision_of(op)->out, &key) != LSSB_OK)
+        return lssb_fail(&lssb_call_client(op)->error, LSSB_E_PROTOCOL,
+                         LSSB_LAYER_JSON, "usage: a JSON object was expected "
+                         "in the reply", NULL);
+    return LSSB_OK;
+}
+
+static const struct lssb_exchange provision_usage = {
+    .name = "usage",
+    .method = "GET",
+    .path = provision_usage_path,
+    .choose = provision_usage_choose,
+    .done = provision_usage_got
+};
+
+lssb_status lssb_usage_get(lssb_client *client, lssb_usage *usage, lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_call_begin(client, op, &own, &status);
+
+    if (call == NULL)
+        return status;
+    if (usage == NULL)
+        return lssb_refuse(client, call, "usage: NULL", NULL);
+    provision_of(call)->out = usage;
+    return lssb_call_go(call, op == NULL, &provision_usage, 0);
+}
