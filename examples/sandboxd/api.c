@@ -189,6 +189,16 @@ static bool api_map(struct exchange *exchange, struct value body,
     return false;
 }
 
+/* Moves a string, if there is one. */
+static void api_move(char **to, char **from)
+{
+    if (*from == NULL)
+        return;
+    free(*to);
+    *to = *from;
+    *from = NULL;
+}
+
 /* A map of variables: names without '=', not empty. */
 static bool api_env(struct exchange *exchange, struct value body,
                     const char *name, struct map *map)
@@ -435,33 +445,34 @@ static bool api_snapshot_known(const char *name)
            strcmp(name, box_default_snapshot) == 0;
 }
 
-/* The members that say what a box is made from. */
+/* The members that say what a box is made from: one at most. */
 static bool api_source(struct exchange *exchange, struct value body)
 {
     static const char *const names[] = {"snapshot_id", "snapshot_name",
                                         "snapshot", "template_name"};
-    char *text;
-    size_t i, given = 0;
+    char *source = NULL, *text;
+    bool is_template = false, fine = true;
+    size_t i;
 
-    for (i = 0; i < 4; i++) {
+    for (i = 0; fine && i < sizeof names / sizeof names[0]; i++) {
         text = NULL;
-        if (!api_text(exchange, body, names[i], &text))
-            return false;
-        if (text != NULL && (++given > 1 || !api_snapshot_known(text) ||
-                             i == 3)) {
-            if (given > 1)
-                reply_error(exchange, 400, "InvalidRequest",
-                            "more than one snapshot is named");
-            else
-                reply_error(exchange, 400, "NotFound",
-                            "%s '%s' not found",
-                            i == 3 ? "Template" : "Snapshot", text);
-            free(text);
-            return false;
+        fine = api_text(exchange, body, names[i], &text);
+        if (text != NULL && source != NULL) {
+            reply_error(exchange, 400, "InvalidRequest",
+                        "more than one snapshot is named");
+            fine = false;
         }
-        free(text);
+        is_template = is_template || (text != NULL && i == 3);
+        api_move(&source, &text);
     }
-    return true;
+    if (fine && source != NULL &&
+        (is_template || !api_snapshot_known(source))) {
+        reply_error(exchange, 400, "NotFound", "%s '%s' not found",
+                    is_template ? "Template" : "Snapshot", source);
+        fine = false;
+    }
+    free(source);
+    return fine;
 }
 
 /* Somebody waits for the box that he creates. */
@@ -569,16 +580,6 @@ static void api_create(struct exchange *exchange, struct value body)
 }
 
 /* ------------------------------------------------------------------ update -- */
-
-/* Moves a string, if there is one. */
-static void api_move(char **to, char **from)
-{
-    if (*from == NULL)
-        return;
-    free(*to);
-    *to = *from;
-    *from = NULL;
-}
 
 /* Moves a number, if it was given. */
 static void api_move_number(int64_t *to, int64_t from)
