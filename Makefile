@@ -30,7 +30,7 @@ endif
 endif
 
 HTTP_PARTS = text url http1 conn
-LSSB_PARTS = json client sandbox
+LSSB_PARTS = json error request call client sandbox provision file
 ifeq ($(PARTS),)
 UNITS = http lssb
 else

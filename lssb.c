@@ -6,5 +6,10 @@
  * http.c, which moves the bytes. The parts in src/ compile by themselves, too.
  */
 #include "src/json.c"
+#include "src/error.c"
+#include "src/request.c"
+#include "src/call.c"
 #include "src/client.c"
 #include "src/sandbox.c"
+#include "src/provision.c"
+#include "src/file.c"

@@ -753,9 +753,11 @@ lssb_status lssb_file_upload(const lssb_sandbox *box, const char *path,
 /* Reads a file of any size, or a part of it, piece by piece. After a lost
  * connection it goes on where it stopped if the file is still the same (its
  * ETag), and fails otherwise: `take` never gets a byte twice. When a part was
- * asked for and the whole comes (if_range, or a server without ranges), a
- * leading part is skipped or, with if_range, file->start is 0: look there in
- * `begin`, which is called before the first byte and may be NULL. */
+ * asked for the whole may come all the same (if_range did not hold, or the
+ * server knows no ranges): then file->partial is false and file->start 0, so
+ * start over. `begin`, which may be NULL, is called with that before the first
+ * byte. LSSB_E_OPERATION (read, HTTP status 416): the part begins past the
+ * end. */
 typedef struct lssb_download {
     lssb_range range;
     lssb_status (*begin)(void *user, const lssb_file *file);

@@ -532,7 +532,6 @@ static void conn_proxy_done(struct lssb_conn *conn, const uint8_t *rest,
                             size_t len)
 {
     memcpy(conn->own.line, rest, len);
-    conn->own.receive_from = 0;
     conn->own.receive_to = len;
     conn->own.send_from = 0;
     conn->own.send_to = 0;

@@ -491,16 +491,18 @@ static lssb_status provision_turn(lssb_op *op, const char *text, size_t len,
 
     list->reserved.skip = 0;
     list->reserved.offset += got;
+    if (list->reserved.mode == PROVISION_OFFSET) {
+        if (got < provision_page_size(op))
+            list->reserved.mode = PROVISION_OVER;
+        return LSSB_OK;
+    }
     if (list->reserved.mode == PROVISION_FIRST)
         list->reserved.mode =
             (provision_of(op)->step & PROVISION_SAW_ITEMS) != 0
                 ? PROVISION_CURSOR
                 : PROVISION_OFFSET;
-    if (list->reserved.mode == PROVISION_OFFSET) {
-        if (got == 0)
-            list->reserved.mode = PROVISION_OVER;
-        return LSSB_OK;
-    }
+    if (list->reserved.mode == PROVISION_OFFSET)
+        return LSSB_OK;             /* its size is the server's own choice */
     status = provision_next_cursor(op, text, len, &more);
     if (status == LSSB_OK && (!more || got == 0))
         list->reserved.mode = PROVISION_OVER;
