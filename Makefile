@@ -27,6 +27,8 @@ else
 CPPFLAGS += -isystem /usr/include/bearssl
 LIBS += -lbearssl
 endif
+else
+SANDBOXD_FLAGS = -DSANDBOXD_NO_TLS
 endif
 
 HTTP_PARTS = text url http1 conn
@@ -52,6 +54,18 @@ $(LIBRARY): $(OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $(OBJECTS)
 
+# Programs.
+$(BUILD)/sandboxd: $(wildcard examples/sandboxd/*.[ch]) $(LIBRARY)
+	$(CC) $(CPPFLAGS) -D_GNU_SOURCE -I. $(ALL_CFLAGS) $(SANDBOXD_FLAGS) -o $@ \
+	    $(wildcard examples/sandboxd/*.c) $(LIBRARY) $(LDFLAGS) $(LIBS)
+
+$(BUILD)/examples/%: examples/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -I. $(ALL_CFLAGS) -o $@ $< $(LIBRARY) $(LDFLAGS) $(LIBS)
+
+demo: $(BUILD)/sandboxd $(BUILD)/examples/quickstart ## a sandbox, live
+	@sh examples/demo.sh $(BUILD)
+
 # A test program is one source; unit tests of a part include internal.h.
 UNIT_TESTS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c))
 
@@ -68,4 +82,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
-.PHONY: all unit clean help
+.PHONY: all demo unit clean help
