@@ -819,6 +819,20 @@ static void after_a_refusal_the_next_address_is_tried_at_once(void)
     }
 }
 
+static void a_refusal_does_not_wait_for_an_attempt_that_is_slow(void)
+{
+    uint64_t start;
+
+    begin();
+    script.place_count = 0;
+    add_place(4, 1, LSSB_IO_OK, NEVER, LSSB_IO_OK);
+    add_place(4, 2, LSSB_IO_OK, 10, LSSB_IO_REFUSED);
+    add_place(4, 3, LSSB_IO_OK, 0, LSSB_IO_OK);
+    start = script.now;
+    EXPECT_INT(opens("box.example", 80, false), LSSB_OK);
+    EXPECT_INT(script.now - start, 260);
+}
+
 static void dead_addresses_give_way_to_those_that_wait(void)
 {
     uint64_t start;
@@ -1104,6 +1118,10 @@ static void a_reader_who_takes_nothing_holds_the_peer_back(void)
     EXPECT_INT(lssb_conn_waits(&conn, false, list, &wake_at), 0);
     EXPECT(wake_at == UINT64_MAX);
     EXPECT_INT(script.in_at, LSSB_RECEIVE_BUFFER);
+    script.out_fail_at = 0;
+    script.out_fail = LSSB_IO_RESET;
+    says("x");
+    EXPECT_INT(lssb_conn_waits(&conn, false, list, &wake_at), 0);
 }
 
 static void nobody_sleeps_while_there_is_something_to_read(void)
@@ -1132,6 +1150,12 @@ static void nobody_sleeps_while_there_is_something_to_read(void)
     wake_at = UINT64_MAX;
     lssb_conn_waits(&conn, true, list, &wake_at);
     EXPECT(wake_at == UINT64_MAX);
+    begin();
+    peer("one");
+    opens("box.example", 80, false);
+    lssb_conn_step(&conn, script.now);
+    lssb_conn_waits(&conn, true, list, &wake_at);
+    EXPECT_INT(wake_at, 0);
 }
 
 static void one_step_does_a_bounded_amount(void)
@@ -1331,6 +1355,12 @@ static void only_application_data_counts_as_sent(void)
     script.out_room++;
     lssb_conn_step(&conn, script.now);
     EXPECT(conn.sent_any);
+    script.out_room = 1000;
+    lssb_conn_step(&conn, script.now);
+    conn.sent_any = false;
+    lssb_conn_close(&conn, script.now + 500);
+    lssb_conn_step(&conn, script.now);
+    EXPECT(script.out[script.out_len - 8] == 21 && !conn.sent_any);
 }
 
 static void a_handshake_in_pieces_that_fill_the_socket_goes_on(void)
@@ -1448,6 +1478,18 @@ static void a_proxys_reply_passes_in_any_pieces(void)
         peer_record(22, "hi");
         EXPECT_INT(opens_by_proxy(true, long_text() + 18000), LSSB_OK);
     }
+}
+
+static void much_behind_a_proxys_reply_is_kept(void)
+{
+    begin();
+    peer("HTTP/1.1 200 OK\r\n\r\n");
+    peer_record(22, "hi");
+    peer_record(23, long_text() + 10000);
+    peer_record(21, "");
+    EXPECT_INT(opens_by_proxy(true, NULL), LSSB_OK);
+    EXPECT_INT(reads(), LSSB_END);
+    EXPECT(strcmp(heard, long_text() + 10000) == 0);
 }
 
 static void a_proxy_that_refuses_is_quoted(void)
@@ -1574,8 +1616,19 @@ static void an_orderly_end_is_bounded(void)
 
 static void committed_bytes_go_out_before_the_end(void)
 {
+    lssb_poll list[LSSB_CONN_RACE];
+    uint64_t wake_at = UINT64_MAX;
+    char told[16];
     size_t room;
 
+    begin();
+    peer_record(22, "hi");
+    opens("box.example", 443, true);
+    memcpy(lssb_conn_reserve(&conn, &room), "bye", 3);
+    lssb_conn_commit(&conn, 3);
+    lssb_conn_close(&conn, script.now + 500);
+    lssb_conn_step(&conn, script.now);
+    EXPECT_INT(records_heard(told), 3);
     begin();
     opens("box.example", 80, false);
     script.out_room = 0;
@@ -1583,6 +1636,8 @@ static void committed_bytes_go_out_before_the_end(void)
     lssb_conn_commit(&conn, 3);
     lssb_conn_close(&conn, script.now + 500);
     EXPECT_INT(lssb_conn_step(&conn, script.now), LSSB_PENDING);
+    lssb_conn_waits(&conn, false, list, &wake_at);
+    EXPECT_INT(wake_at, script.now + 500);
     script.out_room = 100;
     EXPECT(sleeps(&conn, false));
     EXPECT_INT(lssb_conn_step(&conn, script.now), LSSB_END);
@@ -1718,6 +1773,7 @@ static const struct test tests[] = {
     TEST(a_dead_address_costs_a_quarter_of_a_second),
     TEST(a_slow_first_address_may_still_win),
     TEST(after_a_refusal_the_next_address_is_tried_at_once),
+    TEST(a_refusal_does_not_wait_for_an_attempt_that_is_slow),
     TEST(dead_addresses_give_way_to_those_that_wait),
     TEST(the_last_attempts_run_as_long_as_the_caller_lets_them),
     TEST(when_all_addresses_fail_the_last_one_is_told),
@@ -1747,6 +1803,7 @@ static const struct test tests[] = {
     TEST(a_proxy_is_asked_by_connect),
     TEST(a_proxys_reply_split_anywhere_is_the_same),
     TEST(a_proxys_reply_passes_in_any_pieces),
+    TEST(much_behind_a_proxys_reply_is_kept),
     TEST(a_proxy_that_refuses_is_quoted),
     TEST(a_proxy_that_speaks_no_http_is_found_out),
     TEST(a_proxy_that_cannot_be_reached_is_named),

@@ -555,7 +555,7 @@ static void no_descriptor_is_inherited_and_none_is_left(void)
     close(listener);
 }
 
-/* ----------------------------------------------------- files and the rest -- */
+/* ----------------------------------------------- files and the rest -- */
 
 static void certificates_are_read_anywhere_in_the_file(void)
 {
