@@ -13,18 +13,18 @@ JSMN =
 BUILD = build
 PARTS =# 1: compile the parts of src/ one by one
 
-ALL_CFLAGS = $(WARNINGS) -ffunction-sections -fdata-sections $(CFLAGS)
-CPPFLAGS += -D_POSIX_C_SOURCE=200809L
+ALL_CFLAGS = $(WARNINGS) $(WERROR) -ffunction-sections -fdata-sections $(CFLAGS)
+override CPPFLAGS += -D_POSIX_C_SOURCE=200809L
 LIBS = -lpthread
 ifneq ($(JSMN),)
-CPPFLAGS += -I$(JSMN)
+override CPPFLAGS += -I$(JSMN)
 endif
 ifeq ($(TLS),bearssl)
 ifneq ($(BEARSSL),)
-CPPFLAGS += -isystem $(BEARSSL)/inc
+override CPPFLAGS += -isystem $(BEARSSL)/inc
 LIBS += $(BEARSSL)/build/libbearssl.a
 else
-CPPFLAGS += -isystem /usr/include/bearssl
+override CPPFLAGS += -isystem /usr/include/bearssl
 LIBS += -lbearssl
 endif
 else
@@ -66,20 +66,115 @@ $(BUILD)/examples/%: examples/%.c $(LIBRARY)
 demo: $(BUILD)/sandboxd $(BUILD)/examples/quickstart ## a sandbox, live
 	@sh examples/demo.sh $(BUILD)
 
-# A test program is one source; unit tests of a part include internal.h.
-UNIT_TESTS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c))
+# A test program is one source. Those that look inside include internal.h.
+PROGRAMS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c) \
+    $(wildcard tests/client.c tests/protocol.c tests/torture.c tests/interleave.c))
+ifeq ($(TLS),none)
+PROGRAMS := $(filter-out unit_tls,$(PROGRAMS))
+endif
 
-$(BUILD)/tests/%: tests/%.c tests/test.h $(LIBRARY)
+$(BUILD)/tests/%: tests/%.c $(wildcard tests/*.h) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -I. $(ALL_CFLAGS) -o $@ $< $(LIBRARY) $(LDFLAGS) $(LIBS)
 
-unit: $(UNIT_TESTS:%=$(BUILD)/tests/%) ## unit tests
-	@for t in $^; do echo "== $$t"; $$t || exit 1; done
+programs: $(PROGRAMS:%=$(BUILD)/tests/%)
+
+unit: programs ## every test program of this build
+	@sh tests/run.sh $(foreach p,$(PROGRAMS),$(p) $(BUILD)/tests/$(p))
+
+symbols: $(OBJECTS) ## what the objects ask for and hold
+	@sh tests/symbols.sh $(filter-out %/posix.o,$(OBJECTS))
+
+# Other builds of the same, each in a folder of its own.
+AGAIN = $(MAKE) -s --no-print-directory
+CLANG = CC=clang BUILD=build/clang
+SANITIZED = CC=clang BUILD=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+NO_TLS = TLS=none BUILD=build/notls
+ONE_BY_ONE = PARTS=1 BUILD=build/parts
+SMALL = BUILD=build/small CPPFLAGS='-DLSSB_RECEIVE_BUFFER=1024 -DLSSB_SEND_BUFFER=512 -DLSSB_ELEMENT=2048'
+
+test: ## everything that CI runs
+	@sh tests/run.sh \
+	    'headers as C99 and C++98' 'sh tests/header.sh' \
+	    'gcc' '$(AGAIN) programs WERROR=-Werror && $(AGAIN) unit' \
+	    'symbols' '$(AGAIN) symbols' \
+	    'clang, AddressSanitizer, UndefinedBehaviorSanitizer' "$(AGAIN) unit WERROR=-Werror $(SANITIZED)" \
+	    'without TLS' '$(AGAIN) unit WERROR=-Werror $(NO_TLS)' \
+	    'the parts one by one' '$(AGAIN) unit WERROR=-Werror $(ONE_BY_ONE)' \
+	    'the flattened sources' '$(AGAIN) test-dist' \
+	    'sandboxd' '$(AGAIN) test-sandboxd' \
+	    'demo' '$(AGAIN) test-demo' \
+	    'nginx, squid, tinyproxy, openssl' '$(AGAIN) test-servers' \
+	    'the official JS SDK' '$(AGAIN) test-interop'
+
+test-sandboxd: $(BUILD)/sandboxd ## sandboxd by curl
+	@sh tests/sandboxd.sh $(BUILD)
+
+test-demo: ## the demo, as a test
+	@$(AGAIN) demo && echo '1 passed, 0 failed'
+
+test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe ## our client, others' servers
+	@sh tests/servers.sh $(BUILD)
+
+test-interop: $(BUILD)/sandboxd $(LIBRARY) ## the official JS SDK, our server
+	@sh tests/interop/run.sh $(BUILD)
+
+# The flattened sources, as somebody builds them who has nothing else.
+DIST = build/dist
+
+dist: ## three self-contained sources, a header, the port
+	@rm -rf $(DIST) && mkdir -p $(DIST)/port
+	@cp lssb.h LICENSE $(DIST) && cp port/port.h port/tls.h port/posix.c $(DIST)/port
+	@for unit in lssb http; do awk -f src/flatten.awk $$unit.c >$(DIST)/$$unit.c || exit 1; done
+	@for tls in bearssl none; do \
+	    awk -v up=../ -f src/flatten.awk port/tls_$$tls.c >$(DIST)/port/tls_$$tls.c || exit 1; done
+
+test-dist: dist $(BUILD)/sandboxd
+	@cd $(DIST) && for file in lssb http port/posix port/tls_bearssl; do \
+	    $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $$file.o $$file.c || exit 1; done
+	@$(CC) $(CPPFLAGS) -I$(DIST) $(ALL_CFLAGS) -o $(DIST)/quickstart examples/quickstart.c \
+	    $(DIST)/*.o $(DIST)/port/*.o $(LDFLAGS) $(LIBS)
+	@QUICKSTART=$(DIST)/quickstart sh examples/demo.sh $(BUILD) >/dev/null && echo '1 passed, 0 failed'
+
+# What takes longer than a push should: a minute of fuzzing for each engine,
+# valgrind over every test program, certificates with each check taken out.
+FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
+FUZZ_SECONDS = 60
+
+check: test fuzz valgrind mutants ## test, fuzz, valgrind, mutants
+
+fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
+	@for f in $^; do mkdir -p $$f.corpus; \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 $$f.corpus || exit 1; \
+	    echo "$$f: $(FUZZ_SECONDS) s, nothing found"; done
+
+build/fuzz/%: tests/%.c $(SOURCES)
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) -I. -std=c99 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< \
+	    src/text.c src/url.c src/http1.c src/json.c
+
+valgrind: programs ## every test program under valgrind
+	@for p in $(PROGRAMS); do echo "== $$p"; \
+	    valgrind -q --error-exitcode=9 --leak-check=full $(BUILD)/tests/$$p || exit 1; done
+
+mutants: ## each certificate check removed: its test must turn red
+	@sh tests/mutants.sh
+
+# `make deps test` installs for the tests, too; `make deps demo` only to build.
+PACKAGES = gcc libc6-dev make libbearssl-dev libjsmn-dev openssl
+ifneq ($(filter test test-% check fuzz valgrind mutants unit,$(MAKECMDGOALS)),)
+PACKAGES += g++ clang libclang-rt-14-dev curl python3 nodejs npm nginx-light squid tinyproxy valgrind
+endif
+
+deps: ## install what is missing (Debian, Ubuntu)
+	@sh tests/deps.sh $(PACKAGES)
 
 clean: ## remove what was built
-	rm -rf $(BUILD)
+	rm -rf build
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
-.PHONY: all demo unit clean help
+.PHONY: all demo programs unit symbols test test-sandboxd test-demo test-servers \
+    test-interop dist test-dist check fuzz valgrind mutants deps clean help
+.SECONDARY:

@@ -13,6 +13,6 @@ read -r line <"$work/ready" || { cat "$work/log"; exit 1; }
 value() { printf '%s\n' "$line" | sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
 echo "sandboxd is ready at $(value endpoint)"
 LANGSMITH_ENDPOINT=$(value endpoint) LANGSMITH_API_KEY=$(value api_key) \
-    "$build/examples/quickstart"
+    "${QUICKSTART:-$build/examples/quickstart}"
 echo
 echo "That was real: real processes, real files, over the wire."
