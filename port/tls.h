@@ -21,7 +21,7 @@ extern "C" {
 #define LSSB_TLS_VERSION 1
 
 /* How wire bytes move. Results as the port's send and receive: bytes, 0 for
- * the end of the stream, or an lssb_io. */
+ * the end of the stream, or an lssb_io. They are called from `pump` only. */
 typedef struct lssb_tls_io {
     ptrdiff_t (*send)(void *ctx, const void *bytes, size_t len);
     ptrdiff_t (*receive)(void *ctx, void *bytes, size_t len);
@@ -36,7 +36,8 @@ typedef struct lssb_tls_ticket {
     uint8_t bytes[LSSB_TLS_TICKET_SIZE];
 } lssb_tls_ticket;
 
-/* What a session is started with. Borrowed until the session is closed. */
+/* What a session is started with. Borrowed, and unchanged, until the session's
+ * memory is used for something else. */
 typedef struct lssb_tls_setup {
     const char *host;               /* DNS name, or literal address without
                                        brackets: checked against the
@@ -46,8 +47,10 @@ typedef struct lssb_tls_setup {
     void *port_context;
     lssb_tls_io io;
     const lssb_tls_ticket *ticket;  /* to resume, or NULL */
-    lssb_error *error;              /* where a failure's details go: layer,
-                                       status, tls_code, message */
+    lssb_error *error;              /* where a failure's details go: status,
+                                       layer, tls_code, message; system_code
+                                       when certificates cannot be read. The
+                                       rest is left as it is */
     uint8_t *memory;                /* session_size() bytes, aligned for any
                                        type */
     size_t memory_size;
@@ -57,11 +60,18 @@ typedef struct lssb_tls_setup {
     size_t send_size;
 } lssb_tls_setup;
 
-/* A session between `start` and `close`. `pump` returns LSSB_OK while it
- * lives, whatever it did; LSSB_END once the peer has closed it in an orderly
- * way (close_notify); LSSB_E_CONNECTION (layer transport) when TCP ended or
- * failed; LSSB_E_CERTIFICATE or LSSB_E_PROTOCOL (layer TLS) when TLS did. Data
- * that arrived before stays in `look`. */
+/* A session lives in setup->memory from `start` on, and holds nothing else: it
+ * needs no end. Whoever gave the memory wipes it and both buffers (lssb_wipe)
+ * when the session is of no more use, failed or not.
+ *
+ * `pump` returns LSSB_OK while the session lives, whatever it did; LSSB_END
+ * once the peer has closed it in an orderly way (close_notify);
+ * LSSB_E_CONNECTION (layer transport) when TCP ended or failed;
+ * LSSB_E_CERTIFICATE or LSSB_E_PROTOCOL (layer TLS) when TLS did. All but
+ * LSSB_OK is final and comes after the data: while something waits in `look`,
+ * pump returns LSSB_OK. When io.send fails nothing more is sent, `reserve`
+ * gives nothing, `sent` stays false, and reading goes on until it ends, too:
+ * only that is reported. A peer that is refused is not told why: hang up. */
 typedef struct lssb_tls_backend {
     uint32_t version;               /* LSSB_TLS_VERSION */
     const char *name;
@@ -70,23 +80,27 @@ typedef struct lssb_tls_backend {
      * asks for (a client certificate). */
     size_t (*session_size)(const lssb_trust *trust);
 
-    /* Checks what can be checked beforehand: certificates and keys that cannot
-     * be read. LSSB_E_INVALID_ARGUMENT with a message. */
+    /* Checks what can be checked beforehand: a client certificate and key that
+     * cannot be read or do not belong together, trust that leaves nobody.
+     * LSSB_E_INVALID_ARGUMENT with a message. Files are read later, when a
+     * certificate is judged. */
     lssb_status (*check)(const lssb_trust *trust, lssb_error *error);
 
-    /* Starts a session in setup->memory; that address is the session. `setup`
-     * itself stays where it is until `close`. */
+    /* Starts a session in setup->memory; that address is the session. Fails
+     * without a clock (LSSB_E_CERTIFICATE), randomness (LSSB_E_PROTOCOL) or
+     * enough memory (LSSB_E_NO_MEMORY). */
     lssb_status (*start)(void *session, const lssb_tls_setup *setup);
 
-    /* Moves wire bytes both ways until nothing moves any more or data waits
-     * in `look`. */
+    /* Moves wire bytes both ways until nothing moves any more, data waits in
+     * `look`, or it has done enough for one call. */
     lssb_status (*pump)(void *session);
 
     /* Whether the handshake is over; whether it resumed a session. */
     bool (*ready)(const void *session);
     bool (*resumed)(const void *session);
 
-    /* What `pump` waits for, after it ran: readable, writable. */
+    /* What `pump` waits for, after it ran: readable, writable. Neither when
+     * data waits in `look` and everything is sent. */
     void (*wants)(const void *session, bool *read, bool *write);
 
     /* Received bytes, decrypted and verified, valid until the next call on
@@ -103,7 +117,8 @@ typedef struct lssb_tls_backend {
     /* Whether all that was committed and flushed has gone to the socket. */
     bool (*sent)(const void *session);
 
-    /* Starts the orderly end: close_notify. Pump on, until LSSB_END or until
+    /* Starts the orderly end: what was committed, then close_notify; data in
+     * `look` is dropped. Pump on until `sent`, or until LSSB_END, or until
      * patience ends. */
     void (*close)(void *session);
 

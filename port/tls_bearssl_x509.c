@@ -263,10 +263,10 @@ enum x509_extension {
 
 /* What becomes of an element's content. */
 enum x509_role {
-    X509_SKIP, X509_ENTER, X509_COPY, X509_IS_ALGORITHM, X509_IS_TIME,
-    X509_IS_EXTENSION, X509_IS_CRITICAL, X509_IS_HOST, X509_IS_ADDRESS,
-    X509_IS_PURPOSE, X509_IS_AUTHORITY, X509_IS_PATH, X509_IS_USAGE,
-    X509_IS_BAD
+    X509_SKIP, X509_ENTER, X509_COPY, X509_IS_ALGORITHM, X509_IS_SAME,
+    X509_IS_TIME, X509_IS_EXTENSION, X509_IS_CRITICAL, X509_IS_HOST,
+    X509_IS_ADDRESS, X509_IS_PURPOSE, X509_IS_AUTHORITY, X509_IS_PATH,
+    X509_IS_USAGE, X509_IS_BAD
 };
 
 /* A copy of a field, header included; len > size: it did not fit. */
@@ -286,7 +286,7 @@ struct x509_walk {
     int64_t from;                   /* seconds since 1970 */
     int64_t until;
     uint8_t hash[32];               /* SHA-256 of the SubjectPublicKeyInfo */
-    uint8_t algorithm[10];          /* the signature's OID */
+    uint8_t algorithm[24];          /* the signature's, OID and parameters */
     uint8_t algorithm_len;
     bool constrained;               /* there are name constraints */
     bool purposes;                  /* there is an extended key usage … */
@@ -334,7 +334,7 @@ static enum x509_role x509_open_field(struct x509_walk *walk, uint8_t tag)
         uint8_t tag;
         uint8_t role;
     } rows[] = {
-        { 0xA0, X509_SKIP }, { 0x02, X509_SKIP }, { 0x30, X509_ENTER },
+        { 0xA0, X509_SKIP }, { 0x02, X509_SKIP }, { 0x30, X509_IS_ALGORITHM },
         { 0x30, X509_COPY }, { 0x30, X509_ENTER }, { 0x30, X509_COPY },
         { 0x30, X509_COPY }, { 0x81, X509_SKIP }, { 0x82, X509_SKIP },
         { 0xA3, X509_ENTER }
@@ -362,10 +362,6 @@ static enum x509_role x509_open_inside(struct x509_walk *walk, uint8_t tag)
     uint8_t count = walk->count[3];
 
     switch ((enum x509_field)walk->field) {
-    case X509_ALGORITHM:
-        if (count > 1)
-            return X509_SKIP;
-        return tag == 0x06 ? X509_IS_ALGORITHM : X509_IS_BAD;
     case X509_VALIDITY:
         return count <= 2 && (tag == 0x17 || tag == 0x18) ? X509_IS_TIME
                                                           : X509_IS_BAD;
@@ -373,6 +369,7 @@ static enum x509_role x509_open_inside(struct x509_walk *walk, uint8_t tag)
         return count == 1 && tag == 0x30 ? X509_ENTER : X509_IS_BAD;
     case X509_VERSION:
     case X509_SERIAL:
+    case X509_ALGORITHM:
     case X509_ISSUER:
     case X509_OWNER:
     case X509_OWNER_KEY:
@@ -433,7 +430,7 @@ static enum x509_role x509_open(struct x509_walk *walk, uint8_t tag)
             return tag == 0x03 ? X509_SKIP : X509_IS_BAD;
         if (walk->count[1] > 3 || tag != 0x30)
             return X509_IS_BAD;
-        return walk->count[1] == 1 ? X509_ENTER : X509_SKIP;
+        return walk->count[1] == 1 ? X509_ENTER : X509_IS_SAME;
     case 2:
         return x509_open_field(walk, tag);
     case 3:
@@ -570,6 +567,21 @@ static bool x509_path(struct x509_walk *walk)
     return true;
 }
 
+/* The algorithm of the signature, which is there twice and the same (RFC 5280
+ * 4.1.1.2); the second is not signed. */
+static bool x509_algorithm(struct x509_walk *walk, bool second)
+{
+    size_t kept = walk->value_len < sizeof walk->algorithm
+                      ? walk->value_len : sizeof walk->algorithm;
+
+    if (second)
+        return walk->value_len == walk->algorithm_len &&
+               memcmp(walk->algorithm, walk->value, kept) == 0;
+    walk->algorithm_len = (uint8_t)walk->value_len;
+    memcpy(walk->algorithm, walk->value, kept);
+    return walk->value_len <= UINT8_MAX;
+}
+
 /* Takes in a value that is complete. */
 static enum x509_event x509_value(struct x509_walk *walk)
 {
@@ -577,11 +589,9 @@ static enum x509_event x509_value(struct x509_walk *walk)
 
     switch ((enum x509_role)walk->role) {
     case X509_IS_ALGORITHM:
-        if (walk->value_len <= sizeof walk->algorithm) {
-            walk->algorithm_len = (uint8_t)walk->value_len;
-            memcpy(walk->algorithm, walk->value, walk->value_len);
-        }
-        return X509_MORE;
+    case X509_IS_SAME:
+        ok = ok && x509_algorithm(walk, walk->role == X509_IS_SAME);
+        break;
     case X509_IS_TIME:
         ok = ok && x509_time(walk->value, walk->value_len,
                              walk->count[3] == 1 ? &walk->from : &walk->until);
