@@ -1227,6 +1227,29 @@ static void after_a_broken_pipe_silence_lasts_two_seconds(void)
     }
 }
 
+static void after_a_broken_pipe_a_peer_may_take_its_time_to_talk(void)
+{
+    size_t len;
+    int i;
+
+    begin();
+    opens("box.example", 80, false);
+    script.out_fail_at = 0;
+    script.out_fail = LSSB_IO_RESET;
+    says("a request");
+    for (i = 0; i < 4; i++) {
+        EXPECT_INT(lssb_conn_step(&conn, script.now), LSSB_OK);
+        lssb_conn_look(&conn, &len);
+        lssb_conn_consume(&conn, len);
+        script.now += 1500;
+        peer("x");
+    }
+    lssb_conn_step(&conn, script.now);
+    lssb_conn_consume(&conn, 1);
+    script.now += 2000;
+    EXPECT_INT(lssb_conn_step(&conn, script.now), LSSB_E_CONNECTION);
+}
+
 static void after_a_failed_write_there_is_room_for_nothing(void)
 {
     size_t room = 1;
@@ -1791,6 +1814,7 @@ static const struct test tests[] = {
     TEST(one_step_does_a_bounded_amount),
     TEST(an_answer_behind_a_broken_pipe_is_heard),
     TEST(after_a_broken_pipe_silence_lasts_two_seconds),
+    TEST(after_a_broken_pipe_a_peer_may_take_its_time_to_talk),
     TEST(after_a_failed_write_there_is_room_for_nothing),
     TEST(a_reset_is_told_after_the_bytes_before_it),
     TEST(an_end_without_close_notify_is_a_cut),
