@@ -135,6 +135,7 @@ check "memory alone gives the CPU" '"vcpus":2,' \
     create '{"mem_bytes":8589934592}'
 check "bad JSON is 400" '^HTTP/1.1 400 ' create '{"name":}'
 check "an array is no body" 'no JSON object' create '[]'
+check "blanks about an object are nothing" "^HTTP/1.1 201 " create " { } "
 check "what follows the object is seen" '^HTTP/1.1 400 ' create '{} {}'
 check "an unknown snapshot is 400 and NotFound" \
     '"error":"NotFound","message":"Snapshot .none. not found"' \

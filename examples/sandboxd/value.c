@@ -106,7 +106,7 @@ bool value_next(struct value container, size_t *place, struct value *name,
     i += value_blank(at + i, len - i);
     if (at[i] == ',')
         i += 1 + value_blank(at + i + 1, len - i - 1);
-    if (i + 1 >= len)
+    if (i >= len || at[i] == '}' || at[i] == ']')
         return false;
     name->at = NULL;
     name->len = 0;
