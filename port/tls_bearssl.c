@@ -79,8 +79,8 @@ static const struct tls_words tls_alert_words[] = {
     { 21, "decryption failed" },
     { 22, "record overflow" },
     { 30, "decompression failure" },
-    { 40, "handshake failure; no common cipher suite, perhaps, or it wants a "
-          "client certificate" },
+    { 40, "handshake failure; no common version or cipher suite, perhaps, or "
+          "it wants a client certificate" },
     { 41, "no certificate" },
     { 42, "bad certificate" },
     { 43, "unsupported certificate" },

@@ -199,5 +199,6 @@ openssl x509 -in root.crt -outform DER -out root.der
 openssl x509 -in other.crt -outform DER -out other.der
 cat other.der root.der > both.der
 cat client.crt int.crt > client.chain
+cat root.crt int.crt > known.crt
 
 : > complete

@@ -8,7 +8,13 @@
  * program, so that its inner parts can be tried by themselves.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -1449,6 +1455,264 @@ static void trust_that_leaves_nobody_is_said_beforehand(void)
     EXPECT_INT(tls->check(&trust, &error), LSSB_E_INVALID_ARGUMENT);
 }
 
+/* ------------------------------------------------------- openssl s_server */
+
+static struct {
+    pid_t pid;
+    int commands;                   /* its stdin */
+    int output;
+    uint16_t number;                /* the port it listens on */
+} openssl;
+static int wire_socket = -1;
+static size_t socket_received;
+
+/* Reads what s_server prints until it says where it listens. */
+static bool openssl_listens(void)
+{
+    char line[4096];
+    const char *at;
+    size_t len = 0;
+    ssize_t n;
+
+    while (len < sizeof line - 1 &&
+           (n = read(openssl.output, line + len, 1)) > 0) {
+        len += (size_t)n;
+        line[len] = '\0';
+        at = strstr(line, "ACCEPT 127.0.0.1:");
+        if (at != NULL && line[len - 1] == '\n') {
+            openssl.number = (uint16_t)atoi(at + 17);
+            return openssl.number != 0;
+        }
+    }
+    return false;
+}
+
+/* Starts a server with these options beside its certificate; they are parted
+ * by blanks. */
+static bool openssl_start(const char *certificate, const char *key,
+                          const char *options)
+{
+    char command[1500];
+    int in[2], out[2];
+
+    if (pipe(in) != 0 || pipe(out) != 0)
+        return false;
+    snprintf(command, sizeof command, "cd '%s' && exec openssl s_server "
+             "-accept 127.0.0.1:0 -cert %s.crt -key %s.key -cert_chain int.crt "
+             "-CAfile root.crt %s 2>&1", certs_dir, certificate, key, options);
+    openssl.pid = fork();
+    if (openssl.pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        close(in[1]);
+        close(out[0]);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    openssl.commands = in[1];
+    openssl.output = out[0];
+    return openssl.pid > 0 && openssl_listens();
+}
+
+static void openssl_stop(void)
+{
+    if (wire_socket >= 0)
+        close(wire_socket);
+    wire_socket = -1;
+    kill(openssl.pid, SIGKILL);
+    waitpid(openssl.pid, NULL, 0);
+    close(openssl.commands);
+    close(openssl.output);
+}
+
+static ptrdiff_t socket_result(ssize_t n)
+{
+    if (n >= 0)
+        return (ptrdiff_t)n;
+    return errno == EAGAIN || errno == EINTR ? LSSB_IO_AGAIN : LSSB_IO_RESET;
+}
+
+static ptrdiff_t socket_send(void *ctx, const void *bytes, size_t len)
+{
+    (void)ctx;
+    return socket_result(send(wire_socket, bytes, len, MSG_NOSIGNAL));
+}
+
+static ptrdiff_t socket_receive(void *ctx, void *bytes, size_t len)
+{
+    ptrdiff_t n = socket_result(recv(wire_socket, bytes, len, 0));
+
+    (void)ctx;
+    socket_received += n > 0 ? (size_t)n : 0;
+    return n;
+}
+
+/* Waits for what the session wants, and pumps. */
+static lssb_status socket_pump(void)
+{
+    lssb_status status = tls->pump(memory);
+    struct pollfd wait;
+    bool read, write;
+
+    tls->wants(memory, &read, &write);
+    wait.fd = wire_socket;
+    wait.events = (short)((read ? POLLIN : 0) | (write ? POLLOUT : 0));
+    if (status == LSSB_OK && wait.events != 0 && poll(&wait, 1, 10000) == 1)
+        status = tls->pump(memory);
+    return status;
+}
+
+/* Connects to the server and shakes hands. */
+static lssb_status socket_handshake(void)
+{
+    struct sockaddr_in to;
+    lssb_status status;
+
+    if (wire_socket >= 0)
+        close(wire_socket);
+    memset(&to, 0, sizeof to);
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons(openssl.number);
+    wire_socket = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(wire_socket, (struct sockaddr *)&to, sizeof to) != 0)
+        return LSSB_E_CONNECTION;
+    fcntl(wire_socket, F_SETFL, O_NONBLOCK);
+    setup.io.send = socket_send;
+    setup.io.receive = socket_receive;
+    status = tls->start(memory, &setup);
+    while (status == LSSB_OK && !tls->ready(memory))
+        status = socket_pump();
+    return status;
+}
+
+/* Sends a line to a server that turns lines around, and reads the answer. */
+static bool socket_turns(void)
+{
+    size_t len = 0;
+    uint8_t *to = tls->reserve(memory, &len);
+    const uint8_t *got = NULL;
+
+    if (to == NULL)
+        return false;
+    memcpy(to, "hello\n", 6);
+    tls->commit(memory, 6);
+    tls->flush(memory);
+    while (got == NULL && socket_pump() == LSSB_OK)
+        got = tls->look(memory, &len);
+    return len == 6 && memcmp(got, "olleh\n", 6) == 0;
+}
+
+static void openssl_with_tls_1_3_speaks_1_2_with_us(void)
+{
+    world(NULL, NULL, GOOD, "root");
+    EXPECT(openssl_start("good", "server", "-rev"));
+    EXPECT_INT(socket_handshake(), LSSB_OK);
+    EXPECT(socket_turns());
+    openssl_stop();
+}
+
+static void openssl_resumes_a_session(void)
+{
+    lssb_tls_ticket ticket;
+
+    world(NULL, NULL, GOOD, "root");
+    EXPECT(openssl_start("good", "server", "-rev"));
+    EXPECT_INT(socket_handshake(), LSSB_OK);
+    EXPECT(socket_turns());
+    EXPECT(!tls->resumed(memory));
+    EXPECT(tls->save(memory, &ticket));
+    tls->consume(memory, 6);
+    tls->close(memory);                 /* a cut one, OpenSSL forgets */
+    while (tls->pump(memory) == LSSB_OK)
+        socket_pump();
+    setup.ticket = &ticket;
+    EXPECT_INT(socket_handshake(), LSSB_OK);
+    EXPECT(tls->resumed(memory));
+    EXPECT(socket_turns());
+    openssl_stop();
+}
+
+static void servers_of_another_version_are_refused_in_words(void)
+{
+    world(NULL, NULL, GOOD, "root");
+    EXPECT(openssl_start("good", "server",
+                         "-rev -tls1_1 -cipher ALL:@SECLEVEL=0"));
+    EXPECT_INT(socket_handshake(), LSSB_E_PROTOCOL);
+    EXPECT(strstr(error.message, "version") != NULL);
+    openssl_stop();
+    EXPECT(openssl_start("good", "server", "-rev -tls1_3"));
+    EXPECT_INT(socket_handshake(), LSSB_E_PROTOCOL);
+    EXPECT_INT(error.tls_code, BR_ERR_RECV_FATAL_ALERT + 70);
+    EXPECT(strstr(error.message, "it does not speak TLS 1.2, perhaps") !=
+           NULL);
+    openssl_stop();
+}
+
+static void openssl_takes_a_client_certificate(void)
+{
+    static const struct {
+        const char *certificate;
+        const char *key;
+    } rows[] = {
+        { "client.chain", "client.p8" }, { "client.chain", "client.keyder" },
+        { "client.der", "client.key" }, { "clientec.crt", "clientec.key" },
+        { "clientec.crt", "clientec.keyder" }
+    };
+    static uint8_t certificate[8192], key[8192];
+    size_t i;
+
+    world(NULL, NULL, GOOD, "root");
+    EXPECT(openssl_start("good", "server", "-rev -Verify 3 "
+                         "-verify_return_error -CAfile known.crt"));
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].certificate;
+        trust.certificate = certificate;
+        trust.certificate_len = load(rows[i].certificate, "", certificate,
+                                     sizeof certificate);
+        trust.key = key;
+        trust.key_len = load(rows[i].key, "", key, sizeof key);
+        EXPECT_INT(tls->check(&trust, &error), LSSB_OK);
+        setup.memory_size = tls->session_size(&trust);
+        EXPECT(setup.memory_size <= sizeof memory);
+        EXPECT_INT(socket_handshake(), LSSB_OK);
+        EXPECT(socket_turns());
+    }
+    openssl_stop();
+}
+
+static void openssl_says_that_it_wants_a_client_certificate(void)
+{
+    world(NULL, NULL, GOOD, "root");
+    EXPECT(openssl_start("good", "server", "-rev -Verify 3 "
+                         "-verify_return_error"));
+    EXPECT_INT(socket_handshake(), LSSB_E_PROTOCOL);
+    EXPECT(strstr(error.message, "it wants a client certificate") != NULL);
+    openssl_stop();
+}
+
+static void openssl_cannot_renegotiate(void)
+{
+    struct tls_session *session = (void *)memory;
+    size_t before;
+
+    world(NULL, NULL, GOOD, "root");
+    EXPECT(openssl_start("good", "server", "-tls1_2"));
+    EXPECT_INT(socket_handshake(), LSSB_OK);
+    session->chain.started = false;
+    before = socket_received;
+    EXPECT(write(openssl.commands, "r\n", 2) == 2);
+    while (socket_received == before && socket_pump() == LSSB_OK)
+        ;
+    EXPECT(socket_received > before);
+    while (socket_pump() == LSSB_OK && socket_received < before + 64)
+        ;
+    EXPECT(!session->chain.started);
+    openssl_stop();
+}
+
 /* ------------------------------------------------------------------ main */
 
 int main(void)
@@ -1488,6 +1752,12 @@ int main(void)
         TEST(a_pump_ends_though_the_server_never_does),
         TEST(bad_client_certificates_and_trust_are_said_beforehand),
         TEST(trust_that_leaves_nobody_is_said_beforehand),
+        TEST(openssl_with_tls_1_3_speaks_1_2_with_us),
+        TEST(openssl_resumes_a_session),
+        TEST(servers_of_another_version_are_refused_in_words),
+        TEST(openssl_takes_a_client_certificate),
+        TEST(openssl_says_that_it_wants_a_client_certificate),
+        TEST(openssl_cannot_renegotiate),
     };
     const char *dir = getenv("LSSB_CERTS");
     char command[600];
