@@ -136,6 +136,14 @@ test-dist: dist $(BUILD)/sandboxd
 	    $(DIST)/*.o $(DIST)/port/*.o $(LDFLAGS) $(LIBS)
 	@QUICKSTART=$(DIST)/quickstart sh examples/demo.sh $(BUILD) >/dev/null && echo '1 passed, 0 failed'
 
+size: ## what it costs on this machine: flash, memory
+	@$(AGAIN) BUILD=build/size CFLAGS=-Os LDFLAGS=-Wl,--gc-sections \
+	    build/size/tests/size build/size/examples/quickstart
+	@build/size/tests/size
+	@echo 'bytes of code and constants, -Os, by part'
+	@size -t build/size/http.o build/size/lssb.o build/size/port/*.o | \
+	    awk 'NR > 1 { printf "  %-46s %7d\n", $$6, $$1 + $$2 }'
+
 # What takes longer than a push should: a minute of fuzzing for each engine,
 # valgrind over every test program, certificates with each check taken out.
 FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
@@ -176,5 +184,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-demo test-servers \
-    test-interop dist test-dist check fuzz valgrind mutants deps clean help
+    test-interop dist test-dist size check fuzz valgrind mutants deps clean help
 .SECONDARY:
