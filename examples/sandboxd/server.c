@@ -765,7 +765,7 @@ void reply_whole(struct exchange *exchange, int status, const char *type,
     reply_begin(exchange, status);
     if (type != NULL)
         reply_header(exchange, "Content-Type", type);
-    if (status == 503 || status == 429)
+    if (status == 503)
         reply_header(exchange, "Retry-After", "1");
     reply_length(exchange, len);
     reply_body(exchange, bytes, len);
