@@ -101,11 +101,16 @@ uint32_t lssb_random_below(lssb_client *client, uint32_t limit)
 
 /* ----------------------------------------------------------------- slots -- */
 
-/* Ends a slot's connection and leaves the slot free. */
+/* Ends a slot's connection and leaves the slot free. An idle one says goodbye,
+ * as far as that takes no waiting. */
 static void slot_drop(lssb_client *client, struct lssb_slot *slot)
 {
     if (slot->conn.phase == LSSB_CONN_CLOSED)
         return;
+    if (slot->conn.phase == LSSB_CONN_OPEN && slot->op == NULL) {
+        lssb_conn_close(&slot->conn, client->now);
+        lssb_conn_step(&slot->conn, client->now);
+    }
     lssb_conn_drop(&slot->conn, false);
     lssb_trace(client, LSSB_TRACE_CLOSED, slot->conn.host, "", 0);
 }

@@ -684,7 +684,10 @@ static lssb_status client_step(lssb_client *client, bool *gone)
     const lssb_port *port = client->port;
 
     *gone = false;
-    port->wake_clear(client->port_context);
+    if (client->woken) {
+        client->woken = false;
+        port->wake_clear(client->port_context);
+    }
     client->now = port->now_ms(client->port_context);
     client->at_once = false;
     client->in_callback = true;
@@ -727,7 +730,6 @@ static uint32_t client_until(const lssb_client *client, uint64_t at)
 /* Lists what to poll, and lowers *wake_at. */
 static size_t client_waits(lssb_client *client, uint64_t *wake_at)
 {
-    lssb_handle wake = client->port->wake_handle(client->port_context);
     size_t count = 0;
     uint32_t i;
     lssb_op *op;
@@ -745,24 +747,25 @@ static size_t client_waits(lssb_client *client, uint64_t *wake_at)
         *wake_at = client->close_at;
     if (client->at_once)
         *wake_at = 0;
-    if (wake != LSSB_NO_HANDLE) {
-        client->polls[count].handle = wake;
-        client->polls[count].read = true;
-        client->polls[count].write = false;
-        client->polls[count].ready = false;
-        count++;
-    }
     return count;
 }
 
 size_t lssb_sockets(lssb_client *client, lssb_socket *sockets, size_t max,
                     uint32_t *timeout_ms)
 {
+    lssb_handle wake = client->port->wake_handle(client->port_context);
     uint64_t wake_at = UINT64_MAX;
     size_t count, i;
 
     client->now = client->port->now_ms(client->port_context);
+    client->woken = true;           /* who knows what that poll will find */
     count = client_waits(client, &wake_at);
+    if (wake != LSSB_NO_HANDLE) {
+        client->polls[count].handle = wake;
+        client->polls[count].read = true;
+        client->polls[count].write = false;
+        count++;
+    }
     for (i = 0; i < count && i < max; i++) {
         sockets[i].handle = client->polls[i].handle;
         sockets[i].read = client->polls[i].read;

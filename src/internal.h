@@ -779,10 +779,11 @@ struct lssb_client {
     bool in_callback;
     bool closing;
     bool at_once;                   /* work is left that needs no waiting */
+    bool woken;                     /* the wake handle may have to be cleared */
     lssb_error error;
     lssb_stats_list stats;
 
-    lssb_poll *polls;               /* 2 for each slot, 1 to wake */
+    lssb_poll *polls;               /* 2 for each slot, 1 to wake by */
     struct lssb_slot *slots;
     uint32_t slot_count;
 };
