@@ -6,6 +6,9 @@
  * each event, slices joined. The public suites of JSON texts are read from
  * ../shared/corpora, or from the folder that LSSB_CORPORA names.
  */
+/* Or readdir fails on 32-bit machines where inode numbers are long. */
+#define _FILE_OFFSET_BITS 64
+
 #include <dirent.h>
 #include <stdlib.h>
 #include <time.h>
