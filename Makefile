@@ -108,10 +108,14 @@ test: ## everything that CI runs
 	    'the official JS SDK' '$(AGAIN) test-interop'
 
 test-sandboxd: $(BUILD)/sandboxd ## sandboxd by curl
-	@sh tests/sandboxd.sh $(BUILD)
+	@sh tests/sandboxd.sh $(BUILD)/sandboxd
 
-test-demo: ## the demo, as a test
-	@$(AGAIN) demo && echo '1 passed, 0 failed'
+EXAMPLES = quickstart hello eventloop
+
+test-demo: $(BUILD)/sandboxd $(EXAMPLES:%=$(BUILD)/examples/%) ## every example
+	@for e in $(EXAMPLES); do \
+	    QUICKSTART=$(BUILD)/examples/$$e sh examples/demo.sh $(BUILD) || exit 1; done
+	@echo '$(words $(EXAMPLES)) passed, 0 failed'
 
 test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe ## our client, others' servers
 	@sh tests/servers.sh $(BUILD)
@@ -166,7 +170,7 @@ valgrind: programs ## every test program under valgrind
 	    valgrind -q --error-exitcode=9 --leak-check=full $(BUILD)/tests/$$p || exit 1; done
 
 mutants: ## each certificate check removed: its test must turn red
-	@sh tests/mutants.sh
+	@sh tests/mutants.sh build/mutants
 
 # `make deps test` installs for the tests, too; `make deps demo` only to build.
 PACKAGES = gcc libc6-dev make libbearssl-dev libjsmn-dev openssl
