@@ -204,23 +204,32 @@ static void x509_say_name(struct lssb_text *text, struct x509_slice name)
 }
 
 /* Days since 1970-01-01 of a date of the Gregorian calendar. */
-static int64_t x509_days(int64_t year, int64_t month, int64_t day)
+static int32_t x509_days(int32_t year, int32_t month, int32_t day)
 {
-    int64_t y = month <= 2 ? year - 1 : year;
-    int64_t era_years = y % 400;
-    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 +
+    int32_t y = month <= 2 ? year - 1 : year;
+    int32_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 +
                           day - 1;
 
-    return y / 400 * 146097 + era_years * 365 + era_years / 4 -
-           era_years / 100 + day_of_year - 719468;
+    return y * 365 + y / 4 - y / 100 + y / 400 + day_of_year - 719468;
 }
 
-/* Adds a time as a date, "2026-11-01". */
+/* Adds a number of two digits behind a dash. */
+static void x509_say_two(struct lssb_text *text, int32_t number)
+{
+    lssb_text_add(text, number < 10 ? "-0" : "-");
+    lssb_text_add_i64(text, number);
+}
+
+/* Adds a time as a date, "2026-11-01"; one that no calendar of four digits has
+ * becomes the nearest that it has. */
 static void x509_say_date(struct lssb_text *text, int64_t seconds)
 {
-    int64_t days = seconds / 86400 - (seconds % 86400 < 0);
-    int64_t year = 1970 + days / 366, month = 1;
+    const int64_t first = INT64_C(-62135596800), last = INT64_C(253402300799);
+    int32_t days, year, month = 1;
 
+    seconds = seconds < first ? first : seconds > last ? last : seconds;
+    days = (int32_t)(seconds / 86400) - (seconds % 86400 < 0);
+    year = 1970 + days / 366;
     while (x509_days(year + 1, 1, 1) <= days)
         year++;
     while (days < x509_days(year, 1, 1))
@@ -228,11 +237,8 @@ static void x509_say_date(struct lssb_text *text, int64_t seconds)
     while (month < 12 && x509_days(year, month + 1, 1) <= days)
         month++;
     lssb_text_add_i64(text, year);
-    lssb_text_add(text, month < 10 ? "-0" : "-");
-    lssb_text_add_i64(text, month);
-    days -= x509_days(year, month, 1) - 1;
-    lssb_text_add(text, days < 10 ? "-0" : "-");
-    lssb_text_add_i64(text, days);
+    x509_say_two(text, month);
+    x509_say_two(text, days - x509_days(year, month, 1) + 1);
 }
 
 /* ------------------------------------------------------ the walk over one */
@@ -471,18 +477,18 @@ static bool x509_may_close(const struct x509_walk *walk)
     }
 }
 
-/* Two decimal digits; less than 0 when they are none. */
-static int64_t x509_two(const uint8_t *at)
+/* Two decimal digits; far less than 0 when they are none. */
+static int32_t x509_two(const uint8_t *at)
 {
     if (at[0] < '0' || at[0] > '9' || at[1] < '0' || at[1] > '9')
-        return -10000000;
+        return -1000000;
     return (at[0] - '0') * 10 + (at[1] - '0');
 }
 
 /* Reads YYMMDDhhmmssZ or YYYYMMDDhhmmssZ (RFC 5280 4.1.2.5). */
 static bool x509_time(const uint8_t *at, size_t len, int64_t *seconds)
 {
-    int64_t year, month, day, hour, minute, second;
+    int32_t year, month, day, hour, minute, second;
 
     if ((len != 13 && len != 15) || at[len - 1] != 'Z')
         return false;
@@ -496,11 +502,11 @@ static bool x509_time(const uint8_t *at, size_t len, int64_t *seconds)
     hour = x509_two(at + 6);
     minute = x509_two(at + 8);
     second = x509_two(at + 10);
-    if (year < 0 || month < 1 || month > 12 || day < 1 || day > 31 ||
+    if (year < 1 || month < 1 || month > 12 || day < 1 || day > 31 ||
         hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
         second > 59)
         return false;
-    *seconds = x509_days(year, month, day) * 86400 + hour * 3600 +
+    *seconds = (int64_t)x509_days(year, month, day) * 86400 + hour * 3600 +
                minute * 60 + second;
     return true;
 }

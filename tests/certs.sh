@@ -147,6 +147,9 @@ cert wild server "/CN=whatever" root \
 cert wide server "/CN=whatever" root "$web|subjectAltName=DNS:*.example"
 cert half server "/CN=whatever" root \
     "$web|subjectAltName=DNS:g*.wild.example"
+cert single server "/CN=whatever" root \
+    "$web|subjectAltName=DNS:x.wild.example"
+cert spelled server "/CN=whatever" root "$web|subjectAltName=DNS:abcd"
 cert address server "/CN=whatever" root \
     "$web|subjectAltName=IP:127.0.0.1,IP:::1,IP:192.0.2.7"
 cert textual server "/CN=127.0.0.1" root \

@@ -491,6 +491,10 @@ static const struct verdict verdicts[] = {
       "is for *.example, not for good.example", 56 },
     { "a wildcard in a label", "half", "server", "good.wild.example", "root",
       "", "is for g*.wild.example, not for", 56 },
+    { "a label where a wildcard might be", "single", "server",
+      "a.wild.example", "root", "", "is for x.wild.example, not for", 56 },
+    { "an address that spells a name", "spelled", "server", "97.98.99.100",
+      "root", "", "is for abcd, not for 97.98.99.100", 56 },
     { "an address in the certificate", "address", "server", "127.0.0.1",
       "root", "", NULL, 0 },
     { "the other address", "address", "server", "192.0.2.7", "root", "", NULL,
@@ -629,8 +633,8 @@ static const struct verdict verdicts[] = {
     { "junk with the pinned key behind the root", "good int root other",
       "server", GOOD, "root other", "other",
       "is not followed by its issuer's", 55 },
-    { "junk behind a good chain", "good int other unknown", "server", GOOD,
-      "root", "", NULL, 0 },
+    { "junk behind a good chain", "good int other intncc expired", "server",
+      GOOD, "root", "", NULL, 0 },
     { "a pinned namesake of the anchor", "direct", "server", GOOD,
       "root twin", "twin", "which did not sign it", 62 },
     { "a pinned anchor above one that is not", "good int", "server", GOOD,
@@ -802,6 +806,9 @@ static void a_bundle_in_any_line_ends_is_read(void)
     try_bundle(test_blob.bytes, to - 2, true);
     test_blob.len = to - 30;            /* no last line */
     try_bundle(test_blob.bytes, to - 30, false);
+    memcpy(test_blob.bytes + to - 28, "%\n-----END CERTIFICATE-----\n", 28);
+    test_blob.len = to;                 /* no base64 behind it all */
+    try_bundle(test_blob.bytes, to, false);
 }
 
 static void an_anchor_is_found_among_the_systems_certificates(void)
@@ -943,6 +950,114 @@ static void a_certificate_that_is_cut_or_followed_by_more_is_refused(void)
     EXPECT(strstr(error.message, "is missing") != NULL);
 }
 
+/* Whether a walk over one certificate reaches its end. */
+static bool walks(const uint8_t *der, size_t len)
+{
+    static struct x509_walk walk;
+    enum x509_event event = X509_MORE;
+    size_t at = 0, used;
+
+    x509_start(&walk);
+    while (at < len && event != X509_DONE && event != X509_WRONG) {
+        event = x509_next(&walk, der + at, len - at, &used);
+        at += used;
+    }
+    return event == X509_DONE && at == len;
+}
+
+/* Replaces bytes where they first occur. */
+static void patch(uint8_t *der, size_t len, const char *from, const char *to,
+                  size_t count)
+{
+    size_t i;
+
+    for (i = 0; i + count <= len; i++) {
+        if (memcmp(der + i, from, count) == 0) {
+            memcpy(der + i, to, count);
+            return;
+        }
+    }
+    EXPECT(i + count <= len);
+}
+
+static void what_is_no_der_is_refused(void)
+{
+    static const struct {
+        const char *name;
+        const char *from, *to;
+        size_t len;
+    } rows[] = {
+        { "as it is", "\x30\x82", "\x30\x82", 2 },
+        { "an indefinite length", "\x30\x0D\x06\x09", "\x30\x80\x06\x09", 4 },
+        { "a long form for a short length", "\x30\x0D\x06\x09",
+          "\x30\x81\x0D\x09", 4 },
+        { "a tag of many bytes", "\x30\x0D\x06\x09", "\x3F\x0D\x06\x09", 4 },
+        { "an extension twice", "\x06\x03\x55\x1D\x25",
+          "\x06\x03\x55\x1D\x11", 5 },
+        { "a child longer than its parent", "\x06\x03\x55\x1D\x25",
+          "\x06\x7F\x55\x1D\x25", 5 },
+        { "an extension without an OID", "\x06\x03\x55\x1D\x25",
+          "\x04\x03\x55\x1D\x25", 5 },
+        { "a date without a zone", "0000Z\x17", "00000\x17", 6 },
+        { "a thirteenth month", "\x17\x0D""2601", "\x17\x0D""2613", 6 },
+        { "no date", "\x17\x0D""2601", "\x16\x0D""2601", 6 },
+        { "a serial number that is none", "\xA0\x03\x02\x01\x02\x02",
+          "\xA0\x03\x02\x01\x02\x04", 6 },
+        { "a version that is none", "\xA0\x03\x02\x01\x02\x02",
+          "\xA4\x03\x02\x01\x02\x02", 6 },
+        { "extensions in another place", "\xA3\x81", "\xA4\x81", 2 },
+        { "two algorithms", "\x01\x01\x0B\x05\x00",
+          "\x01\x01\x0C\x05\x00", 5 }
+    };
+    static uint8_t der[4096];
+    size_t i, len;
+
+    world("direct", "server", GOOD, "root");
+    len = server_chain[0].data_len;
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].name;
+        memcpy(der, server_chain[0].data, len);
+        patch(der, len, rows[i].from, rows[i].to, rows[i].len);
+        EXPECT_INT(walks(der, len), i == 0);
+    }
+}
+
+/* The signature comes last: its length and the whole's are all that counts. */
+static void a_length_in_more_bytes_than_it_needs_is_refused(void)
+{
+    static uint8_t der[4096];
+    size_t len, sig;
+
+    world("direct", "server", GOOD, "root");
+    len = server_chain[0].data_len;
+    sig = len - 261;                    /* 03 82 01 01 00, 256 bytes */
+    memcpy(der, server_chain[0].data, len);
+    EXPECT(memcmp(der + sig, "\x03\x82\x01\x01\x00", 5) == 0);
+    EXPECT(walks(der, len));
+    memmove(der + sig + 3, der + sig + 2, len - sig - 2);
+    memcpy(der + sig, "\x03\x83\x00\x01\x01", 5);
+    der[3]++;
+    EXPECT(!walks(der, len + 1));
+}
+
+static void random_bytes_are_walked_without_harm(void)
+{
+    static uint8_t der[4096];
+    uint32_t seed = 7, i;
+    size_t len, at;
+
+    world("direct", "server", GOOD, "root");
+    len = server_chain[0].data_len;
+    for (i = 0; i < 20000; i++) {
+        memcpy(der, server_chain[0].data, len);
+        for (at = 0; at < 4; at++) {
+            seed = seed * 1664525u + 1013904223u;
+            der[(seed >> 8) % len] = (uint8_t)(seed >> 24);
+        }
+        walks(der, len);
+    }
+}
+
 /* ------------------------------------------------------------- the session */
 
 static void a_session_works_with_every_split_of_the_wire(void)
@@ -1001,7 +1116,8 @@ static void dates_are_right(void)
         { 1709164800, "2024-02-29" }, { 1735689599, "2024-12-31" },
         { 4102444799, "2099-12-31" }, { 4107542400, "2100-03-01" },
         { 253402300799, "9999-12-31" }, { -1, "1969-12-31" },
-        { -86401, "1969-12-30" }
+        { -86401, "1969-12-30" }, { INT64_MAX, "9999-12-31" },
+        { INT64_MIN, "1-01-01" }
     };
     char room[32];
     struct lssb_text text;
@@ -1715,7 +1831,10 @@ static void openssl_cannot_renegotiate(void)
 
 /* ------------------------------------------------------------------ main */
 
-int main(void)
+#define OPENSSL_TESTS 6             /* at the end of the list; without them:
+                                       "unit_tls alone" */
+
+int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(certificates_are_judged_as_the_table_says),
@@ -1727,6 +1846,9 @@ int main(void)
         TEST(no_byte_of_a_chain_can_be_changed),
         TEST(a_chain_in_pieces_of_any_size_is_judged_the_same),
         TEST(a_certificate_that_is_cut_or_followed_by_more_is_refused),
+        TEST(what_is_no_der_is_refused),
+        TEST(a_length_in_more_bytes_than_it_needs_is_refused),
+        TEST(random_bytes_are_walked_without_harm),
         TEST(a_session_works_with_every_split_of_the_wire),
         TEST(a_clock_that_is_not_set_is_said),
         TEST(without_randomness_or_memory_nothing_starts),
@@ -1768,5 +1890,7 @@ int main(void)
     if (system(command) != 0)
         return 1;
     br_ssl_session_cache_lru_init(&cache, cache_room, sizeof cache_room);
+    if (argc > 1 && strcmp(argv[1], "alone") == 0)
+        return test_main(tests, sizeof tests / sizeof tests[0] - OPENSSL_TESTS);
     return TEST_MAIN(tests);
 }
