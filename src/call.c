@@ -919,6 +919,20 @@ static lssb_status call_feed(lssb_op *op, const uint8_t *bytes, size_t len)
 
 /* ---------------------------------------------------------------- a step -- */
 
+/* Whether a reply that lasts until the end of its connection was cut short:
+ * nothing but its JSON can tell. */
+static bool call_cut_short(const lssb_op *op)
+{
+    const struct lssb_exchange *x = call_exchange(op);
+    struct lssb_slot *slot = lssb_call_slot(op);
+
+    if (!slot->http.until_close || slot->failing || x->raw != NULL)
+        return false;
+    if (!slot->body_seen)
+        return strcmp(x->method, "GET") == 0;
+    return lssb_json_end(&slot->json) != LSSB_JSON_DONE;
+}
+
 /* The connection has ended, and all that came is consumed. */
 static void call_ended(lssb_op *op, lssb_status status)
 {
@@ -926,7 +940,7 @@ static void call_ended(lssb_op *op, lssb_status status)
     const char *host = slot->conn.host;
 
     if (status == LSSB_END && slot->replied &&
-        lssb_http_end(&slot->http) == LSSB_HTTP_DONE) {
+        lssb_http_end(&slot->http) == LSSB_HTTP_DONE && !call_cut_short(op)) {
         call_complete(op);
         return;
     }

@@ -1,0 +1,249 @@
+/* torture.c: every call of the port fails once, in every call of the library.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Also here: that pieces and blocking sockets change nothing, and that the
+ * waiting form of a call is the other form and a wait.
+ */
+#include "scenarios.h"
+
+/* ------------------------------------------------------------ one run -- */
+
+struct run {
+    enum script_mode mode;
+    unsigned long fail_at;
+    bool fail_on;
+    int fail_io;
+    int32_t retries;
+    bool waiting;
+};
+
+/* What one call comes to, with what it did to the port. */
+static void run_call(const struct scenario *what, const struct run *run,
+                     struct call *call)
+{
+    static struct script_client me;
+
+    script_begin(run->mode, scenario_routes, SCENARIO_ROUTES);
+    script_config(&me.config);
+    me.config.retries = run->retries;
+    me.config.slots = 1;
+    if (script_client_open(&me) != LSSB_OK)
+        script_stuck("no client");
+    script.fail_at = run->fail_at;
+    script.fail_on = run->fail_on;
+    script.fail_io = run->fail_io;
+    call_begin(call, what);
+    if (run->waiting) {
+        call_wait(call, me.client);
+    } else {
+        call_start(call, me.client);
+        lssb_wait(me.client, &call->op, LSSB_FOREVER);
+        EXPECT_INT(call->told, 1);
+    }
+    script.fail_at = 0;
+    script.fail_on = false;
+    script_client_close(&me);
+}
+
+static void every_call_comes_to_the_same_in_every_mode_of_the_port(void)
+{
+    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, false };
+    struct call call;
+    size_t i;
+    int mode;
+
+    for (i = 0; i < SCENARIOS; i++)
+        for (mode = 0; mode < SCRIPT_MODES; mode++) {
+            test_row = scenarios[i].name;
+            run.mode = (enum script_mode)mode;
+            run.waiting = !run.waiting;
+            run_call(&scenarios[i], &run, &call);
+            EXPECT_STR(call.said, scenarios[i].right);
+            EXPECT(scenarios[i].once == NULL ||
+                   script_heard(scenarios[i].once) == 1);
+        }
+}
+
+static void a_waiting_call_is_the_other_form_and_a_wait(void)
+{
+    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, true };
+    struct call call;
+    uint64_t bytes, calls;
+    size_t i;
+    int mode;
+
+    for (i = 0; i < SCENARIOS; i++)
+        for (mode = 0; mode < SCRIPT_MODES; mode++) {
+            test_row = scenarios[i].name;
+            run.mode = (enum script_mode)mode;
+            run.waiting = true;
+            run_call(&scenarios[i], &run, &call);
+            bytes = script.bytes_sum;
+            calls = script.calls_sum;
+            run.waiting = false;
+            run_call(&scenarios[i], &run, &call);
+            EXPECT(bytes == script.bytes_sum);
+            EXPECT(calls == script.calls_sum);
+        }
+}
+
+/* ------------------------------------------------------------ the torture -- */
+
+static const struct {
+    const char *name;
+    int io;
+} failures[] = { { "reset", LSSB_IO_RESET },
+                 { "refused", LSSB_IO_REFUSED },
+                 { "unreachable", LSSB_IO_UNREACHABLE },
+                 { "timed out", LSSB_IO_TIMED_OUT },
+                 { "not found", LSSB_IO_NOT_FOUND },
+                 { "limit", LSSB_IO_LIMIT },
+                 { "end", SCRIPT_END_OF_STREAM } };
+#define FAILURES (sizeof failures / sizeof failures[0])
+
+/* Where a failure of this call of the port arises. */
+static lssb_layer layer_of(enum script_kind kind)
+{
+    switch (kind) {
+    case SCRIPT_RESOLVE:
+    case SCRIPT_RESOLVED:
+        return LSSB_LAYER_RESOLVE;
+    case SCRIPT_CONNECT:
+    case SCRIPT_CONNECTED:
+        return LSSB_LAYER_CONNECT;
+    case SCRIPT_SEND:
+    case SCRIPT_RECEIVE:
+        return LSSB_LAYER_TRANSPORT;
+    case SCRIPT_NOTHING:
+    case SCRIPT_WAIT:
+    case SCRIPT_RANDOM:
+    case SCRIPT_KINDS:
+        break;
+    }
+    return LSSB_LAYER_NONE;
+}
+
+/* Whether a call must come to its right end although a call of the port
+ * failed once: it may be tried again, and still can. */
+static bool must_recover(const struct scenario *what, const struct run *run)
+{
+    if (layer_of(script.failed) == LSSB_LAYER_NONE)
+        return script.failed != SCRIPT_RANDOM;
+    if (run->fail_on || run->retries == LSSB_NONE)
+        return false;
+    return what->once == NULL || script.failed_after == 0 ||
+           script.failed_after > 1;
+}
+
+/* What must hold after any run. */
+static void check_run(const struct scenario *what, const struct run *run,
+                      const struct call *call)
+{
+    bool right = strcmp(call->said, what->right) == 0;
+
+    EXPECT(script.now < 200000);
+    if (what->once != NULL)
+        EXPECT(script_heard(what->once) <= 1);
+    if (right)
+        return;
+    EXPECT(!must_recover(what, run));
+    EXPECT(call->returned == LSSB_E_CONNECTION ||
+           script.failed == SCRIPT_RANDOM);
+    EXPECT_INT(call->error.status, call->returned);
+    EXPECT(call->error.message[0] != '\0');
+    if (script.failed != SCRIPT_RANDOM)
+        EXPECT_INT(call->error.layer, layer_of(script.failed));
+}
+
+/* Fails the Nth call of the port for each N, until there is none. Returns how
+ * many runs went wrong as they may. */
+static unsigned torture(const struct scenario *what, struct run run,
+                        unsigned long stride, const char *how)
+{
+    char row[128];
+    struct call call;
+    unsigned failed = 0;
+    int before = test_failures;
+
+    for (run.fail_at = 1;; run.fail_at += stride) {
+        sprintf(row, "%s, call %lu, %s%s", what->name, run.fail_at, how,
+                run.fail_on ? " from there on" : "");
+        test_row = row;
+        run.waiting = !run.waiting;
+        run_call(what, &run, &call);
+        check_run(what, &run, &call);
+        failed += call.returned < 0;
+        if (test_failures > before + 3)
+            printf("    -> %s: %s\n", call.said, call.error.message);
+        if (script.failed == SCRIPT_NOTHING || test_failures > before + 3)
+            break;
+    }
+    test_row = "";
+    return failed;
+}
+
+static void torture_all(enum script_mode mode, bool fail_on, int32_t retries,
+                        unsigned long stride, size_t step)
+{
+    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, false };
+    size_t i, j;
+
+    run.mode = mode;
+    run.fail_on = fail_on;
+    run.retries = retries;
+    for (i = 0; i < SCENARIOS; i++) {
+        unsigned failed = 0;
+
+        for (j = i % step; j < FAILURES; j += step) {
+            run.fail_io = failures[j].io;
+            failed += torture(&scenarios[i], run, stride, failures[j].name);
+        }
+        test_row = scenarios[i].name;
+        if (fail_on || retries == LSSB_NONE)
+            EXPECT(failed > 0);
+    }
+}
+
+static void one_failure_is_made_good_where_that_is_safe(void)
+{
+    torture_all(SCRIPT_WHOLE, false, 0, 1, 1);
+}
+
+static void without_retries_one_failure_names_its_layer(void)
+{
+    torture_all(SCRIPT_WHOLE, false, LSSB_NONE, 1, 1);
+}
+
+static void what_keeps_failing_names_its_layer_in_the_end(void)
+{
+    torture_all(SCRIPT_WHOLE, true, 0, 1, 1);
+}
+
+static void failures_between_single_bytes_are_no_different(void)
+{
+    torture_all(SCRIPT_BYTE, false, 0, 7, 2);
+    torture_all(SCRIPT_BYTE, true, 0, 31, 3);
+}
+
+static void failures_between_blocking_calls_are_no_different(void)
+{
+    torture_all(SCRIPT_EVERY_OTHER, false, 0, 1, 2);
+    torture_all(SCRIPT_EVERY_OTHER, true, 0, 1, 3);
+    torture_all(SCRIPT_BYTE_EVERY_OTHER, false, LSSB_NONE, 37, 3);
+}
+
+static const struct test tests[] = {
+    TEST(every_call_comes_to_the_same_in_every_mode_of_the_port),
+    TEST(a_waiting_call_is_the_other_form_and_a_wait),
+    TEST(one_failure_is_made_good_where_that_is_safe),
+    TEST(without_retries_one_failure_names_its_layer),
+    TEST(what_keeps_failing_names_its_layer_in_the_end),
+    TEST(failures_between_single_bytes_are_no_different),
+    TEST(failures_between_blocking_calls_are_no_different),
+};
+
+int main(void)
+{
+    return TEST_MAIN(tests);
+}
