@@ -148,6 +148,9 @@ size: ## what it costs on this machine: flash, memory
 	@size -t build/size/http.o build/size/lssb.o build/size/port/*.o | \
 	    awk 'NR > 1 { printf "  %-46s %7d\n", $$6, $$1 + $$2 }'
 
+bench: $(BUILD)/sandboxd $(BUILD)/tests/once ## beside the official JS SDK and curl
+	@python3 tests/bench.py $(BUILD)
+
 # What takes longer than a push should: a minute of fuzzing for each engine,
 # valgrind over every test program, certificates with each check taken out.
 FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
@@ -174,8 +177,8 @@ mutants: ## each certificate check removed: its test must turn red
 
 # `make deps test` installs for the tests, too; `make deps demo` only to build.
 PACKAGES = gcc libc6-dev make libbearssl-dev libjsmn-dev openssl
-ifneq ($(filter test test-% check fuzz valgrind mutants unit,$(MAKECMDGOALS)),)
-PACKAGES += g++ clang libclang-rt-14-dev curl python3 nodejs npm nginx-light squid tinyproxy valgrind
+ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
+PACKAGES += g++ clang libclang-rt-14-dev curl python3 nodejs npm nginx-light squid tinyproxy valgrind time
 endif
 
 deps: ## install what is missing (Debian, Ubuntu)
@@ -188,5 +191,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-demo test-servers \
-    test-interop dist test-dist size check fuzz valgrind mutants deps clean help
+    test-interop dist test-dist size bench check fuzz valgrind mutants deps clean help
 .SECONDARY:
