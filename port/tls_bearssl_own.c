@@ -142,6 +142,14 @@ static void own_read(struct own_reader *reader, const lssb_trust *trust)
         reader->wrong = "trust.certificate holds no certificate";
 }
 
+/* Gives bytes to BearSSL's decoder, which must not get any once it is done. */
+static void own_key_piece(br_skey_decoder_context *key, const uint8_t *bytes,
+                          size_t len)
+{
+    if (br_skey_decoder_last_error(key) == BR_ERR_X509_TRUNCATED)
+        br_skey_decoder_push(key, bytes, len);
+}
+
 /* Decodes a key in PEM: the first that is one. */
 static const char *own_key_pem(br_skey_decoder_context *key,
                                const uint8_t *text, size_t len)
@@ -163,7 +171,7 @@ static const char *own_key_pem(br_skey_decoder_context *key,
                     strcmp(pem.label, "EC PRIVATE KEY") == 0;
             pem.skip = !found;
         } else if (event == PEM_DATA) {
-            br_skey_decoder_push(key, pem.data, pem.data_len);
+            own_key_piece(key, pem.data, pem.data_len);
             lssb_wipe(pem.data, sizeof pem.data);
         } else if (event == PEM_END && found) {
             break;

@@ -198,6 +198,10 @@ openssl pkcs8 -topk8 -in client.key -passout pass:x -out client.enc
 openssl rsa -in client.key -outform DER -out client.keyder 2>/dev/null
 openssl ec -in clientec.key -outform DER -out clientec.keyder 2>/dev/null
 openssl x509 -in client.crt -outform DER -out client.der
+# A key with more behind it: BearSSL's decoder must not see that.
+{ echo "-----BEGIN EC PRIVATE KEY-----"
+  cat clientec.keyder client.der | openssl base64
+  echo "-----END EC PRIVATE KEY-----"; } > clientec.long
 openssl x509 -in root.crt -outform DER -out root.der
 openssl x509 -in other.crt -outform DER -out other.der
 cat other.der root.der > both.der

@@ -1523,6 +1523,7 @@ static void bad_client_certificates_and_trust_are_said_beforehand(void)
           "certificate" },
         { "certs.cut", "client.key", "trust.certificate cannot be read" },
         { "client.crt", "key.cut", "trust.key cannot be read" },
+        { "clientec.crt", "clientec.long", "trust.key cannot be read" },
         { "client.crt", NULL, "trust.certificate and trust.key need each "
           "other" },
         { NULL, "client.key", "trust.certificate and trust.key need each "
