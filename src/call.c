@@ -958,6 +958,16 @@ static void call_ended(lssb_op *op, lssb_status status)
     call_lost(op, true);
 }
 
+/* Whether there is room for more of the request: the socket may have taken
+ * what filled the buffer a moment ago. */
+static bool call_can_send(struct lssb_slot *slot)
+{
+    size_t room;
+
+    return slot->written < slot->request_len &&
+           lssb_conn_reserve(&slot->conn, &room) != NULL;
+}
+
 /* Sends and receives until nothing moves, a bounded number of times. */
 static void call_exchange_step(lssb_op *op)
 {
@@ -982,7 +992,7 @@ static void call_exchange_step(lssb_op *op)
             call_ended(op, status);
             return;
         }
-        if (len == 0 && slot->written == before)
+        if (len == 0 && slot->written == before && !call_can_send(slot))
             return;
         if (len == 0)
             continue;

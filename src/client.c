@@ -802,16 +802,14 @@ lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms)
         return LSSB_E_IN_CALLBACK;
     if (wait_ms != LSSB_FOREVER)
         end_at = client->port->now_ms(client->port_context) + wait_ms;
+    if (op != NULL && op->status != LSSB_PENDING)
+        return op->status;
     for (;;) {
-        if (op != NULL && op->status != LSSB_PENDING)
-            return op->status;
-        if (op == NULL && client->first == NULL && !client->closing)
-            return LSSB_OK;
         client_step(client, &gone);
-        if (gone)
-            return LSSB_OK;
         if (op != NULL && op->status != LSSB_PENDING)
             return op->status;
+        if (gone || (op == NULL && client->first == NULL && !client->closing))
+            return LSSB_OK;
         if (client->now >= end_at)
             return LSSB_AGAIN;
         client_sleep(client, end_at);
