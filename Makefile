@@ -44,7 +44,7 @@ LIBRARY = $(BUILD)/liblssb.a
 all: $(LIBRARY) ## the library
 
 # Every object depends on every header and part: a full build takes seconds.
-SOURCES = $(wildcard *.h src/*.h src/*.c port/*.h)
+SOURCES = $(wildcard *.h src/*.h src/*.c port/*.[ch])
 
 $(BUILD)/%.o: %.c $(SOURCES)
 	@mkdir -p $(@D)
@@ -163,10 +163,12 @@ fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	    $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 $$f.corpus || exit 1; \
 	    echo "$$f: $(FUZZ_SECONDS) s, nothing found"; done
 
+FUZZED = $(HTTP_PARTS:%=src/%.c) $(filter src/json%,$(LSSB_PARTS:%=src/%.c)) port/posix.c
+
 build/fuzz/%: tests/%.c $(SOURCES)
 	@mkdir -p $(@D)
 	clang $(CPPFLAGS) -I. -std=c99 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< \
-	    src/text.c src/url.c src/http1.c src/json.c
+	    $(FUZZED) $(LIBS)
 
 valgrind: programs ## every test program under valgrind
 	@for p in $(PROGRAMS); do echo "== $$p"; \

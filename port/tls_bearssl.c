@@ -35,11 +35,6 @@ static unsigned char *x509_writable(const void *bytes)
 #include "tls_bearssl_chain.c"
 #include "tls_bearssl_own.c"
 
-/* No clock shows less: 2026-11-01, before this release. */
-#ifndef LSSB_CLOCK_FLOOR
-#define LSSB_CLOCK_FLOOR INT64_C(1793491200)
-#endif
-
 /* ------------------------------------------------------------------ words */
 
 /* How the handshake or the record layer failed. */

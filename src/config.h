@@ -32,6 +32,12 @@
 #define LSSB_TOKENS 128
 #endif
 
+/* LSSB_CLOCK_FLOOR   2026-11-01  seconds since 1970. A clock that shows less is
+ * not set: no certificate can be judged. Raised with each release. */
+#ifndef LSSB_CLOCK_FLOOR
+#define LSSB_CLOCK_FLOOR INT64_C(1793491200)
+#endif
+
 /* LSSB_TRACE                 1   0 or 1  the trace hook; about 1 KB of code. */
 #ifndef LSSB_TRACE
 #define LSSB_TRACE 1
