@@ -156,23 +156,32 @@ static const struct verb verbs[] = {
 
 /* ------------------------------------------------------------ the report -- */
 
-/* The most memory that this program had in use, in KiB; Linux knows it without
- * what the shell had before it became this program. */
-static long high_water_kb(void)
+/* A number of KiB that Linux knows of this process; -1 elsewhere. */
+static long process_kb(const char *name)
 {
-    struct rusage usage;
     char line[128];
     long kb = -1;
     FILE *status = fopen("/proc/self/status", "r");
 
     while (status != NULL && fgets(line, sizeof line, status) != NULL)
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            kb = strtol(line + 6, NULL, 10);
+        if (strncmp(line, name, strlen(name)) == 0)
+            kb = strtol(line + strlen(name), NULL, 10);
     if (status != NULL)
         fclose(status);
-    if (kb < 0 && getrusage(RUSAGE_SELF, &usage) == 0)
-        kb = usage.ru_maxrss;
     return kb;
+}
+
+/* What the report says of memory: private memory now, which only grows in here,
+ * and the most that was resident at all. */
+static void report_memory(void)
+{
+    struct rusage usage;
+    long peak = process_kb("VmHWM:");
+
+    if (peak < 0 && getrusage(RUSAGE_SELF, &usage) == 0)
+        peak = usage.ru_maxrss;
+    fprintf(stderr, " memory_kb=%ld peak_kb=%ld",
+            process_kb("RssAnon:") >= 0 ? process_kb("RssAnon:") : peak, peak);
 }
 
 /* What is known of the file. */
@@ -197,13 +206,13 @@ static void report(const struct probe *p, lssb_status status)
             (int)error->http_status, (unsigned)error->attempts,
             (unsigned)error->retry_after_ms);
     fprintf(stderr, " requests=%llu retries=%llu connections=%llu reused=%llu "
-            "resumed=%llu slots_high=%u rss_kb=%ld",
+            "resumed=%llu slots_high=%u",
             (unsigned long long)stats.requests,
             (unsigned long long)stats.retries,
             (unsigned long long)stats.connections,
             (unsigned long long)stats.reused,
-            (unsigned long long)stats.resumed, (unsigned)stats.slots_high,
-            high_water_kb());
+            (unsigned long long)stats.resumed, (unsigned)stats.slots_high);
+    report_memory();
     report_file(&p->file);
     fprintf(stderr, " name=%s state=%s dataplane=%s\n", p->box.name,
             p->box.status, p->box.dataplane_url);
