@@ -31,7 +31,7 @@ else
 SANDBOXD_FLAGS = -DSANDBOXD_NO_TLS
 endif
 
-HTTP_PARTS = text url http1 conn
+HTTP_PARTS = text url http1 conn dial
 LSSB_PARTS = json error request call client sandbox provision file
 ifeq ($(PARTS),)
 UNITS = http lssb

@@ -10,3 +10,4 @@
 #include "src/url.c"
 #include "src/http1.c"
 #include "src/conn.c"
+#include "src/dial.c"

@@ -274,9 +274,10 @@ LSSB_PRIVATE const char *lssb_header_wrong(const char *name,
 /* ------------------------------------------------------------- http.c: conn */
 
 /* What a connection leads to. All is copied but the proxy's strings, which
- * are borrowed while it is being opened. With a proxy and TLS there is a CONNECT first;
- * with a proxy and without TLS the connection simply leads to the proxy, and
- * the user asks it in absolute form: `proxied` and not `host_tls`. */
+ * are borrowed while it is being opened. With a proxy and TLS there is a
+ * CONNECT first; with a proxy and without TLS the connection simply leads to
+ * the proxy, and the user asks it in absolute form: `proxied` and not
+ * `host_tls`. */
 struct lssb_conn_target {
     const char *host;               /* without brackets */
     uint16_t port;
@@ -329,18 +330,26 @@ struct lssb_conn {
     lssb_status broken;             /* reading has failed; told after data */
     lssb_error failure;             /* why */
 
-    struct {                        /* conn.c's own */
+    struct {                        /* conn.c's and dial.c's own */
         struct lssb_conn_target target;
         lssb_tls_setup setup;
         lssb_tls_ticket ticket;
-        lssb_address addresses[LSSB_MAX_ADDRESSES];
+        union {                     /* one after the other */
+            struct {
+                lssb_address addresses[LSSB_MAX_ADDRESSES];
+                uint64_t since[LSSB_CONN_RACE];
+                uint64_t next_at;   /* when the next address may start */
+            } race;
+            struct {                /* its line stays during the handshake */
+                struct lssb_http reply;
+                uint64_t put;       /* bytes of the CONNECT request so far */
+                char line[256];
+            } proxy;
+        } dial;
         lssb_handle job;
         lssb_handle race[LSSB_CONN_RACE];
-        uint64_t race_since[LSSB_CONN_RACE];
-        uint64_t race_at;           /* when the next address may start */
         uint64_t close_at;
         uint64_t give_up_at;        /* after a failed write; 0: not known yet */
-        uint64_t proxy_put;         /* bytes of the CONNECT request so far */
         size_t receive_from;        /* what waits in the buffer (plain TCP), or
                                        in `line` (behind the proxy's head) */
         size_t receive_to;
@@ -362,15 +371,13 @@ struct lssb_conn {
         bool moved;                 /* something came in this step */
         bool dirty;                 /* committed, and not flushed yet */
         bool committed;             /* the user has committed something */
-        struct lssb_http reply;     /* the proxy's */
-        char line[256];
     } own;
 };
 
-/* Starts to connect; LSSB_PENDING, or a failure. A certificate that fails and
- * a proxy that refuses say so in conn->failure, like all else that goes wrong
- * from here on. `ticket` may be NULL; it is copied. A failure while opening
- * closes everything: nothing is left to be dropped. */
+/* dial.c: starts to connect; LSSB_PENDING, or a failure. A certificate that
+ * fails and a proxy that refuses say so in conn->failure, like all else that
+ * goes wrong from here on. `ticket` may be NULL; it is copied. A failure while
+ * opening closes everything: nothing is left to be dropped. */
 LSSB_PRIVATE lssb_status lssb_conn_open(struct lssb_conn *conn,
                                         const struct lssb_conn_target *target,
                                         const lssb_tls_ticket *ticket,
@@ -420,6 +427,29 @@ LSSB_PRIVATE void lssb_conn_close(struct lssb_conn *conn, uint64_t until);
 /* Ends it now. `reset` drops what is unsent. Wipes the session and both
  * buffers; `failure`, `sent_any` and `ended` stay to be read. */
 LSSB_PRIVATE void lssb_conn_drop(struct lssb_conn *conn, bool reset);
+
+/* What dial.c asks of conn.c. TCP is there, and the tunnel if there is one: it
+ * starts the handshake, or is open. */
+LSSB_PRIVATE void lssb_conn_begin(struct lssb_conn *conn);
+/* Receives, within the step's budget; the end and failures stay. */
+LSSB_PRIVATE ptrdiff_t lssb_conn_receive(struct lssb_conn *conn, void *bytes,
+                                         size_t len);
+/* Sends what is between send_from and send_to; true when that is all gone. */
+LSSB_PRIVATE bool lssb_conn_send_buffer(struct lssb_conn *conn);
+
+/* What conn.c asks of dial.c. Goes on with the name, the race, the proxy. */
+LSSB_PRIVATE void lssb_dial_step(struct lssb_conn *conn, uint64_t now);
+/* Closes what opening still holds: the resolver's job, attempts. */
+LSSB_PRIVATE void lssb_dial_drop(struct lssb_conn *conn);
+/* Says that the socket ended or failed while there should have been more. When
+ * writing had failed before, that is the reason: the end that follows is its
+ * echo. */
+LSSB_PRIVATE void lssb_dial_cut(struct lssb_conn *conn);
+/* Makes sure that a failure of TLS says something. */
+LSSB_PRIVATE void lssb_dial_tls_failed(struct lssb_conn *conn,
+                                       lssb_status status);
+/* Ends a connection that could not be opened, as conn->failure says. */
+LSSB_PRIVATE void lssb_dial_give_up(struct lssb_conn *conn);
 
 /* ------------------------------------------------------------- lssb.c: json */
 
