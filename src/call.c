@@ -269,6 +269,10 @@ static void call_fail(lssb_op *op, lssb_status status, lssb_layer layer,
 
 lssb_status lssb_call_stopped(lssb_op *op, lssb_status said)
 {
+    if (call_of(op)->canceled != 0)
+        return lssb_fail(&lssb_call_client(op)->error, LSSB_E_CANCELED,
+                         LSSB_LAYER_CALLER, call_exchange(op)->name,
+                         ": canceled", NULL);
     if (said == LSSB_OK || said == LSSB_AGAIN)
         return said;
     return lssb_fail(&lssb_call_client(op)->error, LSSB_E_STOPPED,
@@ -343,15 +347,17 @@ static bool call_status_retries(const lssb_op *op, const lssb_error *error,
 /* An attempt failed as conn->failure says: `ended`, if its connection did. */
 static void call_lost(lssb_op *op, bool ended)
 {
+    const struct lssb_exchange *x = call_exchange(op);
     struct lssb_slot *slot = lssb_call_slot(op);
     struct lssb_op_state *state = call_of(op);
     lssb_client *client = state->client;
     bool unsent = !slot->conn.sent_any;
-    bool always = call_exchange(op)->retry == LSSB_RETRY_ALWAYS;
+    bool always = x->retry == LSSB_RETRY_ALWAYS;
     bool stale = ended && slot->reused && !slot->replied;
 
     client->error = slot->conn.failure;
-    if (stale && (unsent || always) && client->error.layer != LSSB_LAYER_TLS) {
+    if (stale && (unsent || always) && client->error.layer != LSSB_LAYER_TLS &&
+        (x->again == NULL || x->again(op))) {
         state->attempt--;           /* the server's keep-alive ended: no fault */
         call_pause(op, 0);
         client->at_once = true;
@@ -880,17 +886,21 @@ static lssb_status call_feed_body(lssb_op *op, size_t at)
 static lssb_status call_feed(lssb_op *op, const uint8_t *bytes, size_t len)
 {
     struct lssb_slot *slot = lssb_call_slot(op);
+    lssb_status status;
     size_t at = 0;
 
     slot->replied = true;
     call_moved(op);
-    if (slot->held > 0)
-        return call_feed_held(op, bytes, len);
+    if (slot->held > 0) {
+        status = call_feed_held(op, bytes, len);
+        if (status != LSSB_OK || slot->held > 0)
+            return status;
+        len = 0;                    /* that may have been the last of it */
+    }
     for (;;) {
         size_t used;
         enum lssb_http_event event =
             lssb_http_next(&slot->http, bytes + at, len - at, &used);
-        lssb_status status;
 
         at += used;
         if (event == LSSB_HTTP_MORE)
@@ -1030,10 +1040,11 @@ static const char *call_doing(const lssb_op *op, lssb_layer *layer)
     const struct lssb_slot *slot = lssb_call_slot(op);
 
     *layer = LSSB_LAYER_CLIENT;
+    if (slot == NULL && op->reserved.state.phase == LSSB_PHASE_SLOT)
+        return "waiting for a free slot";
     if (slot == NULL)
-        return op->reserved.state.phase == LSSB_PHASE_SLOT
-                   ? "waiting for a free slot"
-                   : "waiting to try again";
+        return op->reserved.state.attempt == 0 ? "waiting to ask again"
+                                               : "waiting to try again";
     switch (slot->conn.phase) {
     case LSSB_CONN_RESOLVING:
         *layer = LSSB_LAYER_RESOLVE;
@@ -1053,7 +1064,7 @@ static const char *call_doing(const lssb_op *op, lssb_layer *layer)
         break;
     }
     *layer = LSSB_LAYER_TRANSPORT;
-    if (slot->written < slot->request_len)
+    if (slot->written < slot->request_len || !lssb_conn_sent(&slot->conn))
         return "sending the request to ";
     return slot->replied ? "receiving the reply of "
                          : "waiting for the reply of ";
@@ -1158,8 +1169,11 @@ lssb_op *lssb_call_begin(lssb_client *client, lssb_op *op, lssb_op *waiting,
     if (client == NULL)
         return NULL;
     *status = call_may_begin(client, op);
-    if (*status != LSSB_OK)
+    if (*status != LSSB_OK) {
+        if (op != NULL && *status != LSSB_E_BUSY)
+            op->status = *status;
         return NULL;
+    }
     if (op == NULL) {
         memset(waiting, 0, sizeof *waiting);
         op = waiting;

@@ -83,7 +83,7 @@ client_first(const struct client_setup *setup, const char *given,
     struct client_string string = client_trim(given);
     size_t i;
 
-    for (i = 0; i < count && string.at == NULL; i++)
+    for (i = 0; i < count && given == NULL && string.at == NULL; i++)
         string = client_variable(setup, names[i]);
     return string;
 }

@@ -835,6 +835,8 @@ const char *lssb_header_wrong(const char *name, const char *value)
     };
     size_t i;
 
+    if (name == NULL || value == NULL)
+        return "the name or the value is NULL";
     for (i = 0; i < sizeof own / sizeof own[0]; i++)
         if (http_is(name, strlen(name), own[i]))
             return "the header is the library's own to send";

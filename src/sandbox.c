@@ -12,6 +12,8 @@
 #define SANDBOX_SAW_CONFIG 1        /* in `step`: the reply has a run_config */
 #define SANDBOX_STARTING 2          /* a wait that follows a start */
 #define SANDBOX_WAS_FAILED 4        /* a start of a box that had failed */
+#define SANDBOX_MAY_BE_GONE 8       /* an attempt to delete it may have come
+                                       through */
 
 /* ---------------------------------------------------------- reading boxes -- */
 
@@ -554,10 +556,22 @@ static lssb_status sandbox_deleted(lssb_op *op, const char *text, size_t len)
     return LSSB_OK;
 }
 
+/* Before another attempt: one that was answered, or of which a byte was sent,
+ * may have arrived. */
+static bool sandbox_delete_again(lssb_op *op)
+{
+    const struct lssb_slot *slot = lssb_call_slot(op);
+
+    if (slot == NULL || slot->conn.sent_any)
+        sandbox_of(op)->step |= SANDBOX_MAY_BE_GONE;
+    return true;
+}
+
 /* Gone already, when an attempt before this one may have arrived: done. */
 static lssb_status sandbox_delete_failed(lssb_op *op, lssb_error *error)
 {
-    if (error->status == LSSB_E_NOT_FOUND && sandbox_of(op)->attempt > 1)
+    if (error->status == LSSB_E_NOT_FOUND &&
+        (sandbox_of(op)->step & SANDBOX_MAY_BE_GONE) != 0)
         return LSSB_OK;
     return lssb_sandbox_failed(op, error);
 }
@@ -569,7 +583,8 @@ static const struct lssb_exchange sandbox_delete = {
     .path = lssb_sandbox_path,
     .choose = sandbox_choose_none,
     .done = sandbox_deleted,
-    .failed = sandbox_delete_failed
+    .failed = sandbox_delete_failed,
+    .again = sandbox_delete_again
 };
 
 lssb_status lssb_sandbox_delete(const lssb_sandbox *box, lssb_op *op)

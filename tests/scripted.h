@@ -30,6 +30,7 @@ enum script_how {
     SCRIPT_BYE,                     /* Content-Length, then the end */
     SCRIPT_CUT,                     /* half of the body, then the end */
     SCRIPT_RESET,                   /* half of the body, then a reset */
+    SCRIPT_HALF,                    /* half of the body, then nothing */
     SCRIPT_GONE,                    /* the end instead of a reply */
     SCRIPT_SILENT                   /* nothing, ever */
 };
@@ -247,7 +248,7 @@ static const struct script_reply *script_route(const char *line)
             const struct script_route *route = &script.routes[t][i];
             unsigned hit;
 
-            if (strcmp(route->request, line) != 0)
+            if (route->request == NULL || strcmp(route->request, line) != 0)
                 continue;
             hit = script.route_hits[index]++;
             if (hit > 4)
@@ -351,7 +352,9 @@ static void script_answer(struct script_handle *to, const char *line)
         script_chunks(to, body, len);
     else
         script_out(to, body,
-                   how == SCRIPT_CUT || how == SCRIPT_RESET ? len / 2 : len);
+                   how == SCRIPT_CUT || how == SCRIPT_RESET || how == SCRIPT_HALF
+                       ? len / 2
+                       : len);
     to->broken = how == SCRIPT_RESET;
 }
 
@@ -785,7 +788,7 @@ static inline void script_begin(enum script_mode mode,
     memset(&script, 0, offsetof(struct script, generation));
     script.mode = mode;
     script.now = 1000;
-    script.wall = INT64_C(1700000000);
+    script.wall = INT64_C(1800000000);
     script.resolve_ms = 3;
     script.connect_ms = 2;
     script.address_count = 1;
