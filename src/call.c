@@ -743,6 +743,27 @@ static lssb_status call_body(lssb_op *op, const uint8_t *bytes, size_t len,
     return status;
 }
 
+/* A proxy that was asked for http:// wants a password, or another one. Only
+ * this status is sure to be its own and not the service's (RFC 9110 15.5.8). */
+static void call_proxy_refused(lssb_op *op)
+{
+    lssb_error *error = &lssb_call_client(op)->error;
+    const struct lssb_proxy *proxy = NULL;
+    struct lssb_target target;
+    int http_status = error->http_status;
+
+    if (lssb_request_target(op, call_exchange(op), &target) == NULL)
+        proxy = lssb_request_proxy(lssb_call_client(op), &target);
+    if (proxy == NULL)
+        return;
+    lssb_fail(error, LSSB_E_PROXY, LSSB_LAYER_PROXY, "the proxy ", proxy->host,
+              proxy->userinfo == NULL
+                  ? " asks for a user name and a password (HTTP 407)"
+                  : " does not accept the user name and password (HTTP 407)",
+              NULL);
+    error->http_status = http_status;
+}
+
 /* A failure's reply is complete: its meaning, and what follows from it. */
 static void call_refused(lssb_op *op, bool keep)
 {
@@ -759,6 +780,8 @@ static void call_refused(lssb_op *op, bool keep)
         lssb_error_body(error, slot->json.text, slot->json.text_len);
     error->retry_after_ms = slot->retry_after_ms;
     lssb_error_mean(error, x, op, http_status);
+    if (http_status == 407 && slot->conn.proxied && !slot->conn.host_tls)
+        call_proxy_refused(op);
     slot_release(op, keep);
     if (call_status_retries(op, error, given) && call_again(op, error))
         return;

@@ -270,12 +270,14 @@ static void dial_proxy_fail(struct lssb_conn *conn, lssb_status status,
 static void dial_proxy_refused(struct lssb_conn *conn)
 {
     int status = conn->own.dial.proxy.reply.status;
+    bool known = conn->own.target.proxy_userinfo != NULL;
     struct lssb_text text;
 
     dial_proxy_fail(conn, LSSB_E_PROXY, &text);
-    if (status == 407 && conn->own.target.proxy_userinfo == NULL) {
+    if (status == 407 && !known) {
         lssb_text_add(&text, " asks for a user name and a password");
-    } else if (status == 407) {
+    } else if (status == 407 || (status == 401 && known)) {
+        /* 401 is what tinyproxy says of a wrong one */
         lssb_text_add(&text, " does not accept the user name and password");
     } else {
         lssb_text_add(&text, " refused to connect to ");

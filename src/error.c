@@ -399,6 +399,21 @@ static bool error_has_resource(lssb_status status)
            status == LSSB_E_NAME_CONFLICT || status == LSSB_E_IN_USE;
 }
 
+/* Where a request went, up to its path. */
+static void error_add_target(struct lssb_text *text,
+                             const struct lssb_target *target)
+{
+    lssb_text_add(text, target->tls ? "https://" : "http://");
+    lssb_text_add(text, target->host_is_v6 ? "[" : "");
+    lssb_text_add_n(text, target->host, target->host_len);
+    lssb_text_add(text, target->host_is_v6 ? "]" : "");
+    if (target->port != (target->tls ? 443 : 80)) {
+        lssb_text_add(text, ":");
+        lssb_text_add_u64(text, target->port);
+    }
+    lssb_text_add_n(text, target->base, target->base_len);
+}
+
 /* A sentence for a reply that had none: what was asked, what came. */
 static void error_default(lssb_error *error, const struct lssb_exchange *x,
                           const lssb_op *op, int http_status)
@@ -422,10 +437,8 @@ static void error_default(lssb_error *error, const struct lssb_exchange *x,
     lssb_text_add(&text, " to ");
     lssb_text_add(&text, x->method);
     lssb_text_add(&text, " ");
-    if (lssb_request_target(op, x, &target) == NULL) {
-        lssb_text_add_n(&text, target.host, target.host_len);
-        lssb_text_add_n(&text, target.base, target.base_len);
-    }
+    if (lssb_request_target(op, x, &target) == NULL)
+        error_add_target(&text, &target);
     lssb_text_add(&text, path);
 }
 

@@ -1531,6 +1531,9 @@ static void a_proxy_that_refuses_is_quoted(void)
         { "HTTP/1.1 407 Auth\r\n", "a:b", LSSB_IO_AGAIN, LSSB_E_PROXY, 407,
           "the proxy proxy.example:3128 does not accept the user name and "
           "password (HTTP 407)" },
+        { "HTTP/1.0 401 Unauthorized\r\n", "a:b", LSSB_IO_AGAIN, LSSB_E_PROXY,
+          401, "the proxy proxy.example:3128 does not accept the user name and "
+          "password (HTTP 401)" },
         { "HTTP/1.1 502 Bad\r\n", NULL, LSSB_IO_AGAIN, LSSB_E_PROXY, 502,
           "the proxy proxy.example:3128 refused to connect to "
           "box.example:443 (HTTP 502)" },
