@@ -420,8 +420,13 @@ static void call_exchange_start(lssb_op *op)
     struct lssb_writer writer;
     uint64_t body_len;
 
-    client->port->random(client->port_context, slot->boundary,
-                         sizeof slot->boundary);
+    if (x->multipart &&
+        client->port->random(client->port_context, slot->boundary,
+                             sizeof slot->boundary) != LSSB_IO_OK) {
+        call_fail(op, LSSB_E_UNSUPPORTED, LSSB_LAYER_CLIENT,
+                  "the port has no random bytes for the form's boundary");
+        return;
+    }
     lssb_writer_start(&writer, NULL, 0, 0);
     if (x->body != NULL)
         x->body(op, &writer);
@@ -1047,7 +1052,8 @@ static void call_connect_step(lssb_op *op)
         return;
     if (status == LSSB_OK) {
         call_connected(op);
-        call_exchange_step(op);
+        if (lssb_call_slot(op) != NULL)
+            call_exchange_step(op);
         return;
     }
     if (status == LSSB_END)

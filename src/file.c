@@ -319,7 +319,6 @@ static bool file_content_range(const char *value, size_t len, uint64_t *start,
 
 /* In `step`: what was seen of a reply. */
 #define FILE_RANGE_SEEN 1           /* a Content-Range that makes sense */
-#define FILE_BEGUN 2                /* `begin` was called */
 #define FILE_PAST_END 4             /* 416: the range begins past the end */
 
 /* What is behind "bytes" in the Content-Range of a range that begins past the end. */
@@ -417,9 +416,8 @@ static lssb_status file_head(lssb_op *op, int status,
         file->size = http->has_length ? http->length : LSSB_SIZE_UNKNOWN;
         file_of(op)->size = file->size;
     }
-    if (download->begin == NULL || (file_of(op)->step & FILE_BEGUN) != 0)
+    if (download->begin == NULL)
         return LSSB_OK;
-    file_of(op)->step |= FILE_BEGUN;
     return lssb_call_stopped(op, download->begin(download->user, file));
 }
 
@@ -444,11 +442,22 @@ static lssb_status file_take(lssb_op *op, const uint8_t *bytes, size_t len)
     return LSSB_OK;
 }
 
-/* Another attempt goes on where this one stopped, if the file has an ETag. */
+/* Nothing is known of a file yet. */
+static void file_forget(lssb_file *file)
+{
+    memset(file, 0, sizeof *file);
+    file->size = LSSB_SIZE_UNKNOWN;
+}
+
+/* Another attempt goes on where this one stopped, if the file has an ETag. Of
+ * one that brought nothing, nothing counts. */
 static bool file_again(lssb_op *op)
 {
     file_of(op)->step &= (uint8_t)~FILE_RANGE_SEEN;
-    return file_of(op)->progress == 0 || file_info(op)->etag[0] == '"';
+    if (file_of(op)->progress > 0)
+        return file_info(op)->etag[0] == '"';
+    file_forget(file_info(op));
+    return true;
 }
 
 /* The range began past the end: of an empty file that was asked for from its
@@ -533,8 +542,7 @@ lssb_status lssb_file_download(const lssb_sandbox *box, const char *path,
                                    : file_range_wrong(&download->range);
     if (wrong != NULL)
         return lssb_refuse(box->client, call, "download file: ", wrong, NULL);
-    memset(file, 0, sizeof *file);
-    file->size = LSSB_SIZE_UNKNOWN;
+    file_forget(file);
     file_of(call)->options = download;
     file_of(call)->out = file;
     return lssb_call_go(call, op == NULL, &file_download, 0);
@@ -561,7 +569,8 @@ static const struct lssb_exchange file_stat = {
     .head = file_stat_head,
     .raw = file_ignore,
     .done = file_done,
-    .failed = file_failed
+    .failed = file_failed,
+    .again = file_again
 };
 
 lssb_status lssb_file_stat(const lssb_sandbox *box, const char *path,
@@ -572,8 +581,7 @@ lssb_status lssb_file_stat(const lssb_sandbox *box, const char *path,
 
     if (call == NULL)
         return status;
-    memset(file, 0, sizeof *file);
-    file->size = LSSB_SIZE_UNKNOWN;
+    file_forget(file);
     file_of(call)->out = file;
     return lssb_call_go(call, op == NULL, &file_stat,
                         box->client->transfer_timeout_ms);

@@ -13,6 +13,7 @@
 
 #if !defined(_WIN32)
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -741,6 +742,64 @@ static void a_download_goes_on_where_it_was_lost(void)
     }
 }
 
+static char begins[64];
+
+static lssb_status begin_noted(void *user, const lssb_file *file)
+{
+    (void)user;
+    sprintf(begins + strlen(begins), "%s at %u; ",
+            file->partial ? "part" : "whole", (unsigned)file->start);
+    return LSSB_OK;
+}
+
+static void each_reply_is_told_until_a_byte_has_come(void)
+{
+    static const struct script_reply replies[] = {
+        { 206, "f", "ETag: \"e\"\r\nContent-Range: bytes 5-5/10\r\n",
+          SCRIPT_CUT, 0 },
+        { 200, DIGITS, NULL, SCRIPT_LENGTH, 0 },
+    };
+    lssb_download download;
+    lssb_file file;
+    lssb_sandbox box;
+
+    begin(SCRIPT_WHOLE);
+    script.route_count[0] = 0;
+    route(0, "GET /m/download?path=m", 2, replies);
+    memset(&download, 0, sizeof download);
+    memset(&taker, 0, sizeof taker);
+    begins[0] = '\0';
+    download.range.start = 5;
+    download.range.length = 1;
+    download.begin = begin_noted;
+    download.take = take_some;
+    download.user = &taker;
+    opens();
+    box = the_box("m");
+    EXPECT_INT(lssb_file_download(&box, "m", &download, &file, NULL),
+               LSSB_OK);
+    EXPECT_STR(begins, "part at 5; whole at 0; ");
+    EXPECT_INT(taker.len, 10);
+    EXPECT(!file.partial);
+    EXPECT_STR(file.etag, "");
+    closes();
+}
+
+static void a_form_needs_a_boundary_that_nobody_foresees(void)
+{
+    begin(SCRIPT_WHOLE);
+    route_one(0, requests[WRITE], 200, "{}", NULL, SCRIPT_LENGTH);
+    route_one(1, requests[GET], 200, BOX("r", "ready"), NULL, SCRIPT_LENGTH);
+    opens();
+    script.failed = SCRIPT_RANDOM;
+    script.fail_on = true;
+    EXPECT_INT(make(GET, NULL), LSSB_OK);
+    EXPECT_INT(make(WRITE, NULL), LSSB_E_UNSUPPORTED);
+    EXPECT(strstr(lssb_error_text(me.client), "random") != NULL);
+    EXPECT_INT(script_heard(requests[WRITE]), 0);
+    closes();
+}
+
 /* ------------------------------------------------------------ the end -- */
 
 static void told_gone(lssb_op *op)
@@ -793,6 +852,59 @@ static void waiting_for_a_call_of_a_closing_client_tells_its_end(void)
     script_client_gone(&me);
 }
 
+static lssb_io cannot_open(void *context, int32_t *code)
+{
+    (void)context;
+    *code = 24;
+    return LSSB_IO_LIMIT;
+}
+
+static void a_port_that_cannot_be_opened_leaves_nothing(void)
+{
+    static lssb_port port;
+    lssb_error why;
+
+    begin(SCRIPT_WHOLE);
+    port = script_port;
+    port.open = cannot_open;
+    me.config.port = &port;
+    me.size = lssb_memory_needed(&me.config);
+    me.block = malloc(me.size);
+    me.config.memory = me.block;
+    me.config.memory_size = me.size;
+    EXPECT_INT(lssb_open_why(&me.client, &me.config, &why), LSSB_E_NO_MEMORY);
+    EXPECT(me.client == NULL);
+    EXPECT_INT(why.system_code, 24);
+    free(me.block);
+    port.version = LSSB_PORT_VERSION + 1;
+    EXPECT_INT(lssb_open_why(&me.client, &me.config, &why),
+               LSSB_E_UNSUPPORTED);
+}
+
+static void sockets_without_room_are_counted_only(void)
+{
+    lssb_socket sockets[2];
+    lssb_op op = { 0 };
+    uint32_t timeout_ms;
+
+    begin(SCRIPT_WHOLE);
+    route_one(0, requests[GET], 200, NULL, NULL, SCRIPT_SILENT);
+    opens();
+    op.deadline_ms = 5000;
+    EXPECT_INT(lssb_sockets(me.client, sockets, 2, &timeout_ms), 0);
+    EXPECT_INT(timeout_ms, LSSB_FOREVER);
+    EXPECT_INT(make(GET, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_sockets(me.client, sockets, 2, &timeout_ms), 0);
+    EXPECT_INT(timeout_ms, 0);
+    EXPECT_INT(lssb_wait(me.client, &op, 100), LSSB_AGAIN);
+    EXPECT_INT(lssb_sockets(me.client, NULL, 0, &timeout_ms), 1);
+    EXPECT_INT(timeout_ms, 4900);
+    EXPECT_INT(lssb_sockets(me.client, sockets, 2, &timeout_ms), 1);
+    EXPECT(sockets[0].read && !sockets[0].write);
+    closes();
+    EXPECT_INT(op.status, LSSB_E_CANCELED);
+}
+
 static void a_wait_ends_after_its_time(void)
 {
     lssb_op op = { 0 };
@@ -830,6 +942,27 @@ static void *post_cancel(void *by_signal)
     else
         lssb_post_cancel(posted);
     return NULL;
+}
+
+/* Steps by poll() until an operation is final. */
+static void poll_until_final(lssb_client *client, const lssb_op *op)
+{
+    while (op->status == LSSB_PENDING) {
+        lssb_socket sockets[16];
+        struct pollfd list[16];
+        uint32_t timeout_ms;
+        size_t i, count = lssb_sockets(client, sockets, 16, &timeout_ms);
+
+        EXPECT(count > 0 && count <= 16);
+        for (i = 0; i < count; i++) {
+            list[i].fd = (int)sockets[i].handle;
+            list[i].events = (short)((sockets[i].read ? POLLIN : 0) |
+                                     (sockets[i].write ? POLLOUT : 0));
+        }
+        poll(list, (nfds_t)count,
+             timeout_ms == LSSB_FOREVER ? -1 : (int)timeout_ms);
+        lssb_step(client);
+    }
 }
 
 /* A socket that takes connections, and says nothing. */
@@ -873,6 +1006,8 @@ static void threads_and_signals_may_cancel(void)
         posted = &op;
         EXPECT_INT(pthread_create(&thread, NULL, post_cancel,
                                   i % 2 ? &self : NULL), 0);
+        if (i % 4 < 2)
+            poll_until_final(client, &op);
         EXPECT_INT(lssb_wait(client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
         pthread_join(thread, NULL);
         EXPECT_INT(lssb_close(client, NULL), LSSB_OK);
@@ -1446,9 +1581,13 @@ static const struct test tests[] = {
     TEST(a_callback_may_cancel_its_call_and_others),
     TEST(a_source_that_fails_stops_its_upload),
     TEST(a_download_goes_on_where_it_was_lost),
+    TEST(each_reply_is_told_until_a_byte_has_come),
+    TEST(a_form_needs_a_boundary_that_nobody_foresees),
     TEST(a_client_can_be_closed_by_an_operation),
     TEST(waiting_for_a_call_of_a_closing_client_tells_its_end),
     TEST(a_wait_ends_after_its_time),
+    TEST(a_port_that_cannot_be_opened_leaves_nothing),
+    TEST(sockets_without_room_are_counted_only),
 #if !defined(_WIN32)
     TEST(threads_and_signals_may_cancel),
 #endif
