@@ -39,6 +39,16 @@ lssb_client *lssb_call_client(const lssb_op *op)
     return op->reserved.state.client;
 }
 
+/* Whether somebody wants it to end; another thread may be saying so now. */
+static bool call_canceled(const lssb_op *op)
+{
+#if defined(__GNUC__)
+    return __atomic_load_n(&op->reserved.state.canceled, __ATOMIC_ACQUIRE) != 0;
+#else
+    return op->reserved.state.canceled != 0;
+#endif
+}
+
 void lssb_trace(lssb_client *client, lssb_trace_kind kind, const char *host,
                 const char *text, int64_t number)
 {
@@ -269,7 +279,7 @@ static void call_fail(lssb_op *op, lssb_status status, lssb_layer layer,
 
 lssb_status lssb_call_stopped(lssb_op *op, lssb_status said)
 {
-    if (call_of(op)->canceled != 0)
+    if (call_canceled(op))
         return lssb_fail(&lssb_call_client(op)->error, LSSB_E_CANCELED,
                          LSSB_LAYER_CALLER, call_exchange(op)->name,
                          ": canceled", NULL);
@@ -1117,7 +1127,7 @@ static bool call_ends(lssb_op *op)
     struct lssb_op_state *state = call_of(op);
     lssb_client *client = state->client;
 
-    if (state->canceled != 0) {
+    if (call_canceled(op)) {
         call_fail(op, LSSB_E_CANCELED, LSSB_LAYER_CALLER, "canceled");
         return true;
     }

@@ -818,12 +818,22 @@ lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms)
 
 /* ------------------------------------------------------- ending, counting -- */
 
+/* Marks an operation; its own thread may be looking at that moment. */
+static void client_mark_canceled(lssb_op *op)
+{
+#if defined(__GNUC__)
+    __atomic_store_n(&op->reserved.state.canceled, 1, __ATOMIC_RELEASE);
+#else
+    op->reserved.state.canceled = 1;
+#endif
+}
+
 void lssb_cancel(lssb_op *op)
 {
     if (op == NULL || op->status != LSSB_PENDING ||
         op->reserved.state.client == NULL)
         return;
-    op->reserved.state.canceled = 1;
+    client_mark_canceled(op);
     op->reserved.state.client->at_once = true;
 }
 
@@ -836,7 +846,7 @@ void lssb_post_cancel(lssb_op *op)
     client = op->reserved.state.client;
     if (client == NULL)
         return;
-    op->reserved.state.canceled = 1;
+    client_mark_canceled(op);
     client->port->wake(client->port_context);
 }
 
