@@ -5,7 +5,10 @@
  * From the bottom up: JSON, how a call is made, what a sandbox is. Above
  * http.c, which moves the bytes. The parts in src/ compile by themselves, too.
  */
+#include "src/json_char.c"
 #include "src/json.c"
+#include "src/json_read.c"
+#include "src/json_write.c"
 #include "src/error.c"
 #include "src/request.c"
 #include "src/call.c"

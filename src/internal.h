@@ -670,6 +670,29 @@ LSSB_PRIVATE void lssb_json_pairs(struct lssb_json_writer *json,
  * was no mistake. */
 LSSB_PRIVATE bool lssb_json_complete(const struct lssb_json_writer *json);
 
+/* json_char.c: what a first byte of a UTF-8 character says: how many follow,
+ * and between which bounds the next one lies (RFC 3629 4). False: it is none. */
+LSSB_PRIVATE bool lssb_json_utf8_lead(uint8_t c, uint8_t *left, uint8_t *low,
+                                      uint8_t *most);
+/* The length of the whole and valid character beyond ASCII at `p`, else 0. */
+LSSB_PRIVATE size_t lssb_json_utf8_len(const uint8_t *p, const uint8_t *end);
+/* Stores a code point as UTF-8, up to 4 bytes, and returns its length. */
+LSSB_PRIVATE size_t lssb_json_utf8_put(uint32_t point, char *out);
+/* The end of the run of whole characters that a string holds as they are. */
+LSSB_PRIVATE const uint8_t *lssb_json_plain(const uint8_t *p,
+                                            const uint8_t *end);
+/* Stores what stands for a byte in a string, up to 6 bytes, and returns their
+ * number: the byte itself, or its escape. */
+LSSB_PRIVATE size_t lssb_json_escape(char c, char *out);
+/* What a short escape stands for; 0 when it is none. */
+LSSB_PRIVATE char lssb_json_unescape(uint8_t c);
+/* The value of a hexadecimal digit, or -1. */
+LSSB_PRIVATE int lssb_json_hex(uint8_t c);
+/* Surrogates: the two halves, and the character that a pair stands for. */
+LSSB_PRIVATE bool lssb_json_is_high(int32_t unit);
+LSSB_PRIVATE bool lssb_json_is_low(int32_t unit);
+LSSB_PRIVATE uint32_t lssb_json_pair(int32_t high, int32_t low);
+
 /* ----------------------------------------------------------- lssb.c: client */
 
 /* What may be tried again after a failure (protocol 8). */

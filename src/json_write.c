@@ -1,0 +1,180 @@
+/* json_write.c: writing JSON (RFC 8259).
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Values in the order of the calls, put into an lssb_writer. No memory of its
+ * own: of what was begun a bit a level is kept.
+ */
+#include "internal.h"
+
+/* The writer's mistake; the first one stays. */
+static void json_mistake(struct lssb_json_writer *json, const char *wrong)
+{
+    if (json->to->wrong == NULL)
+        json->to->wrong = wrong;
+}
+
+/* Puts a string in quotes: runs as they are, escapes where they must be. */
+static void json_put_string(struct lssb_json_writer *json, const char *bytes,
+                            size_t len)
+{
+    char escaped[6];
+    size_t i, run = 0, n;
+
+    lssb_put(json->to, "\"", 1);
+    for (i = 0; i < len; i++) {
+        n = lssb_json_escape(bytes[i], escaped);
+        if (n == 1)
+            continue;
+        lssb_put(json->to, bytes + run, i - run);
+        lssb_put(json->to, escaped, n);
+        run = i + 1;
+    }
+    lssb_put(json->to, bytes + run, len - run);
+    lssb_put(json->to, "\"", 1);
+}
+
+/* What is wrong with a value of that name at this place, or NULL. */
+static const char *json_misplaced(const struct lssb_json_writer *json,
+                                  const char *name)
+{
+    bool object = (json->objects >> json->depth & 1) != 0;
+
+    if (object && name == NULL)
+        return "A member of a JSON object has no name";
+    if (!object && name != NULL)
+        return "A JSON value has a name outside an object";
+    if (json->depth == 0 && (json->begun & 1) != 0)
+        return "A second JSON value follows the first";
+    if (name != NULL && lssb_utf8_valid(name, strlen(name)) != strlen(name))
+        return "A name in JSON is not UTF-8";
+    return NULL;
+}
+
+/* Puts what stands in front of a value: a comma, a name. False: it must not
+ * be put. */
+static bool json_put_front(struct lssb_json_writer *json, const char *name)
+{
+    uint32_t bit = UINT32_C(1) << json->depth;
+    const char *wrong = json_misplaced(json, name);
+
+    if (wrong != NULL)
+        json_mistake(json, wrong);
+    if (json->to->wrong != NULL)
+        return false;
+    if ((json->begun & bit) != 0)
+        lssb_put(json->to, ",", 1);
+    json->begun |= bit;
+    if (name != NULL) {
+        json_put_string(json, name, strlen(name));
+        lssb_put(json->to, ":", 1);
+    }
+    return true;
+}
+
+/* Begins an object or an array. */
+static void json_put_open(struct lssb_json_writer *json, const char *name,
+                          bool object)
+{
+    uint32_t bit;
+
+    if (json->depth == 31)
+        json_mistake(json, "The JSON is nested too deeply");
+    if (!json_put_front(json, name))
+        return;
+    lssb_put(json->to, object ? "{" : "[", 1);
+    json->depth++;
+    bit = UINT32_C(1) << json->depth;
+    json->begun &= ~bit;
+    json->objects &= ~bit;
+    if (object)
+        json->objects |= bit;
+}
+
+void lssb_json_write(struct lssb_json_writer *json, struct lssb_writer *to)
+{
+    json->to = to;
+    json->objects = 0;
+    json->begun = 0;
+    json->depth = 0;
+}
+
+void lssb_json_object(struct lssb_json_writer *json, const char *name)
+{
+    json_put_open(json, name, true);
+}
+
+void lssb_json_array(struct lssb_json_writer *json, const char *name)
+{
+    json_put_open(json, name, false);
+}
+
+void lssb_json_close(struct lssb_json_writer *json)
+{
+    bool object = (json->objects >> json->depth & 1) != 0;
+
+    if (json->depth == 0)
+        json_mistake(json, "There is no JSON object or array to close");
+    if (json->to->wrong != NULL)
+        return;
+    lssb_put(json->to, object ? "}" : "]", 1);
+    json->depth--;
+}
+
+void lssb_json_string(struct lssb_json_writer *json, const char *name,
+                      const char *string)
+{
+    lssb_json_string_n(json, name, string, string ? strlen(string) : 0);
+}
+
+void lssb_json_string_n(struct lssb_json_writer *json, const char *name,
+                        const char *bytes, size_t len)
+{
+    if (bytes == NULL)
+        json_mistake(json, "A string in JSON is NULL");
+    else if (lssb_utf8_valid(bytes, len) != len)
+        json_mistake(json, "A string in JSON is not UTF-8");
+    if (json_put_front(json, name))
+        json_put_string(json, bytes, len);
+}
+
+void lssb_json_number(struct lssb_json_writer *json, const char *name,
+                      int64_t number)
+{
+    if (!json_put_front(json, name))
+        return;
+    if (number < 0)
+        lssb_put(json->to, "-", 1);
+    lssb_put_u64(json->to, number < 0 ? 0 - (uint64_t)number
+                                      : (uint64_t)number);
+}
+
+void lssb_json_bool(struct lssb_json_writer *json, const char *name,
+                    bool value)
+{
+    if (json_put_front(json, name))
+        lssb_put_text(json->to, value ? "true" : "false");
+}
+
+void lssb_json_null(struct lssb_json_writer *json, const char *name)
+{
+    if (json_put_front(json, name))
+        lssb_put_text(json->to, "null");
+}
+
+void lssb_json_pairs(struct lssb_json_writer *json, const char *name,
+                     const lssb_pair *pairs, size_t count)
+{
+    size_t i;
+
+    lssb_json_object(json, name);
+    for (i = 0; i < count; i++)
+        lssb_json_string(json, pairs[i].name, pairs[i].value);
+    lssb_json_close(json);
+}
+
+bool lssb_json_complete(const struct lssb_json_writer *json)
+{
+    return json->depth == 0 && (json->begun & 1) != 0 &&
+        json->to->wrong == NULL;
+}
