@@ -233,6 +233,72 @@ static void failures_between_blocking_calls_are_no_different(void)
     torture_all(SCRIPT_BYTE_EVERY_OTHER, false, LSSB_NONE, 37, 3);
 }
 
+/* Makes every call, one after the other, on one client. True while there was
+ * a call of the port to fail. */
+static bool run_in_a_row(enum script_mode mode, unsigned long fail_at,
+                         int fail_io, unsigned *failed)
+{
+    static struct script_client me;
+    struct call call;
+    unsigned wrong = 0;
+    size_t i;
+
+    script_begin(mode, scenario_routes, SCENARIO_ROUTES);
+    script_config(&me.config);
+    me.config.slots = 2;
+    if (script_client_open(&me) != LSSB_OK)
+        script_stuck("no client");
+    script.fail_at = fail_at;
+    script.fail_io = fail_io;
+    for (i = 0; i < SCENARIOS; i++) {
+        const struct scenario *what = &scenarios[i];
+
+        call_begin(&call, what);
+        call_wait(&call, me.client);
+        if (what->once != NULL)
+            EXPECT(script_heard(what->once) <= 1);
+        if (strcmp(call.said, what->right) == 0)
+            continue;
+        wrong++;
+        if (script.failed == SCRIPT_RANDOM)
+            continue;
+        EXPECT(what->once != NULL);
+        EXPECT(script_heard(what->once) == 1);
+        EXPECT_INT(call.returned, LSSB_E_CONNECTION);
+        EXPECT_INT(call.error.layer, LSSB_LAYER_TRANSPORT);
+    }
+    EXPECT(wrong <= 1);
+    EXPECT(script.failed != SCRIPT_NOTHING || wrong == 0);
+    *failed += wrong;
+    script.fail_at = 0;
+    script_client_close(&me);
+    return script.failed != SCRIPT_NOTHING;
+}
+
+static void one_failure_hurts_one_call_of_many_at_most(void)
+{
+    static const unsigned long strides[] = { 1, 2003, 7, 4001 };
+    char row[64];
+    size_t j;
+    int mode;
+
+    for (mode = 0; mode < SCRIPT_MODES; mode++)
+        for (j = 0; j < FAILURES; j++) {
+            unsigned failed = 0;
+            unsigned long at = 1 + j;
+
+            do {
+                sprintf(row, "mode %d, call %lu, %s", mode, at,
+                        failures[j].name);
+                test_row = row;
+            } while (run_in_a_row((enum script_mode)mode, at,
+                                  failures[j].io, &failed) &&
+                     (at += strides[mode]) > 0 && test_failures == 0);
+            test_row = "";
+            EXPECT(failed > 0 || strides[mode] > 1);
+        }
+}
+
 static const struct test tests[] = {
     TEST(every_call_comes_to_the_same_in_every_mode_of_the_port),
     TEST(a_waiting_call_is_the_other_form_and_a_wait),
@@ -241,6 +307,7 @@ static const struct test tests[] = {
     TEST(what_keeps_failing_names_its_layer_in_the_end),
     TEST(failures_between_single_bytes_are_no_different),
     TEST(failures_between_blocking_calls_are_no_different),
+    TEST(one_failure_hurts_one_call_of_many_at_most),
 };
 
 int main(void)
