@@ -718,8 +718,9 @@ static void call_error_json(lssb_op *op, const uint8_t *bytes, size_t len)
            slot->body_bytes <= CALL_ERROR_BODY) {
         switch (lssb_json_next(&slot->json, bytes + used, len - used, &n)) {
         case LSSB_JSON_ELEMENT:
-            lssb_error_element(&slot->conn.failure, slot->json.text,
-                               slot->json.text_len);
+            if (strcmp(slot->json.key, "detail") == 0)
+                lssb_error_element(&slot->conn.failure, slot->json.text,
+                                   slot->json.text_len);
             break;
         case LSSB_JSON_DONE:
             slot->json_done = true;

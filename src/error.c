@@ -200,6 +200,29 @@ static void error_location(lssb_error *error, lssb_problem *problem,
     }
 }
 
+/* What an entry says: its msg, itself if it is a string, else all that was
+ * kept of it. */
+static void error_sentence(lssb_error *error, lssb_problem *problem,
+                           const char *text, size_t len)
+{
+    size_t at = strlen(error->message), room = sizeof error->message - at;
+    size_t raw_len = len;
+    const char *raw = lssb_json_find(text, len, "msg", &raw_len);
+    struct lssb_text cut;
+
+    if (raw == NULL || *raw != '"') {
+        raw = text;
+        raw_len = len;
+    }
+    lssb_text_start(&cut, problem->message, sizeof problem->message);
+    if (lssb_json_decode(raw, raw_len, error->message + at, room) == SIZE_MAX) {
+        lssb_text_add_n(&cut, raw, raw_len);
+        error_append(error, problem->message);
+        return;
+    }
+    lssb_text_add(&cut, error->message + at);
+}
+
 void lssb_error_element(lssb_error *error, const char *text, size_t len)
 {
     lssb_problem spare, *problem = &spare;
@@ -210,12 +233,12 @@ void lssb_error_element(lssb_error *error, const char *text, size_t len)
     error->problem_count++;
     error_location(error, problem, text, len);
     error_text(text, len, "type", problem->type, sizeof problem->type);
-    if (!error_text(text, len, "msg", problem->message,
-                    sizeof problem->message))
-        lssb_copy(problem->message, sizeof problem->message, "invalid", 7);
+    if (problem->where[0] != '\0' ||
+        strcmp(problem->type, "value_error") == 0)
+        error->status = LSSB_E_VALIDATION;  /* so far; see error_create */
     if (error->message[0] != '\0')
         error_append(error, "; ");
-    error_append(error, problem->message);
+    error_sentence(error, problem, text, len);
 }
 
 /* The members of {"error", "message", "error_id"}, below `prefix`. */
@@ -311,7 +334,8 @@ static lssb_status error_create(lssb_error *error, int status)
     case 409:
         return LSSB_E_ALREADY_EXISTS;
     case 422:
-        return error->field[0] != '\0' ? LSSB_E_VALIDATION : LSSB_E_CREATION;
+        return error->status == LSSB_E_VALIDATION ? LSSB_E_VALIDATION
+                                                  : LSSB_E_CREATION;
     case 503:
         if (error->type[0] == '\0')
             memcpy(error->type, unschedulable, sizeof unschedulable);
@@ -430,8 +454,6 @@ static void error_default(lssb_error *error, const struct lssb_exchange *x,
         len++;
     path[len] = '\0';
     lssb_text_start(&text, error->message, sizeof error->message);
-    if (error->status == LSSB_E_API && http_status == 404)
-        lssb_text_add(&text, "API endpoint not found, check the endpoint: ");
     lssb_text_add(&text, "the service answered ");
     lssb_text_add_i64(&text, http_status);
     lssb_text_add(&text, " to ");
@@ -440,6 +462,22 @@ static void error_default(lssb_error *error, const struct lssb_exchange *x,
     if (lssb_request_target(op, x, &target) == NULL)
         error_add_target(&text, &target);
     lssb_text_add(&text, path);
+}
+
+/* Puts words before what the service said. */
+static void error_prefix(lssb_error *error, const char *words)
+{
+    size_t len = strlen(words), rest = strlen(error->message) + 1;
+
+    if (rest > sizeof error->message - len) {
+        rest = sizeof error->message - len;
+        while (rest > 1 &&
+               ((uint8_t)error->message[rest - 1] & 0xC0) == 0x80)
+            rest--;                 /* not in the middle of a character */
+        error->message[rest - 1] = '\0';
+    }
+    memmove(error->message + len, error->message, rest);
+    memcpy(error->message, words, len);
 }
 
 /* Adds the service's id of the failure, for its support to find it. */
@@ -461,15 +499,18 @@ void lssb_error_mean(lssb_error *error, const struct lssb_exchange *exchange,
     error->http_status = http_status;
     error->resource = LSSB_RESOURCE_NONE;
     error->status = error_status(error, exchange->meaning, http_status);
-    if (!error_has_resource(error->status))
+    if (!error_has_resource(error->status) ||
+        (exchange->meaning == LSSB_MEANING_CREATE && http_status == 404))
         error->resource = LSSB_RESOURCE_NONE;
     else if (error->resource == LSSB_RESOURCE_NONE)
         error->resource = exchange->resource;
-    if (error->status == LSSB_E_QUOTA) {
+    if (http_status == 429) {
         quota = error_quota(error->message);
         lssb_copy(error->quota, sizeof error->quota, quota, strlen(quota));
     }
     if (error->message[0] == '\0')
         error_default(error, exchange, op, http_status);
+    if (error->status == LSSB_E_API && http_status == 404)
+        error_prefix(error, "API endpoint not found, check the endpoint: ");
     error_add_id(error);
 }

@@ -803,6 +803,7 @@ static const struct lssb_exchange file_run = {
     .retry = LSSB_RETRY_EXECUTE,
     .fresh = true,
     .meaning = LSSB_MEANING_DATAPLANE,
+    .resource = LSSB_RESOURCE_FILE,
     .dataplane = true,
     .path = file_run_path,
     .body = file_run_body,

@@ -103,10 +103,10 @@ static void provision_create_body(const lssb_op *op, struct lssb_writer *to)
     lssb_json_write(&json, to);
     lssb_json_object(&json, NULL);
     lssb_json_bool(&json, "wait_for_ready", !options->no_wait);
-    if (!options->no_wait)
-        lssb_json_number(&json, "timeout", provision_timeout_s(options));
     provision_text(&json, "snapshot_id", options->snapshot_id);
     provision_text(&json, "snapshot_name", options->snapshot_name);
+    if (!options->no_wait)
+        lssb_json_number(&json, "timeout", provision_timeout_s(options));
     provision_text(&json, "name", options->name);
     provision_ttl(&json, "idle_ttl_seconds", options->idle_ttl_s);
     provision_ttl(&json, "delete_after_stop_seconds",

@@ -1,0 +1,1199 @@
+/* protocol.c: requests and replies, byte by byte, against transcripts.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * What is expected here is written from the protocol reference, section by
+ * section, never from what the library or sandboxd does. The numbers beside
+ * the banners are its sections.
+ */
+#include "recorder.h"
+
+#define BASE "/v2/sandboxes"
+#define AGENT "User-Agent: lssb/" LSSB_VERSION "\r\n"
+#define API_HEAD "Host: api.example.com\r\n" AGENT "X-Api-Key: key-1\r\n"
+#define BOX_HEAD "Host: router.example.com\r\n" AGENT "X-Api-Key: key-1\r\n"
+#define IDENTITY "Accept-Encoding: identity\r\n"
+#define BOUNDARY "lssb-abababababababababababababababab"
+#define MINIMAL "{\"name\":\"box-1\"}"
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+
+/* ----------------------------------------------------------------- clients -- */
+
+static union {
+    uint64_t align;
+    char bytes[4 * 65536];
+} memory;
+static lssb_client *client;
+static lssb_sandbox box, other;
+static lssb_error failure;
+static lssb_op op;
+
+/* What a test's client is made of, unless it says otherwise. */
+static void config_default(lssb_config *config)
+{
+    memset(config, 0, sizeof *config);
+    config->endpoint = "http://api.example.com";
+    config->api_key = "key-1";
+    config->no_environment = true;
+    config->allow_cleartext = true;
+    config->memory = &memory;
+    config->memory_size = sizeof memory;
+    config->port = &rec_port;
+}
+
+/* A client, and a box of it as a creation would have left it. */
+static void begin_with(const lssb_config *config)
+{
+    memset(&rec, 0, sizeof rec);
+    rec.now = 1000;
+    rec.wall = 1790000000;
+    EXPECT_INT(lssb_open(&client, config), LSSB_OK);
+    memset(&box, 0, sizeof box);
+    box.client = client;
+    box.state = LSSB_STATE_READY;
+    memcpy(box.status, "ready", 6);
+    memcpy(box.name, "box-1", 6);
+    memcpy(box.dataplane_url, "http://router.example.com/sb-123", 33);
+}
+
+static void begin(void)
+{
+    lssb_config config;
+
+    config_default(&config);
+    config.slots = 2;
+    begin_with(&config);
+}
+
+/* Closes the client; nothing may be left open, no reply unused. */
+static void end(void)
+{
+    EXPECT_INT(rec.reply_at, rec.reply_count);
+    EXPECT_INT(lssb_close(client, NULL), LSSB_OK);
+    EXPECT_INT(rec.open_now, 0);
+    EXPECT(!rec.job);
+    client = NULL;
+}
+
+/* Waits for a call that was begun with `op`, and keeps its error. */
+static lssb_status finish(lssb_status begun)
+{
+    if (begun != LSSB_PENDING)
+        return begun;
+    return lssb_wait(client, &op, LSSB_FOREVER);
+}
+
+/* An operation that keeps its error in `failure`. */
+static lssb_op *fresh(void)
+{
+    memset(&op, 0, sizeof op);
+    memset(&failure, 0, sizeof failure);
+    op.error = &failure;
+    return &op;
+}
+
+/* The request of that number is these bytes, and no others. */
+static void expect_sent(size_t index, const char *expected)
+{
+    EXPECT(index < rec.request_count);
+    if (index < rec.request_count)
+        EXPECT_STR(rec.requests[index].text, expected);
+}
+
+/* The same of a request of the API with a JSON body, or none. */
+static void expect_api(size_t index, const char *method, const char *path,
+                       const char *body)
+{
+    char expected[REC_TEXT], length[96] = "";
+
+    if (body != NULL)
+        snprintf(length, sizeof length, "Content-Type: application/json\r\n"
+                 "Content-Length: %u\r\n", (unsigned)strlen(body));
+    snprintf(expected, sizeof expected, "%s " BASE "%s HTTP/1.1\r\n" API_HEAD
+             "%s\r\n%s", method, path, length, body != NULL ? body : "");
+    expect_sent(index, expected);
+}
+
+static bool contains(const char *text, const char *part)
+{
+    return strstr(text, part) != NULL;
+}
+
+/* ---------------------------------------------------- names in paths (2.1) -- */
+
+static void a_name_is_one_encoded_segment_of_the_path(void)
+{
+    static const struct {
+        const char *name, *path;
+    } rows[] = {
+        { "box-1", "/boxes/box-1" },
+        { "a/b", "/boxes/a%2Fb" },
+        { "\xc3\xbc", "/boxes/%C3%BC" },
+        { "x?y#z", "/boxes/x%3Fy%23z" },
+        { "a b+c", "/boxes/a%20b%2Bc" },
+        { "!'()*", "/boxes/%21%27%28%29%2A" },
+        { "AZaz09-._~", "/boxes/AZaz09-._~" },
+        { "../x", "/boxes/..%2Fx" },
+        { "%2e%2e", "/boxes/%252e%252e" },
+        { "...", "/boxes/..." }
+    };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].name;
+        SERVE(R(200, MINIMAL));
+        EXPECT_INT(lssb_sandbox_get(client, rows[i].name, &other, NULL),
+                   LSSB_OK);
+        expect_api(0, "GET", rows[i].path, NULL);
+    }
+    end();
+}
+
+static void a_name_that_would_walk_the_path_is_refused_unsent(void)
+{
+    static const char *const rows[] = { "", ".", ".." };
+    lssb_deletion many = { 0 };
+    size_t i;
+
+    begin();
+    SERVE(R(500, ""));
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i];
+        EXPECT_INT(lssb_sandbox_get(client, rows[i], &other, NULL),
+                   LSSB_E_INVALID_ARGUMENT);
+        EXPECT_INT(lssb_sandbox_delete_named(client, rows[i], NULL),
+                   LSSB_E_INVALID_ARGUMENT);
+    }
+    many.names = rows;
+    many.name_count = 1;
+    EXPECT_INT(lssb_sandbox_delete_many(client, &many, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(rec.request_count, 0);
+    rec.reply_at = 1;
+    end();
+}
+
+/* ------------------------------------------------------------ headers (1.4) -- */
+
+static void headers_merge_ignoring_case_and_none_is_sent_twice(void)
+{
+    static const lssb_pair mine[] = { { "X-Team", "infra" },
+                                      { "x-api-key", "other" } };
+    static const lssb_pair calls[] = { { "x-TEAM", "ops" },
+                                       { "user-agent", "me/1" } };
+    lssb_config config;
+
+    config_default(&config);
+    config.tenant_id = "t-1";
+    config.headers = mine;
+    config.header_count = 2;
+    begin_with(&config);
+    SERVE(R(200, MINIMAL), R(200, MINIMAL), R(200, ""));
+    EXPECT_INT(lssb_sandbox_get(client, "a", &other, NULL), LSSB_OK);
+    expect_sent(0, "GET " BASE "/boxes/a HTTP/1.1\r\nHost: api.example.com\r\n"
+                   AGENT "X-Tenant-Id: t-1\r\nX-Team: infra\r\n"
+                   "x-api-key: other\r\n\r\n");
+    fresh();
+    op.headers = calls;
+    op.header_count = 2;
+    EXPECT_INT(finish(lssb_sandbox_get(client, "a", &other, &op)), LSSB_OK);
+    expect_sent(1, "GET " BASE "/boxes/a HTTP/1.1\r\nHost: api.example.com\r\n"
+                   "X-Tenant-Id: t-1\r\nx-api-key: other\r\n"
+                   "x-TEAM: ops\r\nuser-agent: me/1\r\n\r\n");
+    EXPECT_INT(finish(lssb_file_read(&box, "/a", &memory, 0,
+                                     &(size_t){ 0 }, &op)), LSSB_OK);
+    expect_sent(2, "GET /sb-123/download?path=%2Fa HTTP/1.1\r\n"
+                   "Host: router.example.com\r\n"
+                   "X-Tenant-Id: t-1\r\nx-api-key: other\r\n"
+                   "x-TEAM: ops\r\nuser-agent: me/1\r\n\r\n");
+    end();
+}
+
+static void without_a_key_no_key_is_sent(void)
+{
+    lssb_config config;
+
+    config_default(&config);
+    config.api_key = NULL;
+    config.user_agent = "fw/7";
+    config.endpoint = "http://api.example.com:8080/root/v2/sandboxes/";
+    begin_with(&config);
+    SERVE(R(200, MINIMAL));
+    EXPECT_INT(lssb_sandbox_get(client, "a", &other, NULL), LSSB_OK);
+    expect_sent(0, "GET /root/v2/sandboxes/boxes/a HTTP/1.1\r\n"
+                   "Host: api.example.com:8080\r\nUser-Agent: fw/7\r\n\r\n");
+    end();
+}
+
+/* ------------------------------------------------------------ create (2.3) -- */
+
+static const lssb_pair env_pairs[] = { { "A", "1" }, { "B", "x\"y\n" } };
+static const char *const tag_ids[] = { "t1", "t2" };
+static const lssb_run_config app_config = { .user = "app:app",
+                                            .work_dir = "/srv",
+                                            .env = env_pairs, .env_count = 1 };
+static const lssb_run_config srv_config = { .work_dir = "/srv" };
+static const lssb_run_config empty_config = { 0 };
+
+static void a_creation_sends_what_is_set_and_nothing_else(void)
+{
+    static const struct {
+        const char *body;
+        lssb_sandbox_options options;
+    } rows[] = {
+        { "{\"wait_for_ready\":true,\"timeout\":30}", { 0 } },
+        { "{\"wait_for_ready\":true,\"snapshot_name\":\"python:latest\","
+          "\"timeout\":60,\"name\":\"box-1\","
+          "\"idle_ttl_seconds\":600,\"delete_after_stop_seconds\":86400,"
+          "\"vcpus\":2,\"mem_bytes\":8589934592,"
+          "\"fs_capacity_bytes\":4294967296}",
+          { .snapshot_name = "python:latest", .timeout_s = 60,
+            .name = "box-1", .idle_ttl_s = 600, .delete_after_stop_s = 86400,
+            .vcpus = 2, .mem_bytes = UINT64_C(8589934592),
+            .fs_capacity_bytes = UINT64_C(4294967296) } },
+        { "{\"wait_for_ready\":false,\"snapshot_id\":\"7f0c\"}",
+          { .no_wait = true, .snapshot_id = "7f0c", .timeout_s = 60 } },
+        { "{\"wait_for_ready\":true,\"timeout\":30,\"run_config\":"
+          "{\"user\":\"app:app\",\"work_dir\":\"/srv\",\"env_vars\":"
+          "{\"A\":\"1\"}}}", { .run_config = &app_config } },
+        { "{\"wait_for_ready\":true,\"timeout\":30,\"run_config\":{}}",
+          { .run_config = &empty_config } },
+        { "{\"wait_for_ready\":true,\"timeout\":30,\"idle_ttl_seconds\":0,"
+          "\"delete_after_stop_seconds\":0}",
+          { .idle_ttl_s = LSSB_NEVER, .delete_after_stop_s = LSSB_NEVER } },
+        { "{\"wait_for_ready\":true,\"timeout\":30}",
+          { .snapshot_id = "", .snapshot_name = "", .name = "" } },
+        { "{\"wait_for_ready\":true,\"timeout\":30,\"cpu_millicores\":500,"
+          "\"env_vars\":{\"A\":\"1\",\"B\":\"x\\\"y\\n\"},"
+          "\"labels\":{\"A\":\"1\"},\"tag_value_ids\":[\"t1\",\"t2\"],"
+          "\"preserve_memory_on_stop\":true,\"restore_memory\":true}",
+          { .cpu_millicores = 500, .env = env_pairs, .env_count = 2,
+            .labels = env_pairs, .label_count = 1, .tag_value_ids = tag_ids,
+            .tag_value_id_count = 2, .preserve_memory_on_stop = true,
+            .restore_memory = 1 } },
+        { "{\"wait_for_ready\":true,\"timeout\":30,"
+          "\"mem_bytes\":9223372036854775807,\"restore_memory\":false}",
+          { .mem_bytes = INT64_MAX, .restore_memory = LSSB_NONE } }
+    };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].body;
+        SERVE(R(201, "{\"name\":\"box-1\"}"));
+        EXPECT_INT(lssb_sandbox_create(client, &rows[i].options, &other, NULL),
+                   LSSB_OK);
+        expect_api(0, "POST", "/boxes", rows[i].body);
+    }
+    SERVE(R(201, MINIMAL));
+    EXPECT_INT(lssb_sandbox_create(client, NULL, &other, NULL), LSSB_OK);
+    expect_api(0, "POST", "/boxes", rows[0].body);
+    end();
+}
+
+static void a_creation_that_cannot_work_is_refused_unsent(void)
+{
+    static const struct {
+        const char *names;
+        lssb_sandbox_options options;
+    } rows[] = {
+        { "snapshot", { .snapshot_id = "a", .snapshot_name = "b" } },
+        { "idle_ttl_s", { .idle_ttl_s = 61 } },
+        { "idle_ttl_s", { .idle_ttl_s = -60 } },
+        { "delete_after_stop_s", { .delete_after_stop_s = 30 } },
+        { "delete_after_stop_s", { .delete_after_stop_s = -2 } },
+        { "mem_bytes", { .mem_bytes = UINT64_MAX } },
+        { "UTF-8", { .name = "\xff" } }
+    };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].names;
+        EXPECT_INT(lssb_sandbox_create(client, &rows[i].options, &other,
+                                       fresh()), LSSB_E_INVALID_ARGUMENT);
+        EXPECT(contains(failure.message, rows[i].names));
+        EXPECT_INT(failure.layer, LSSB_LAYER_CALLER);
+    }
+    EXPECT_INT(rec.request_count, 0);
+    end();
+}
+
+/* ----------------------------------------- update, delete, … (2.5, 2.6, 2.12) -- */
+
+static void an_update_sends_what_is_set_and_nothing_else(void)
+{
+    static const struct {
+        const char *body;
+        lssb_sandbox_update update;
+    } rows[] = {
+        { "{\"name\":\"box-2\",\"idle_ttl_seconds\":1200,"
+          "\"delete_after_stop_seconds\":7200}",
+          { .name = "box-2", .idle_ttl_s = 1200, .delete_after_stop_s = 7200 } },
+        { "{\"name\":\"box-2\"}", { .name = "box-2" } },
+        { "{\"idle_ttl_seconds\":0}", { .idle_ttl_s = LSSB_NEVER } },
+        { "{\"delete_after_stop_seconds\":0}",
+          { .delete_after_stop_s = LSSB_NEVER } },
+        { "{\"run_config\":{\"work_dir\":\"/srv\"}}",
+          { .run_config = &srv_config } },
+        { "{\"run_config\":{}}", { .run_config = &empty_config } },
+        { "{\"vcpus\":4,\"cpu_millicores\":4000,\"mem_bytes\":17179869184,"
+          "\"fs_capacity_bytes\":8589934592,\"tag_value_ids\":[\"t1\"]}",
+          { .vcpus = 4, .cpu_millicores = 4000,
+            .mem_bytes = UINT64_C(17179869184),
+            .fs_capacity_bytes = UINT64_C(8589934592),
+            .tag_value_ids = tag_ids, .tag_value_id_count = 1 } }
+    };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].body;
+        SERVE(R(200, "{\"name\":\"box-2\",\"id\":\"i\"}"));
+        other = box;
+        EXPECT_INT(lssb_sandbox_change(&other, &rows[i].update, NULL),
+                   LSSB_OK);
+        expect_api(0, "PATCH", "/boxes/box-1", rows[i].body);
+        EXPECT_STR(other.name, "box-2");
+    }
+    end();
+}
+
+static void an_update_of_nothing_is_a_get_and_an_empty_reply_asks_for_the_box(
+    void)
+{
+    static const lssb_sandbox_update none = { 0 }, rename = { .name = "b/2" },
+                                     ttl = { .idle_ttl_s = 60 };
+
+    begin();
+    SERVE(R(200, MINIMAL), R(200, MINIMAL));
+    EXPECT_INT(lssb_sandbox_change(&box, &none, NULL), LSSB_OK);
+    EXPECT_INT(lssb_sandbox_change(&box, NULL, NULL), LSSB_OK);
+    expect_api(0, "GET", "/boxes/box-1", NULL);
+    expect_api(1, "GET", "/boxes/box-1", NULL);
+    SERVE(R(200, ""), R(200, "{\"name\":\"box-1\",\"idle_ttl_seconds\":60}"));
+    EXPECT_INT(lssb_sandbox_change(&box, &ttl, NULL), LSSB_OK);
+    expect_api(1, "GET", "/boxes/box-1", NULL);
+    EXPECT_INT(box.idle_ttl_s, 60);
+    SERVE(R(200, ""), R(200, "{\"name\":\"b/2\"}"));
+    EXPECT_INT(lssb_sandbox_change(&box, &rename, NULL), LSSB_OK);
+    expect_api(0, "PATCH", "/boxes/box-1", "{\"name\":\"b/2\"}");
+    expect_api(1, "GET", "/boxes/b%2F2", NULL);
+    EXPECT_STR(box.name, "b/2");
+    end();
+}
+
+static void the_small_calls_are_sent_as_the_tables_say(void)
+{
+    lssb_usage usage;
+
+    begin();
+    SERVE({ 204, "", "", REC_BARE, 0 }, { 204, "", "", REC_BARE, 0 },
+          R(200, "{\"status\":\"ready\"}"), { 204, "", "", REC_BARE, 0 },
+          R(200, "{}"));
+    EXPECT_INT(lssb_sandbox_delete(&box, NULL), LSSB_OK);
+    expect_api(0, "DELETE", "/boxes/box-1", NULL);
+    EXPECT_INT(lssb_sandbox_delete_named(client, "a/b", NULL), LSSB_OK);
+    expect_api(1, "DELETE", "/boxes/a%2Fb", NULL);
+    EXPECT_INT(lssb_sandbox_status(&box, NULL), LSSB_OK);
+    expect_api(2, "GET", "/boxes/box-1/status", NULL);
+    EXPECT_INT(lssb_sandbox_stop(&box, NULL), LSSB_OK);
+    expect_api(3, "POST", "/boxes/box-1/stop", "{}");
+    EXPECT_INT(box.state, LSSB_STATE_STOPPED);
+    EXPECT_STR(box.dataplane_url, "http://router.example.com/sb-123");
+    EXPECT_INT(lssb_usage_get(client, &usage, NULL), LSSB_OK);
+    expect_api(4, "GET", "/usage", NULL);
+    EXPECT_INT(usage.templates_count, LSSB_UNKNOWN);
+    end();
+}
+
+static void a_start_posts_then_polls_then_gets_whatever_its_reply_says(void)
+{
+    static const char *const replies[] = {
+        "{\"name\":\"box-1\",\"status\":\"failed\"}", "", "[1]", "{}"
+    };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(replies); i++) {
+        test_row = replies[i];
+        SERVE(R(202, replies[i]), R(200, "{\"status\":\"stopped\"}"),
+              R(200, "{\"status\":\"ready\"}"),
+              R(200, "{\"name\":\"box-1\",\"dataplane_url\":\"https://n/\"}"));
+        other = box;
+        EXPECT_INT(lssb_sandbox_start(&other, 0, NULL), LSSB_OK);
+        expect_api(0, "POST", "/boxes/box-1/start", "{}");
+        expect_api(1, "GET", "/boxes/box-1/status", NULL);
+        expect_api(2, "GET", "/boxes/box-1/status", NULL);
+        expect_api(3, "GET", "/boxes/box-1", NULL);
+        EXPECT_STR(other.dataplane_url, "https://n/");
+        EXPECT_INT(other.state, LSSB_STATE_READY);
+    }
+    end();
+}
+
+struct skips {
+    int count;
+    char text[256];
+};
+
+static void note_skip(void *user, const char *name, const char *reason)
+{
+    struct skips *skips = user;
+    size_t len = strlen(skips->text);
+
+    skips->count++;
+    snprintf(skips->text + len, sizeof skips->text - len, "%s:%s;", name,
+             reason);
+}
+
+static void many_are_deleted_at_once_and_each_skip_is_told(void)
+{
+    static const char *const names[] = { "a", "b", "c\"d" };
+    struct skips skips = { 0, "" };
+    lssb_deletion many = { 0 };
+
+    many.names = names;
+    many.name_count = 3;
+    many.skipped = note_skip;
+    many.user = &skips;
+    begin();
+    SERVE(R(200, "{\"deleted\":[\"a\"],\"skipped\":[{\"name\":\"b\",\"reason\":"
+                 "\"in use\"},{\"reason\":null},{\"name\":\"c\\\"d\",\"x\":[{}]}"
+                 "],\"more\":{\"deleted\":[1,2]}}"));
+    EXPECT_INT(lssb_sandbox_delete_many(client, &many, NULL), LSSB_OK);
+    expect_api(0, "POST", "/boxes/batch-delete",
+               "{\"names\":[\"a\",\"b\",\"c\\\"d\"]}");
+    EXPECT_INT(many.deleted, 1);
+    EXPECT_INT(many.skipped_count, 3);
+    EXPECT_STR(skips.text, "b:in use;:;c\"d:;");
+    SERVE(R(200, "{\"deleted\":null}"));
+    many.skipped = NULL;
+    EXPECT_INT(lssb_sandbox_delete_many(client, &many, NULL), LSSB_OK);
+    EXPECT_INT(many.deleted, 0);
+    EXPECT_INT(many.skipped_count, 0);
+    end();
+}
+
+static void usage_arrives_whole(void)
+{
+    lssb_usage usage;
+
+    begin();
+    SERVE(R(200, "{\"cpu_limit_millicores\":1,\"cpu_used_millicores\":2,"
+                 "\"memory_limit_bytes\":9007199254740993,"
+                 "\"memory_used_bytes\":4.0,\"pools_count\":5,"
+                 "\"registries_count\":6,\"sandbox_direct_count\":7,"
+                 "\"sandbox_pool_replicas_count\":8,"
+                 "\"sandbox_running_count\":9,\"sandbox_stopped_count\":10,"
+                 "\"sandboxes_limit\":11,\"sandboxes_used\":12,"
+                 "\"snapshots_count\":13,\"templates_count\":14,\"new\":{}}"));
+    EXPECT_INT(lssb_usage_get(client, &usage, NULL), LSSB_OK);
+    EXPECT_INT(usage.cpu_limit_millicores, 1);
+    EXPECT_INT(usage.cpu_used_millicores, 2);
+    EXPECT_INT(usage.memory_limit_bytes, INT64_C(9007199254740993));
+    EXPECT_INT(usage.memory_used_bytes, 4);
+    EXPECT_INT(usage.pools_count, 5);
+    EXPECT_INT(usage.registries_count, 6);
+    EXPECT_INT(usage.sandbox_direct_count, 7);
+    EXPECT_INT(usage.sandbox_pool_replicas_count, 8);
+    EXPECT_INT(usage.sandbox_running_count, 9);
+    EXPECT_INT(usage.sandbox_stopped_count, 10);
+    EXPECT_INT(usage.sandboxes_limit, 11);
+    EXPECT_INT(usage.sandboxes_used, 12);
+    EXPECT_INT(usage.snapshots_count, 13);
+    EXPECT_INT(usage.templates_count, 14);
+    end();
+}
+
+/* ------------------------------------------------- sandbox objects (2.3, A.1) -- */
+
+static const char complete[] =
+    "{\n  \"id\": \"550e8400-e29b-41d4-a716-446655440003\",\n"
+    "  \"name\": \"box-1\",\n"
+    "  \"dataplane_url\": \"https://router.example.com/sb-123\",\n"
+    "  \"status\": \"ready\",\n  \"status_message\": null,\n"
+    "  \"created_at\": \"2026-08-01T10:00:00Z\",\n"
+    "  \"updated_at\": \"2026-08-01T10:00:05.123456Z\",\n"
+    "  \"idle_ttl_seconds\": 600,\n"
+    "  \"delete_after_stop_seconds\": 1209600,\n  \"stopped_at\": null,\n"
+    "  \"snapshot_id\": \"7f0c2a4e-0d0b-4f55-9f0a-7d9d0c3a1b22\",\n"
+    "  \"vcpus\": 2,\n  \"cpu_millicores\": 2000,\n"
+    "  \"mem_bytes\": 8589934592,\n  \"fs_capacity_bytes\": 4294967296,\n"
+    "  \"labels\": {\"team\": \"infra\"},\n"
+    "  \"run_config\": {\"user\": \"app:app\", \"work_dir\": \"/srv\", "
+    "\"env_vars\": {\"LANG\": \"C.UTF-8\", \"A\": \"1\"}},\n"
+    "  \"access_delegation\": {\"mode\": \"EXPLICIT\", \"permissions\": "
+    "[\"sandboxes:read\"]},\n  \"preserve_memory_on_stop\": false,\n"
+    "  \"size_class\": \"medium\",\n  \"created_by\": \"6e1f\",\n"
+    "  \"updated_by\": null,\n  \"mount_config\": null,\n"
+    "  \"proxy_config\": {\"rules\": [{\"name\": \"api\", \"match_hosts\": "
+    "[\"api.example.com\"], \"headers\": [{\"name\": \"Authorization\", "
+    "\"type\": \"opaque\", \"is_set\": true}]}]}\n}\n";
+
+/* The box of the appendix, member by member. */
+static void expect_complete(const lssb_sandbox *got)
+{
+    EXPECT(got->client == client);
+    EXPECT_INT(got->state, LSSB_STATE_READY);
+    EXPECT_STR(got->status, "ready");
+    EXPECT_STR(got->id, "550e8400-e29b-41d4-a716-446655440003");
+    EXPECT_STR(got->name, "box-1");
+    EXPECT_STR(got->dataplane_url, "https://router.example.com/sb-123");
+    EXPECT_STR(got->status_message, "");
+    EXPECT_STR(got->snapshot_id, "7f0c2a4e-0d0b-4f55-9f0a-7d9d0c3a1b22");
+    EXPECT_STR(got->created_at, "2026-08-01T10:00:00Z");
+    EXPECT_STR(got->updated_at, "2026-08-01T10:00:05.123456Z");
+    EXPECT_STR(got->stopped_at, "");
+    EXPECT_STR(got->created_by, "6e1f");
+    EXPECT_STR(got->updated_by, "");
+    EXPECT_STR(got->size_class, "medium");
+    EXPECT_INT(got->idle_ttl_s, 600);
+    EXPECT_INT(got->delete_after_stop_s, 1209600);
+    EXPECT_INT(got->vcpus, 2);
+    EXPECT_INT(got->cpu_millicores, 2000);
+    EXPECT_INT(got->mem_bytes, INT64_C(8589934592));
+    EXPECT_INT(got->fs_capacity_bytes, INT64_C(4294967296));
+    EXPECT_INT(got->preserve_memory_on_stop, 0);
+    EXPECT(got->has_run_config);
+}
+
+static void a_complete_box_arrives_however_it_is_framed(void)
+{
+    begin();
+    SERVE(R(201, complete), RF(200, "", complete, REC_CHUNKED, 0),
+          RF(200, "", complete, REC_CLOSE, 0));
+    EXPECT_INT(lssb_sandbox_create(client, NULL, &other, NULL), LSSB_OK);
+    expect_complete(&other);
+    EXPECT_INT(lssb_sandbox_get(client, "box-1", &other, NULL), LSSB_OK);
+    expect_complete(&other);
+    EXPECT_INT(lssb_sandbox_get(client, "box-1", &other, NULL), LSSB_OK);
+    expect_complete(&other);
+    end();
+}
+
+static void a_reply_split_anywhere_is_the_same(void)
+{
+    static const enum rec_fate fates[] = { REC_LENGTH, REC_CHUNKED };
+    size_t i;
+
+    begin();
+    for (i = 0; i < 2; i++) {
+        for (rec.split = 1; rec.split < sizeof complete + 400; rec.split++) {
+            SERVE({ 200, "", complete, fates[i], 0 });
+            EXPECT_INT(lssb_sandbox_get(client, "b", &other, NULL), LSSB_OK);
+            EXPECT_INT(other.fs_capacity_bytes, INT64_C(4294967296));
+            EXPECT_INT(other.has_run_config, 1);
+        }
+        rec.split = 0;
+        rec.piece = 1;
+        SERVE({ 200, "", complete, fates[i], 0 });
+        EXPECT_INT(lssb_sandbox_get(client, "b", &other, NULL), LSSB_OK);
+        expect_complete(&other);
+        rec.piece = 0;
+    }
+    end();
+}
+
+/* A box of which the reply says nothing. */
+static void expect_nothing_known(const lssb_sandbox *got)
+{
+    EXPECT_INT(got->state, LSSB_STATE_READY);
+    EXPECT_STR(got->status, "ready");
+    EXPECT_STR(got->id, "");
+    EXPECT_STR(got->name, "");
+    EXPECT_STR(got->dataplane_url, "");
+    EXPECT_STR(got->status_message, "");
+    EXPECT_STR(got->snapshot_id, "");
+    EXPECT_STR(got->created_at, "");
+    EXPECT_STR(got->updated_at, "");
+    EXPECT_STR(got->stopped_at, "");
+    EXPECT_STR(got->created_by, "");
+    EXPECT_STR(got->updated_by, "");
+    EXPECT_STR(got->size_class, "");
+    EXPECT_INT(got->idle_ttl_s, LSSB_UNKNOWN);
+    EXPECT_INT(got->delete_after_stop_s, LSSB_UNKNOWN);
+    EXPECT_INT(got->vcpus, LSSB_UNKNOWN);
+    EXPECT_INT(got->cpu_millicores, LSSB_UNKNOWN);
+    EXPECT_INT(got->mem_bytes, LSSB_UNKNOWN);
+    EXPECT_INT(got->fs_capacity_bytes, LSSB_UNKNOWN);
+    EXPECT_INT(got->preserve_memory_on_stop, LSSB_UNKNOWN);
+    EXPECT(!got->has_run_config);
+}
+
+static void missing_null_and_strange_members_get_their_defaults(void)
+{
+    static const char *const rows[] = {
+        "{}",
+        "{\"id\":null,\"name\":null,\"dataplane_url\":null,\"status\":null,"
+        "\"status_message\":null,\"created_at\":null,\"updated_at\":null,"
+        "\"stopped_at\":null,\"idle_ttl_seconds\":null,"
+        "\"delete_after_stop_seconds\":null,\"snapshot_id\":null,"
+        "\"vcpus\":null,\"mem_bytes\":null,\"fs_capacity_bytes\":null,"
+        "\"run_config\":null,\"cpu_millicores\":null,\"created_by\":null,"
+        "\"updated_by\":null,\"preserve_memory_on_stop\":null,"
+        "\"size_class\":null}",
+        "{\"x\":1,\"y\":-1.5e300,\"z\":true,\"w\":null,\"v\":\"name\",\"u\":"
+        "{\"name\":\"no\",\"status\":\"failed\",\"o\":{\"id\":\"no\"}},\"t\":"
+        "[[{\"vcpus\":7}],[],{}],\"labels\":{\"name\":\"no\"},"
+        "\"access_delegation\":{\"status\":\"failed\"}}"
+    };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i];
+        memset(&other, 0x55, sizeof other);
+        SERVE(R(200, rows[i]));
+        EXPECT_INT(lssb_sandbox_get(client, "b", &other, NULL), LSSB_OK);
+        expect_nothing_known(&other);
+    }
+    end();
+}
+
+static void numbers_are_64_bits_and_integral_floats_count(void)
+{
+    begin();
+    SERVE(R(200, "{\"mem_bytes\":9223372036854775807,\"vcpus\":2.0,"
+                 "\"fs_capacity_bytes\":4.294967296e9,"
+                 "\"cpu_millicores\":9007199254740993,"
+                 "\"idle_ttl_seconds\":0,\"delete_after_stop_seconds\":0e0,"
+                 "\"preserve_memory_on_stop\":true}"));
+    EXPECT_INT(lssb_sandbox_get(client, "b", &other, NULL), LSSB_OK);
+    EXPECT_INT(other.mem_bytes, INT64_MAX);
+    EXPECT_INT(other.vcpus, 2);
+    EXPECT_INT(other.fs_capacity_bytes, INT64_C(4294967296));
+    EXPECT_INT(other.cpu_millicores, INT64_C(9007199254740993));
+    EXPECT_INT(other.idle_ttl_s, 0);
+    EXPECT_INT(other.delete_after_stop_s, 0);
+    EXPECT_INT(other.preserve_memory_on_stop, 1);
+    end();
+}
+
+static void status_words_name_states_and_new_words_are_kept(void)
+{
+    static const struct {
+        const char *word;
+        lssb_state state;
+        const char *kept;
+    } rows[] = {
+        { "provisioning", LSSB_STATE_PROVISIONING, "provisioning" },
+        { "ready", LSSB_STATE_READY, "ready" },
+        { "failed", LSSB_STATE_FAILED, "failed" },
+        { "stopped", LSSB_STATE_STOPPED, "stopped" },
+        { "deleting", LSSB_STATE_DELETING, "deleting" },
+        { "hibernating", LSSB_STATE_OTHER, "hibernating" },
+        { "Ready", LSSB_STATE_OTHER, "Ready" },
+        { "a-word-that-is-too-long", LSSB_STATE_OTHER, "a-word-that-is-" }
+    };
+    char body[128];
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].word;
+        snprintf(body, sizeof body, "{\"status\":\"%s\"}", rows[i].word);
+        SERVE(R(200, body), R(200, body));
+        EXPECT_INT(lssb_sandbox_get(client, "b", &other, NULL), LSSB_OK);
+        EXPECT_INT(other.state, rows[i].state);
+        EXPECT_STR(other.status, rows[i].kept);
+        EXPECT_INT(lssb_sandbox_status(&box, NULL), LSSB_OK);
+        EXPECT_INT(box.state, rows[i].state);
+    }
+    end();
+}
+
+static void a_status_without_a_word_is_provisioning(void)
+{
+    static const char *const rows[] = { "{}", "{\"status\":null}" };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i];
+        SERVE(R(200, rows[i]));
+        EXPECT_INT(lssb_sandbox_status(&box, NULL), LSSB_OK);
+        EXPECT_INT(box.state, LSSB_STATE_PROVISIONING);
+        EXPECT_STR(box.name, "box-1");
+    }
+    SERVE(R(200, "{\"status\":\"failed\",\"status_message\":"
+                 "\"No capacity available\"}"));
+    EXPECT_INT(lssb_sandbox_status(&box, NULL), LSSB_OK);
+    EXPECT_STR(box.status_message, "No capacity available");
+    end();
+}
+
+static void a_string_that_does_not_fit_fails_and_is_named(void)
+{
+    static const struct {
+        const char *member;
+        size_t room;
+    } rows[] = {
+        { "id", LSSB_ID_SIZE }, { "name", LSSB_NAME_SIZE },
+        { "dataplane_url", LSSB_URL_SIZE }, { "snapshot_id", LSSB_ID_SIZE },
+        { "created_at", LSSB_TIME_SIZE }, { "updated_at", LSSB_TIME_SIZE },
+        { "stopped_at", LSSB_TIME_SIZE }, { "created_by", LSSB_ID_SIZE },
+        { "updated_by", LSSB_ID_SIZE }
+    };
+    char body[1024], text[LSSB_URL_SIZE + 1], quoted[40];
+    size_t i, extra;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++)
+        for (extra = 0; extra < 2; extra++) {
+            test_row = rows[i].member;
+            memset(text, 'x', sizeof text);
+            text[rows[i].room - 1 + extra] = '\0';
+            snprintf(body, sizeof body, "{\"%s\":\"%s\"}", rows[i].member,
+                     text);
+            snprintf(quoted, sizeof quoted, "\"%s\"", rows[i].member);
+            SERVE(R(200, body));
+            EXPECT_INT(finish(lssb_sandbox_get(client, "b", &other, fresh())),
+                       extra == 0 ? LSSB_OK : LSSB_E_TOO_LONG);
+            if (extra == 1)
+                EXPECT(contains(failure.message, quoted));
+        }
+    end();
+}
+
+static void a_long_message_is_cut_between_characters(void)
+{
+    char body[1024] = "{\"status_message\":\"x";
+    size_t i;
+
+    for (i = 0; i < 200; i++)
+        strcat(body, "\xc3\xbc");
+    strcat(body, "\"}");
+    begin();
+    SERVE(R(200, body));
+    EXPECT_INT(lssb_sandbox_get(client, "b", &other, NULL), LSSB_OK);
+    EXPECT_INT(strlen(other.status_message), 255);
+    EXPECT_INT((uint8_t)other.status_message[254], 0xbc);
+    end();
+}
+
+static void a_reply_that_is_no_box_is_a_protocol_failure(void)
+{
+    static const char *const rows[] = { "", "[]", "null", "7", "\"box\"",
+                                        "{\"name\":", "<html>", "{}{}" };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i];
+        SERVE(R(200, rows[i]));
+        EXPECT_INT(finish(lssb_sandbox_get(client, "b", &other, fresh())),
+                   LSSB_E_PROTOCOL);
+        EXPECT_INT(failure.layer, LSSB_LAYER_JSON);
+    }
+    end();
+}
+
+static void interim_replies_are_skipped(void)
+{
+    begin();
+    SERVE({ 103, "Link: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 16\r\n",
+            MINIMAL, REC_BARE, 0 });
+    EXPECT_INT(lssb_sandbox_get(client, "b", &other, NULL), LSSB_OK);
+    EXPECT_STR(other.name, "box-1");
+    end();
+}
+
+struct details_text {
+    char text[1024];
+};
+
+static lssb_status note_detail(void *user, const char *path, const char *value,
+                               size_t len)
+{
+    struct details_text *into = user;
+    size_t at = strlen(into->text);
+
+    snprintf(into->text + at, sizeof into->text - at, "%s=%.*s\n", path,
+             (int)len, value);
+    return LSSB_OK;
+}
+
+static void members_without_a_place_go_to_the_callback(void)
+{
+    struct details_text into = { "" };
+    lssb_details details = { note_detail, NULL };
+
+    details.user = &into;
+    begin();
+    SERVE(R(200, complete));
+    EXPECT_INT(lssb_sandbox_get_details(client, "b", &other, &details, NULL),
+               LSSB_OK);
+    expect_complete(&other);
+    EXPECT_STR(into.text,
+               "/labels/team=infra\n/run_config/user=app:app\n"
+               "/run_config/work_dir=/srv\n/run_config/env_vars/LANG=C.UTF-8\n"
+               "/run_config/env_vars/A=1\n/access_delegation/mode=EXPLICIT\n"
+               "/access_delegation/permissions/0=sandboxes:read\n"
+               "/mount_config=null\n/proxy_config/rules/0/name=api\n"
+               "/proxy_config/rules/0/match_hosts/0=api.example.com\n"
+               "/proxy_config/rules/0/headers/0/name=Authorization\n"
+               "/proxy_config/rules/0/headers/0/type=opaque\n"
+               "/proxy_config/rules/0/headers/0/is_set=true\n");
+    end();
+}
+
+/* ------------------------------------------------------------ errors (9, 2.3) -- */
+
+enum endpoint { CREATE, GET, LIST, CHANGE, DELETE, STATUS, START, STOP, MANY,
+                USAGE, RUN, WRITE, READ, DOWNLOAD, STAT, WAIT };
+
+static lssb_status take_nothing(void *user, const void *bytes, size_t len)
+{
+    (void)user;
+    (void)bytes;
+    (void)len;
+    return LSSB_OK;
+}
+
+static lssb_result run_result;
+static lssb_file file;
+static char room[64];
+static size_t room_len;
+
+/* Makes a call with `op`, retries or not. */
+static lssb_status call(enum endpoint which)
+{
+    static const lssb_sandbox_update rename = { .name = "box-2" };
+    static const char *const names[] = { "a" };
+    static lssb_usage usage;
+    static lssb_deletion many = { .names = names, .name_count = 1 };
+    static lssb_sandbox_list list;
+    static lssb_download download = { .take = take_nothing };
+    static size_t count;
+
+    fresh();
+    memset(&list, 0, sizeof list);
+    switch (which) {
+    case CREATE: return finish(lssb_sandbox_create(client, NULL, &other, &op));
+    case GET: return finish(lssb_sandbox_get(client, "box-1", &other, &op));
+    case LIST:
+        return finish(lssb_sandbox_next(client, &list, &other, 1, &count,
+                                        &op));
+    case CHANGE: return finish(lssb_sandbox_change(&box, &rename, &op));
+    case DELETE: return finish(lssb_sandbox_delete(&box, &op));
+    case STATUS: return finish(lssb_sandbox_status(&box, &op));
+    case START: return finish(lssb_sandbox_start(&box, 0, &op));
+    case STOP: return finish(lssb_sandbox_stop(&box, &op));
+    case MANY: return finish(lssb_sandbox_delete_many(client, &many, &op));
+    case USAGE: return finish(lssb_usage_get(client, &usage, &op));
+    case RUN: return finish(lssb_run(&box, "true", NULL, &run_result, &op));
+    case WRITE: return finish(lssb_file_write(&box, "/f", "abc", 3, &op));
+    case READ:
+        return finish(lssb_file_read(&box, "/f", room, sizeof room, &room_len,
+                                     &op));
+    case DOWNLOAD:
+        return finish(lssb_file_download(&box, "/f", &download, &file, &op));
+    case STAT: return finish(lssb_file_stat(&box, "/f", &file, &op));
+    case WAIT: return finish(lssb_sandbox_wait(&box, 0, &op));
+    }
+    return LSSB_E_UNSUPPORTED;
+}
+
+struct refusal {
+    enum endpoint endpoint;
+    int status;
+    const char *body;
+    lssb_status means;
+    lssb_resource resource;
+    const char *type, *field, *quota, *operation, *message;
+};
+
+#define NONE LSSB_RESOURCE_NONE
+#define SANDBOX LSSB_RESOURCE_SANDBOX
+#define SNAPSHOT LSSB_RESOURCE_SNAPSHOT
+#define IN_FILE LSSB_RESOURCE_FILE
+#define NOT_FOUND LSSB_E_NOT_FOUND
+#define DETAIL(type, message) \
+    "{\"detail\":{\"error\":\"" type "\",\"message\":\"" message "\"}}"
+
+/* NULL for a message: any text that is no part of the body. */
+static const struct refusal refusals[] = {
+    /* Creation errors of A.1 and 2.3. */
+    { CREATE, 408, "{\"detail\":\"Timeout waiting for sandbox to be ready\"}",
+      LSSB_E_TIMEOUT, SANDBOX, "", "", "", "",
+      "Timeout waiting for sandbox to be ready" },
+    { CREATE, 504, "{\"detail\":\"late\"}", LSSB_E_TIMEOUT, SANDBOX, "", "",
+      "", "", "late" },
+    { CREATE, 422, "{\"detail\":[{\"loc\":[\"body\",\"vcpus\"],\"msg\":"
+      "\"ensure this value is greater than 0\",\"type\":\"value_error\"}]}",
+      LSSB_E_VALIDATION, NONE, "", "vcpus", "", "",
+      "ensure this value is greater than 0" },
+    { CREATE, 422, "{\"detail\":[{\"loc\":[\"body\",\"name\"],\"msg\":"
+      "\"field required\",\"type\":\"value_error.missing\"}]}",
+      LSSB_E_VALIDATION, NONE, "", "name", "", "", "field required" },
+    { CREATE, 422, "{\"detail\":[{\"msg\":\"bad\",\"type\":\"value_error\"}]}",
+      LSSB_E_VALIDATION, NONE, "", "", "", "", "bad" },
+    { CREATE, 422, "{\"detail\":[{\"msg\":\"a\",\"type\":\"x\"},{\"msg\":\"b\","
+      "\"type\":\"x\"},{\"msg\":\"c\",\"type\":\"x\"},{\"msg\":\"d\",\"type\":"
+      "\"value_error\"}]}",
+      LSSB_E_VALIDATION, NONE, "", "", "", "", "a; b; c; d" },
+    { CREATE, 422, "{\"detail\":[{\"msg\":\"bad\",\"type\":\"other\"}]}",
+      LSSB_E_CREATION, SANDBOX, "", "", "", "", "bad" },
+    { CREATE, 422, DETAIL("ImagePullFailed", "Failed to pull image foo:latest"),
+      LSSB_E_CREATION, SANDBOX, "ImagePullFailed", "", "", "",
+      "Failed to pull image foo:latest" },
+    { CREATE, 429, DETAIL("QuotaExceeded", "Limit of 10 sandbox(es) per "
+      "organization exceeded. Current usage: 8 sandboxes, Requested: 5 "
+      "additional."), LSSB_E_QUOTA, NONE, "QuotaExceeded", "",
+      "sandbox_count", "", "Limit of 10 sandbox(es) per organization exceeded. "
+      "Current usage: 8 sandboxes, Requested: 5 additional." },
+    { CREATE, 429, "{\"detail\":\"CPU exceeded\"}", LSSB_E_QUOTA, NONE, "", "",
+      "cpu", "", "CPU exceeded" },
+    { CREATE, 503, "{\"detail\":{\"message\":\"No nodes available\"}}",
+      LSSB_E_CREATION, SANDBOX, "Unschedulable", "", "", "",
+      "No nodes available" },
+    { CREATE, 503, DETAIL("VolumeProvisioning", "m"), LSSB_E_CREATION, SANDBOX,
+      "VolumeProvisioning", "", "", "", "m" },
+    { CREATE, 401, "{\"detail\":\"Invalid API key\"}", LSSB_E_AUTH, NONE, "",
+      "", "", "", "Invalid API key" },
+    { CREATE, 403, DETAIL("Forbidden", "sandbox access denied: not the "
+      "creator and missing sandboxes:exec"), LSSB_E_AUTH, NONE, "Forbidden",
+      "", "", "", "sandbox access denied: not the creator and missing "
+      "sandboxes:exec" },
+    { CREATE, 404, DETAIL("not_found", "not found"), NOT_FOUND, NONE,
+      "not_found", "", "", "", "not found" },
+    { CREATE, 409, DETAIL("Conflict", "taken"), LSSB_E_ALREADY_EXISTS, SANDBOX,
+      "Conflict", "", "", "", "taken" },
+    { CREATE, 400, DETAIL("SnapshotNotFound", "no such snapshot"), NOT_FOUND,
+      SNAPSHOT, "SnapshotNotFound", "", "", "", "no such snapshot" },
+    { CREATE, 400, "{\"detail\":{\"error\":\"InvalidRequest\",\"message\":"
+      "\"work_dir must be absolute\",\"error_id\":\"e-7\"}}",
+      LSSB_E_VALIDATION, NONE, "InvalidRequest", "", "", "",
+      "work_dir must be absolute (error_id=e-7)" },
+    { CREATE, 500, "{\"detail\":\"boom\"}", LSSB_E_API, NONE, "", "", "", "",
+      "boom" },
+    { CREATE, 502, DETAIL("ConnectionError", "gone"), LSSB_E_CONNECTION, NONE,
+      "ConnectionError", "", "", "", "gone" },
+    { CREATE, 502, "<html>Bad Gateway</html>", LSSB_E_REFUSED, NONE, "", "",
+      "", "", NULL },
+    { CREATE, 418, "{\"detail\":\"teapot\"}", LSSB_E_REFUSED, NONE, "", "", "",
+      "", "teapot" },
+    /* 2.4 to 2.6. */
+    { LIST, 404, "{\"detail\":\"Not Found\"}", LSSB_E_API, NONE, "", "", "",
+      "", "API endpoint not found, check the endpoint: Not Found" },
+    { LIST, 404, "", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { LIST, 400, "{\"detail\":\"mixed\"}", LSSB_E_REFUSED, NONE, "", "", "",
+      "", "mixed" },
+    { GET, 404, "{\"detail\":\"Sandbox 'box-1' not found\"}", NOT_FOUND,
+      SANDBOX, "", "", "", "", "sandbox box-1: Sandbox 'box-1' not found" },
+    { STATUS, 404, "", NOT_FOUND, SANDBOX, "", "", "", "", NULL },
+    { DELETE, 404, "", NOT_FOUND, SANDBOX, "", "", "", "", NULL },
+    { START, 404, "", NOT_FOUND, SANDBOX, "", "", "", "", NULL },
+    { START, 409, "{\"detail\":\"running\"}", LSSB_E_REFUSED, NONE, "", "", "",
+      "", "running" },
+    { STOP, 404, "", NOT_FOUND, SANDBOX, "", "", "", "", NULL },
+    { CHANGE, 404, "", NOT_FOUND, SANDBOX, "", "", "", "", NULL },
+    { CHANGE, 409, DETAIL("Conflict", "Name already in use"),
+      LSSB_E_NAME_CONFLICT, SANDBOX, "Conflict", "", "", "",
+      "Name already in use" },
+    { CHANGE, 400, DETAIL("InvalidRequest", "no"), LSSB_E_REFUSED, NONE,
+      "InvalidRequest", "", "", "", "no" },
+    { CHANGE, 422, "{\"detail\":[{\"loc\":[\"body\",\"tags\",2],\"msg\":\"m\"}"
+      "]}", LSSB_E_VALIDATION, NONE, "", "2", "", "", "m" },
+    { USAGE, 404, "", NOT_FOUND, NONE, "", "", "", "", NULL },
+    { MANY, 404, "", NOT_FOUND, NONE, "", "", "", "", NULL },
+    /* 9.4. */
+    { GET, 401, "", LSSB_E_AUTH, NONE, "", "", "", "", NULL },
+    { GET, 403, "", LSSB_E_AUTH, NONE, "", "", "", "", NULL },
+    { GET, 422, "", LSSB_E_VALIDATION, NONE, "", "", "", "", NULL },
+    { GET, 429, "", LSSB_E_QUOTA, NONE, "", "", "", "", NULL },
+    { GET, 500, "", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 502, DETAIL("ConnectionError", "m"), LSSB_E_CONNECTION, NONE,
+      "ConnectionError", "", "", "", "m" },
+    { GET, 502, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 400, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 405, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 408, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 409, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 410, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 413, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 503, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 504, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 301, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 302, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { GET, 304, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    /* 9.3: the rules, and their order. */
+    { GET, 429, "{\"detail\":\"Sandbox LIMIT\"}", LSSB_E_QUOTA, NONE, "", "",
+      "sandbox_count", "", "Sandbox LIMIT" },
+    { GET, 429, "{\"detail\":\"sandbox count\"}", LSSB_E_QUOTA, NONE, "", "",
+      "sandbox_count", "", "sandbox count" },
+    { GET, 429, "{\"detail\":\"CPU limit for sandboxes exceeded\"}",
+      LSSB_E_QUOTA, NONE, "", "", "sandbox_count", "",
+      "CPU limit for sandboxes exceeded" },
+    { GET, 429, "{\"detail\":\"cpu and memory\"}", LSSB_E_QUOTA, NONE, "", "",
+      "cpu", "", "cpu and memory" },
+    { GET, 429, "{\"detail\":\"Memory of storage volume limit\"}",
+      LSSB_E_QUOTA, NONE, "", "", "memory", "",
+      "Memory of storage volume limit" },
+    { GET, 429, "{\"detail\":\"volume count of storage\"}", LSSB_E_QUOTA, NONE,
+      "", "", "volume_count", "", "volume count of storage" },
+    { GET, 429, "{\"detail\":\"volume storage\"}", LSSB_E_QUOTA, NONE, "", "",
+      "storage", "", "volume storage" },
+    { GET, 429, "{\"detail\":\"slow down\"}", LSSB_E_QUOTA, NONE, "", "", "",
+      "", "slow down" },
+    { GET, 429, "{\"detail\":{\"message\":\"slow down\",\"error_id\":\"cpu\"}}",
+      LSSB_E_QUOTA, NONE, "", "", "", "", "slow down (error_id=cpu)" },
+    /* 9.2: every form of a body. */
+    { GET, 500, "{\"detail\":[{\"loc\":[\"body\",\"a\"],\"msg\":\"m1\",\"type\""
+      ":\"value_error\"},{\"loc\":[\"query\"],\"msg\":\"m2\"}]}", LSSB_E_API,
+      NONE, "", "a", "", "", "m1; m2" },
+    { GET, 500, "{\"detail\":[\"one\",\"two\"]}", LSSB_E_API, NONE, "", "", "",
+      "", "one; two" },
+    { GET, 500, "{\"detail\":[]}", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "{\"detail\":{}}", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "{\"detail\":\"\"}", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "{\"detail\":null}", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "{\"detail\":17}", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "{\"detail\":true}", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "{\"detail\":[[1],{\"a\":{}},null,3]}", LSSB_E_API, NONE, "",
+      "", "", "", "" },
+    { GET, 500, "{\"detail\":{\"error\":[1],\"message\":{\"a\":\"b\"},"
+      "\"error_id\":5}}", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "{\"detail\":{\"error\":\"T\"}}", LSSB_E_API, NONE, "T", "",
+      "", "", NULL },
+    { GET, 500, "{\"error\":\"T\",\"message\":\"M\"}", LSSB_E_API, NONE, "T",
+      "", "", "", "M" },
+    { GET, 500, "{}", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "[1,2]", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "null", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "not json", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "{\"detail\":\"cut", LSSB_E_API, NONE, "", "", "", "", NULL },
+    { GET, 500, "{\"detail\":\"\\u00fc \\\"q\\\"\"}", LSSB_E_API, NONE, "", "",
+      "", "", "\xc3\xbc \"q\"" },
+    /* 4.4, in its order. */
+    { RUN, 500, DETAIL("CommandError", "m"), LSSB_E_OPERATION, NONE,
+      "CommandError", "", "", "command", "m" },
+    { WRITE, 500, DETAIL("WriteError", "disk full"), LSSB_E_OPERATION, NONE,
+      "WriteError", "", "", "write", "disk full" },
+    { READ, 500, DETAIL("ReadError", "is a directory"), LSSB_E_OPERATION, NONE,
+      "ReadError", "", "", "read", "is a directory" },
+    { WRITE, 403, DETAIL("WriteError", "m"), LSSB_E_OPERATION, NONE,
+      "WriteError", "", "", "write", "m" },
+    { WRITE, 404, DETAIL("WriteError", "m"), LSSB_E_OPERATION, NONE,
+      "WriteError", "", "", "write", "m" },
+    { WRITE, 403, DETAIL("FileNotFound", "m"), LSSB_E_OPERATION, NONE,
+      "PermissionDenied", "", "", "", "m" },
+    { RUN, 502, DETAIL("ConnectionError", "m"), LSSB_E_CONNECTION, NONE,
+      "ConnectionError", "", "", "", "m" },
+    { RUN, 400, DETAIL("NotReady", "m"), LSSB_E_NOT_READY, NONE, "NotReady",
+      "", "", "", "m" },
+    { READ, 503, DETAIL("ServiceUnavailable", "Sandbox is starting: sb-123"),
+      LSSB_E_NOT_READY, NONE, "ServiceUnavailable", "", "", "",
+      "Sandbox is starting: sb-123" },
+    { READ, 503, DETAIL("NotReady", "m"), LSSB_E_REFUSED, NONE, "NotReady", "",
+      "", "", "m" },
+    { READ, 404, "{\"error\":\"NotFound\",\"message\":\"file not found\"}",
+      NOT_FOUND, IN_FILE, "NotFound", "", "", "",
+      "file /f in sandbox box-1: file not found" },
+    { READ, 500, DETAIL("FileNotFound", "m"), NOT_FOUND, IN_FILE,
+      "FileNotFound", "", "", "", "file /f in sandbox box-1: m" },
+    { RUN, 404, "", NOT_FOUND, IN_FILE, "", "", "", "", NULL },
+    { RUN, 401, "{\"detail\":\"key\"}", LSSB_E_AUTH, NONE, "", "", "", "",
+      "key" },
+    { RUN, 400, DETAIL("InvalidRequest", "run_config cannot be combined with "
+      "env or cwd"), LSSB_E_REFUSED, NONE, "InvalidRequest", "", "", "",
+      "run_config cannot be combined with env or cwd" },
+    { RUN, 422, "{\"detail\":\"m\"}", LSSB_E_REFUSED, NONE, "", "", "", "",
+      "m" },
+    { RUN, 500, "{\"detail\":\"m\"}", LSSB_E_REFUSED, NONE, "", "", "", "",
+      "m" },
+    { WRITE, 413, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { STAT, 404, "", NOT_FOUND, IN_FILE, "", "", "", "", NULL },
+    { STAT, 403, "", LSSB_E_OPERATION, NONE, "PermissionDenied", "", "", "",
+      NULL },
+    { STAT, 500, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { DOWNLOAD, 404, "", NOT_FOUND, IN_FILE, "", "", "", "", NULL },
+    { DOWNLOAD, 304, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
+    { DOWNLOAD, 416, "invalid range", LSSB_E_OPERATION, NONE, "", "", "",
+      "read", NULL }
+};
+
+static void every_refusal_means_what_the_tables_say(void)
+{
+    lssb_config config;
+    char label[64], status[16];
+    size_t i;
+
+    config_default(&config);
+    config.slots = 2;
+    config.retries = LSSB_NONE;
+    begin_with(&config);
+    for (i = 0; i < COUNT(refusals); i++) {
+        const struct refusal *row = &refusals[i];
+        lssb_sandbox before = box;
+
+        snprintf(label, sizeof label, "%u: %d %.30s", (unsigned)i, row->status,
+                 row->body);
+        snprintf(status, sizeof status, " %d ", row->status);
+        test_row = label;
+        if (row->endpoint == STAT || row->status == 304)
+            SERVE({ row->status, "", "", REC_BARE, 0 });
+        else
+            SERVE(R(row->status, row->body));
+        EXPECT_STR(lssb_status_name(call(row->endpoint)),
+                   lssb_status_name(row->means));
+        EXPECT_INT(failure.status, row->means);
+        EXPECT_INT(failure.http_status, row->status);
+        EXPECT_INT(failure.layer, LSSB_LAYER_SERVICE);
+        EXPECT_STR(lssb_resource_name(failure.resource),
+                   lssb_resource_name(row->resource));
+        EXPECT_STR(failure.type, row->type);
+        EXPECT_STR(failure.field, row->field);
+        EXPECT_STR(failure.quota, row->quota);
+        EXPECT_STR(failure.operation, row->operation);
+        EXPECT_INT(failure.attempts, 1);
+        if (row->message != NULL && row->message[0] != '\0')
+            EXPECT_STR(failure.message, row->message);
+        if (row->message == NULL) {     /* a default: the status, the place */
+            EXPECT(contains(failure.message, status));
+            EXPECT(contains(failure.message, "example.com/"));
+            EXPECT(row->body[0] == '\0' ||
+                   !contains(failure.message, row->body));
+        }
+        EXPECT(failure.message[0] != '\0');
+        EXPECT_STR(lssb_error_text(client), failure.message);
+        EXPECT_INT(rec.request_count, 1);
+        EXPECT_STR(box.name, before.name);
+        EXPECT_STR(box.status, before.status);
+    }
+    end();
+}
+
+static const struct test tests[] = {
+    TEST(a_name_is_one_encoded_segment_of_the_path),
+    TEST(a_name_that_would_walk_the_path_is_refused_unsent),
+    TEST(headers_merge_ignoring_case_and_none_is_sent_twice),
+    TEST(without_a_key_no_key_is_sent),
+    TEST(a_creation_sends_what_is_set_and_nothing_else),
+    TEST(a_creation_that_cannot_work_is_refused_unsent),
+    TEST(an_update_sends_what_is_set_and_nothing_else),
+    TEST(an_update_of_nothing_is_a_get_and_an_empty_reply_asks_for_the_box),
+    TEST(the_small_calls_are_sent_as_the_tables_say),
+    TEST(a_start_posts_then_polls_then_gets_whatever_its_reply_says),
+    TEST(many_are_deleted_at_once_and_each_skip_is_told),
+    TEST(usage_arrives_whole),
+    TEST(a_complete_box_arrives_however_it_is_framed),
+    TEST(a_reply_split_anywhere_is_the_same),
+    TEST(missing_null_and_strange_members_get_their_defaults),
+    TEST(numbers_are_64_bits_and_integral_floats_count),
+    TEST(status_words_name_states_and_new_words_are_kept),
+    TEST(a_status_without_a_word_is_provisioning),
+    TEST(a_string_that_does_not_fit_fails_and_is_named),
+    TEST(a_long_message_is_cut_between_characters),
+    TEST(a_reply_that_is_no_box_is_a_protocol_failure),
+    TEST(interim_replies_are_skipped),
+    TEST(members_without_a_place_go_to_the_callback),
+    TEST(every_refusal_means_what_the_tables_say),
+};
+
+int main(void)
+{
+    return TEST_MAIN(tests);
+}
