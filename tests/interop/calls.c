@@ -13,7 +13,9 @@
 
 #include "lssb.h"
 
-static const lssb_pair pairs[] = {{"A", "1"}, {"EMPTY", ""}, {"UML", "\xc3\xa4 \"\\\t"}};
+static const lssb_pair pairs[] = {
+    {"A", "1"}, {"EMPTY", ""}, {"UML", "\xc3\xa4 \"\\\t"}
+};
 static const lssb_run_config run_config = {"1000:1000", "/srv", pairs, 3};
 static const lssb_run_config only_user = {"nobody", NULL, NULL, 0};
 
@@ -250,7 +252,9 @@ static lssb_status run_slash(lssb_sandbox *box)
 
 static lssb_status write_text(lssb_sandbox *box)
 {
-    return lssb_file_write(box, "/tmp/a.txt", "Gr\xc3\xbc\xc3\x9f" "e\n", 8, NULL);
+    static const char text[] = "Gr\xc3\xbc\xc3\x9f" "e\n";
+
+    return lssb_file_write(box, "/tmp/a.txt", text, sizeof text - 1, NULL);
 }
 
 static lssb_status write_empty(lssb_sandbox *box)
@@ -279,7 +283,8 @@ static lssb_status read_whole(lssb_sandbox *box)
     char bytes[64];
     size_t len;
 
-    return lssb_file_read(box, "/\xc3\xa4 b/c", bytes, sizeof bytes, &len, NULL);
+    return lssb_file_read(box, "/\xc3\xa4 b/c", bytes, sizeof bytes, &len,
+                          NULL);
 }
 
 static lssb_status stat_file(lssb_sandbox *box)

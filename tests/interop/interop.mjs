@@ -35,7 +35,6 @@ async function fault(members) {
 // A body in the documented form.
 const detail = (error, message) => ({ detail: { error, message } });
 const text = (bytes) => new TextDecoder().decode(bytes);
-const lines = (result) => result.stdout.trimEnd().split("\n");
 
 // --------------------------------------------------------------- sandboxes --
 
@@ -447,7 +446,7 @@ await test("a snapshot that is not there is refused by name", () =>
     fails(sdk.LangSmithSandboxError, { message: /no-such/ },
         () => client.createSandbox({ snapshotName: "no-such" })));
 
-await test("proxy_config of a stopped sandbox is taken or not ready", () =>
+await test("a proxy_config that the server takes of ready ones only: not ready", () =>
     withBox({}, async (other) => {
         await fault({ match: "PATCH *", status: 400, body: detail("InvalidRequest", "not ready") });
         await fails(sdk.LangSmithSandboxNotReadyError, {},
@@ -553,10 +552,14 @@ await test("every fault was met", async () => {
 
 // ------------------------------------------------------------ side by side --
 
+// Each waits until all have begun: one after another they would never end.
 await test("50 commands at once, each with its own output", async () => {
+    const command = `echo begun $N; mkdir -p all; : >all/$N
+        until [ "$(ls all | wc -l)" -ge 50 ]; do sleep 0.1; done; echo $N >&2`;
     const results = await Promise.all(Array.from({ length: 50 }, (_, i) =>
-        box.run(`sleep 0.1; echo ${i} $N`, { env: { N: `n${i}` } })));
-    results.forEach((r, i) => assert.deepEqual(lines(r), [`${i} n${i}`]));
+        box.run(command, { env: { N: `n${i}` }, timeout: 30 })));
+    results.forEach((r, i) => assert.deepEqual(r,
+        { stdout: `begun n${i}\n`, stderr: `n${i}\n`, exit_code: 0 }));
 });
 
 await test("50 sandboxes at once, each with its own files", async () => {

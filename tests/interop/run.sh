@@ -3,7 +3,7 @@
 # root of the tree.
 # SPDX-License-Identifier: MIT
 #
-# interop.mjs: the SDK drives sandboxd, over HTTP and over TLS. compare.mjs:
+# interop.mjs: the SDK drives sandboxd, in its ways and over TLS. compare.mjs:
 # what the SDK and our library (calls.c) send for the same call, side by side.
 # The SDK is installed into BUILD/interop, without `ws`: then it runs commands
 # by POST /execute, which is what sandboxd serves.
@@ -64,6 +64,10 @@ suite() {
 
 start
 suite 'the JS SDK drives sandboxd' node "$modules/interop.mjs"
+end
+
+start --isolation none
+suite 'the same where commands see the host' node "$modules/interop.mjs"
 end
 
 start --tls
