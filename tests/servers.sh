@@ -148,7 +148,7 @@ ports() {
     front=$1 front_tls=$2 once=$3 once_tls=$4 newer_tls=$5 dead=$6 old=$7
     raw_tls=$8 squid=$9
     shift 9
-    tinyproxy=$1 narrow=$2 plain_close=$3 unused=$4 unused_tls=$5
+    tinyproxy=$1 narrow=$2 plain_close=$3 brief=$4 brief_tls=$5
 }
 
 # Bytes that do not repeat: file NAME MIB.
@@ -167,7 +167,7 @@ certificates() {
     done
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
         -keyout server.key -out server.csr -subj /CN=server 2>/dev/null
-    echo 'subjectAltName=DNS:localhost,DNS:service.test,IP:127.0.0.1' >server.ext
+    echo 'subjectAltName=DNS:localhost,DNS:service.test,IP:127.0.0.1,IP:::1' >server.ext
     openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 2 \
         -CAcreateserial -extfile server.ext -out server.pem 2>/dev/null
     cd - >/dev/null || exit 1
@@ -184,6 +184,9 @@ start_sandboxd() {
     sandboxd=${line#*127.0.0.1:}
     sandboxd=${sandboxd%%\"*}
 }
+
+# Whether this machine has IPv6's loopback.
+has_six() { grep -qs '^0*1 ' /proc/net/if_inet6; }
 
 # ------------------------------------------------------------------- nginx --
 
@@ -221,6 +224,7 @@ nginx_locations() {
     location /dead/ { proxy_pass http://127.0.0.1:$dead/; }
     location /hang/ { proxy_pass http://box/; proxy_read_timeout 1s; }
     location /busy/ { add_header Retry-After 7 always; return 503; }
+    location /chunked/ { proxy_pass http://127.0.0.1:$plain_close/; }
     location /moved/ { return 301 https://elsewhere.test/; }
     location /locked/ { deny all; }
     location = /v2/sandboxes/boxes/page { default_type text/html; return 200 '<html>hello</html>'; }
@@ -232,6 +236,7 @@ nginx_locations() {
 END
 }
 
+# nginx_configuration LISTEN: more directives for the server that soon tires.
 nginx_configuration() {
     [ "$(id -u)" = 0 ] && echo 'user root;'
     cat <<END
@@ -273,6 +278,14 @@ http {
     server { listen 127.0.0.1:$once_tls ssl; keepalive_timeout 0; include $work/locations; }
     server { listen 127.0.0.1:$newer_tls ssl; ssl_protocols TLSv1.3; include $work/locations; }
     server {
+        listen 127.0.0.1:$brief;
+        listen 127.0.0.1:$brief_tls ssl;
+        $1
+        keepalive_timeout 1s;
+        keepalive_requests 3;
+        include $work/locations;
+    }
+    server {
         listen 127.0.0.1:$narrow;
         client_header_buffer_size 256;
         large_client_header_buffers 1 512;
@@ -285,7 +298,9 @@ END
 start_nginx() {
     mkdir "$work/temp"
     nginx_locations | sed "s|root www;|root $work/www;|" >"$work/locations"
-    nginx_configuration >"$work/nginx.conf"
+    six=
+    has_six && six="listen [::1]:$brief; listen [::1]:$brief_tls ssl;"
+    nginx_configuration "$six" >"$work/nginx.conf"
     start nginx -p "$work" -e "$work/nginx.log" -c "$work/nginx.conf"
     await nginx "$front" "$front_tls" "$once" "$once_tls" "$newer_tls" "$narrow"
 }
@@ -326,10 +341,31 @@ test_reuse() {
     try 'no session is resumed when that is not wanted' resumed=0 \
         connections=5 -- --ca "$work/ca.pem" --only yes --resume no \
         --endpoint "https://127.0.0.1:$once_tls" --times 5 list
+    try 'a connection serves as often as nginx lets it' requests=9 \
+        connections=3 reused=6 retries=0 -- \
+        --endpoint "http://127.0.0.1:$brief" --times 9 list
+    try 'one that nginx gave up meanwhile is not used again' status=LSSB_OK \
+        requests=3 connections=3 retries=0 -- --pause 1300 \
+        --endpoint "http://127.0.0.1:$brief" --times 3 list
+    try 'nor is one of TLS' status=LSSB_OK requests=2 connections=2 resumed=1 \
+        retries=0 -- --pause 1300 --ca "$work/ca.pem" \
+        --endpoint "https://127.0.0.1:$brief_tls" --times 2 list
     ask_hash --slots 4 --together 8 --ca "$work/ca.pem" \
         get "https://127.0.0.1:$front_tls/static" /one.bin
     judge 'eight downloads share four slots' status=LSSB_OK slots_high=4 \
         requests=8
+}
+
+test_six() {
+    if ! has_six; then
+        skip 'IPv6' 'this machine has no ::1'
+        return
+    fi
+    try 'an IPv6 address in the URL' status=LSSB_OK "dataplane=http://\[::1\]:" \
+        -- --endpoint "http://[::1]:$brief" box servers
+    try 'and over TLS, in the certificate' status=LSSB_OK -- \
+        --ca "$work/ca.pem" --only yes \
+        get "https://[::1]:$brief_tls/static" /one.bin
 }
 
 # Whom TLS trusts.
@@ -346,8 +382,9 @@ test_trust() {
         --ca "$work/ca.pem" --only yes \
         stat "https://0.0.0.0:$front_tls/static" /one.bin
     try 'a server with TLS 1.3 alone is refused in words' \
-        status=LSSB_E_PROTOCOL layer=tls 'message=.*TLS' -- \
-        --ca "$work/ca.pem" stat "https://127.0.0.1:$newer_tls/static" /one.bin
+        status=LSSB_E_PROTOCOL layer=tls 'message=.*TLS 1\.2' -- \
+        --retries none --ca "$work/ca.pem" \
+        stat "https://127.0.0.1:$newer_tls/static" /one.bin
     try 'plain HTTP behind https is refused in words' \
         status=LSSB_E_PROTOCOL layer=tls 'message=.*TLS' -- \
         --retries none stat "https://127.0.0.1:$front/static" /one.bin
@@ -433,6 +470,28 @@ test_parts() {
         get "http://127.0.0.1:$front/zipped" /one.bin
 }
 
+# curl and this library get the same from nginx.
+test_curl() {
+    for range in 0-0 0-99999 500000-1048575 1000000-2000000; do
+        curl -s -r "$range" -o "$work/part" \
+            "http://127.0.0.1:$front/static/download?path=%2Fone.bin"
+        ask --start "${range%-*}" \
+            --length $((${range#*-} - ${range%-*} + 1)) \
+            get "http://127.0.0.1:$front/static" /one.bin
+        check "bytes $range are the same that curl gets" came "$work/part"
+    done
+    curl -sI "http://127.0.0.1:$front/static/download?path=%2Fone.bin" |
+        tr -d '\r' | sed -n 's/^ETag: //p' >"$work/want"
+    ask stat "http://127.0.0.1:$front/static" /one.bin
+    value etag >"$work/out"
+    check 'the ETag is the same that curl gets' came "$work/want"
+    ask put "http://127.0.0.1:$front/dp/$box" '/tmp/Ä b%2F+&=#?.bin' \
+        "$work/www/one.bin"
+    curl -s -o "$work/out" -H 'X-Api-Key: key' -G --data-urlencode \
+        'path=/tmp/Ä b%2F+&=#?.bin' "http://127.0.0.1:$front/dp/$box/download"
+    check 'curl finds what went up under an odd name' came "$work/www/one.bin"
+}
+
 # Answers that are not what was hoped for.
 test_answers() {
     api=http://127.0.0.1:$front
@@ -470,7 +529,7 @@ test_answers() {
 
 # A server that answers before it has read: the answer counts.
 test_413() {
-    for where in small rude; do
+    for where in small rude small rude; do
         try "413 in the middle of an upload is shown ($where)" http=413 \
             status=LSSB_E_REFUSED requests=1 'message=.*413' -- \
             put "http://127.0.0.1:$front/$where/dp/$box" /tmp/x \
@@ -482,6 +541,16 @@ test_413() {
     done
 }
 
+# The same when the limit is found on the way: sandboxd counts as it reads.
+test_limit() {
+    for base in "http://127.0.0.1:$front" "https://127.0.0.1:$front_tls" \
+        "http://127.0.0.1:$sandboxd"; do
+        try "what is too large for the box is said (${base%:*})" http=413 \
+            requests=1 retries=0 -- --ca "$work/ca.pem" \
+            put "$base/dp/$box" /tmp/x "$work/www/big.bin"
+    done
+}
+
 # HTTP/1.0 behind nginx, compression allowed.
 test_old_upstream() {
     base=http://127.0.0.1:$front/old/dp/$box
@@ -489,8 +558,11 @@ test_old_upstream() {
         run "$base" 'echo "$((6 * 7))"'
     echo 42 >"$work/want"
     check 'its output comes' came "$work/want"
-    try 'nginx does not compress for us' status=LSSB_OK length=5 -- \
-        get "$base" /etc/../tmp/none
+    try 'a file goes up through it' status=LSSB_OK -- \
+        put "$base" /tmp/old.bin "$work/www/one.bin"
+    try 'and comes back, not compressed' status=LSSB_OK length=1048576 -- \
+        get "$base" /tmp/old.bin
+    check 'unchanged by HTTP/1.0' came "$work/www/one.bin"
 }
 
 # Connections that break, with nginx behind.
@@ -563,6 +635,11 @@ test_python() {
     try 'a body that ends with the connection comes' status=LSSB_OK \
         length=1048576 -- get "http://127.0.0.1:$plain_close" /one.bin
     check 'whole' came "$work/www/one.bin"
+    if have nginx; then
+        try 'nginx makes chunks of it, which come' status=LSSB_OK \
+            length=1048576 -- get "http://127.0.0.1:$front/chunked" /one.bin
+        check 'whole, again' came "$work/www/one.bin"
+    fi
     try 'a server that knows no POST says so' http=501 requests=1 -- \
         put "http://127.0.0.1:$old" /x "$work/www/one.bin"
 }
@@ -685,10 +762,11 @@ test_proxy() {
         --times 5 --proxy "$proxy" --ca "$work/ca.pem" \
         stat "$once_more/static" /one.bin
     try "$name: a wrong password is refused in words" status=LSSB_E_PROXY \
-        layer=proxy 'http=40[17]' requests=0 'message=.*proxy' -- \
+        layer=proxy 'http=40[17]' requests=0 \
+        'message=.*proxy.*does not accept.*password' -- \
         --proxy "$wrong" --ca "$work/ca.pem" stat "$tls/static" /one.bin
     try "$name: no password is refused in words" status=LSSB_E_PROXY \
-        layer=proxy 'http=40[17]' 'message=.*proxy' -- --proxy "$nobody" \
+        layer=proxy http=407 'message=.*proxy.*asks for' -- --proxy "$nobody" \
         --ca "$work/ca.pem" stat "$tls/static" /one.bin
     try "$name: a wrong password is refused over plain HTTP, too" \
         'http=40[17]' 'message=.*40[17]' -- --proxy "$wrong" \
@@ -797,13 +875,13 @@ bytes quarter.bin $((big_mib / 4))
 gzip -c "$work/www/one.bin" >"$work/www/zipped.bin.gz"
 certificates
 ports
-start_sandboxd
+start_sandboxd --max-upload $((big_mib * 524288))
 
 if ! have nginx; then
     skip 'everything through nginx' 'nginx is not installed'
 elif check 'nginx starts' start_nginx; then
     make_box
-    for part in quickstart reuse trust parts answers 413 old_upstream cuts \
+    for part in quickstart reuse six trust parts curl answers 413 limit old_upstream cuts \
         big upload; do
         [ -n "${ONLY:-}" ] && [ "$ONLY" != $part ] && continue
         test_$part
