@@ -127,6 +127,7 @@ static struct script {
 
     struct script_entry entries[SCRIPT_ENTRIES];
     size_t entry_count;
+    size_t heard_from;              /* where script_heard begins */
     char head[4096];                /* of the last whole request */
     char body[SCRIPT_BUFFER];
     size_t body_len;
@@ -812,7 +813,7 @@ static inline unsigned script_heard(const char *line)
     size_t i, len;
     unsigned count = 0;
 
-    for (i = 0; i < script.entry_count; i++) {
+    for (i = script.heard_from; i < script.entry_count; i++) {
         len = strlen(script.entries[i].line);
         count += script.entries[i].whole
                      ? strcmp(script.entries[i].line, line) == 0

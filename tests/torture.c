@@ -253,6 +253,7 @@ static bool run_in_a_row(enum script_mode mode, unsigned long fail_at,
     for (i = 0; i < SCENARIOS; i++) {
         const struct scenario *what = &scenarios[i];
 
+        script.heard_from = script.entry_count;
         call_begin(&call, what);
         call_wait(&call, me.client);
         if (what->once != NULL)
