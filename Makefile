@@ -178,9 +178,10 @@ mutants: ## each certificate check removed: its test must turn red
 	@sh tests/mutants.sh build/mutants
 
 # `make deps test` installs for the tests, too; `make deps demo` only to build.
-PACKAGES = gcc libc6-dev make libbearssl-dev libjsmn-dev openssl
+PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev libjsmn-dev openssl=openssl
 ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
-PACKAGES += g++ clang libclang-rt-14-dev curl python3 nodejs npm nginx-light squid tinyproxy valgrind time
+PACKAGES += g++=g++ clang=clang libclang-rt-14-dev curl=curl python3=python3 node=nodejs npm=npm \
+    nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind
 endif
 
 deps: ## install what is missing (Debian, Ubuntu)

@@ -1,15 +1,20 @@
 #!/bin/sh
 # Installs the Debian packages that are missing: sh tests/deps.sh PACKAGE...
+# COMMAND=PACKAGE: only if there is no such command, whoever installed it.
 # Services among them are not started. Elsewhere it says what to install.
 # SPDX-License-Identifier: MIT
 set -eu
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "This is not Debian or Ubuntu; please install what these packages hold:"
-    printf '  %s\n' "$@"
+    printf '  %s\n' "$@" | sed 's/[a-z0-9]*=//'
     exit 0
 fi
 missing=
 for package in "$@"; do
+    case $package in
+    *=*) command -v "${package%%=*}" >/dev/null 2>&1 && continue ;;
+    esac
+    package=${package#*=}
     case $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
     *'ok installed'*) ;;
     *) missing="$missing $package" ;;
