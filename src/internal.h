@@ -954,5 +954,7 @@ LSSB_PRIVATE lssb_status lssb_sandbox_fill(lssb_op *op, lssb_sandbox *box,
                                            const char *text, size_t len);
 LSSB_PRIVATE lssb_status lssb_sandbox_failed(lssb_op *op, lssb_error *error);
 LSSB_PRIVATE bool lssb_sandbox_again(lssb_op *op);
+/* Whether an attempt before this one may have done what was asked. */
+LSSB_PRIVATE bool lssb_sandbox_may_be_done(lssb_op *op);
 
 #endif

@@ -273,6 +273,66 @@ static lssb_status provision_changed(lssb_op *op, const char *text, size_t len)
     return lssb_call_next(op, &lssb_sandbox_get_exchange, 0);
 }
 
+/* The refusal of a rename, which was none of its own work. */
+static lssb_status provision_not_renamed(lssb_op *op, lssb_error *error)
+{
+    const lssb_sandbox *box = provision_of(op)->box;
+    bool taken = provision_of(op)->size == 409;
+
+    lssb_fail(error, taken ? LSSB_E_NAME_CONFLICT : LSSB_E_NOT_FOUND,
+              LSSB_LAYER_SERVICE, "sandbox ", box->name,
+              taken ? ": the name is already in use" : ": not found", NULL);
+    error->resource = LSSB_RESOURCE_SANDBOX;
+    error->http_status = (int32_t)provision_of(op)->size;
+    return error->status;
+}
+
+/* Who has the new name: this box, by its id, then the rename is done. */
+static lssb_status provision_renamed(lssb_op *op, const char *text, size_t len)
+{
+    lssb_sandbox *box = provision_of(op)->out;
+    char id[LSSB_ID_SIZE] = "";
+    size_t raw_len;
+    const char *raw = text == NULL
+                          ? NULL
+                          : lssb_json_find(text, len, "id", &raw_len);
+
+    if (raw != NULL)
+        lssb_json_decode(raw, raw_len, id, sizeof id);
+    if (box->id[0] != '\0' && strcmp(box->id, id) != 0)
+        return provision_not_renamed(op, &lssb_call_client(op)->error);
+    return lssb_sandbox_fill(op, box, text, len);
+}
+
+static const struct lssb_exchange provision_look = {
+    .name = "change sandbox",
+    .method = "GET",
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .path = lssb_sandbox_path,
+    .choose = lssb_sandbox_choose,
+    .event = lssb_sandbox_event,
+    .done = provision_renamed,
+    .failed = provision_not_renamed,
+    .again = lssb_sandbox_again
+};
+
+/* A rename that is refused after an attempt that may have arrived has perhaps
+ * been done by that one (protocol 8). */
+static lssb_status provision_change_failed(lssb_op *op, lssb_error *error)
+{
+    struct lssb_op_state *state = provision_of(op);
+    const lssb_sandbox_update *update = state->options;
+
+    if ((error->status != LSSB_E_NOT_FOUND &&
+         error->status != LSSB_E_NAME_CONFLICT) ||
+        update->name == NULL || update->name[0] == '\0' ||
+        !lssb_sandbox_may_be_done(op))
+        return lssb_sandbox_failed(op, error);
+    state->size = (uint64_t)error->http_status;
+    state->text = update->name;
+    return lssb_call_next(op, &provision_look, 0);
+}
+
 static const struct lssb_exchange provision_change = {
     .name = "change sandbox",
     .method = "PATCH",
@@ -283,7 +343,7 @@ static const struct lssb_exchange provision_change = {
     .choose = lssb_sandbox_choose,
     .event = lssb_sandbox_event,
     .done = provision_changed,
-    .failed = lssb_sandbox_failed,
+    .failed = provision_change_failed,
     .again = lssb_sandbox_again
 };
 

@@ -12,8 +12,7 @@
 #define SANDBOX_SAW_CONFIG 1        /* in `step`: the reply has a run_config */
 #define SANDBOX_STARTING 2          /* a wait that follows a start */
 #define SANDBOX_WAS_FAILED 4        /* a start of a box that had failed */
-#define SANDBOX_MAY_BE_GONE 8       /* an attempt to delete it may have come
-                                       through */
+#define SANDBOX_MAY_BE_DONE 8       /* an attempt before may have arrived */
 
 /* ---------------------------------------------------------- reading boxes -- */
 
@@ -233,11 +232,22 @@ static lssb_status sandbox_got(lssb_op *op, const char *text, size_t len)
     return lssb_sandbox_fill(op, sandbox_of(op)->out, text, len);
 }
 
-/* Before the same is asked again. */
+/* Before the same is asked again: one that was answered (other than by 429),
+ * or of which a byte was sent, may have been done. */
 bool lssb_sandbox_again(lssb_op *op)
 {
+    const struct lssb_slot *slot = lssb_call_slot(op);
+
     sandbox_of(op)->step &= (uint8_t)~SANDBOX_SAW_CONFIG;
+    if ((slot == NULL || slot->conn.sent_any) &&
+        lssb_call_client(op)->error.http_status != 429)
+        sandbox_of(op)->step |= SANDBOX_MAY_BE_DONE;
     return true;
+}
+
+bool lssb_sandbox_may_be_done(lssb_op *op)
+{
+    return (sandbox_of(op)->step & SANDBOX_MAY_BE_DONE) != 0;
 }
 
 const struct lssb_exchange lssb_sandbox_get_exchange = {
@@ -339,7 +349,9 @@ static lssb_status sandbox_poll_later(lssb_op *op)
 
     if (client->now >= state->wait_end_at) {
         lssb_text_start(&text, reason, sizeof reason);
-        lssb_text_add(&text, "not ready in time (last_status: ");
+        lssb_text_add(&text, "not ready after ");
+        lssb_text_add_u64(&text, state->size);
+        lssb_text_add(&text, " s (last_status: ");
         lssb_text_add(&text, box->status);
         lssb_text_add(&text, ")");
         return sandbox_wait_failed(op, LSSB_E_TIMEOUT, reason);
@@ -433,13 +445,14 @@ lssb_status lssb_sandbox_status(lssb_sandbox *box, lssb_op *op)
     return lssb_call_go(call, op == NULL, &sandbox_status, 0);
 }
 
-/* Sets the end of a wait that begins now. */
+/* Sets the end of a wait that begins now; `size` keeps its seconds. */
 void lssb_sandbox_wait_until(lssb_op *call, uint32_t timeout_s)
 {
     lssb_client *client = lssb_call_client(call);
 
     if (timeout_s == 0)
         timeout_s = SANDBOX_WAIT_S;
+    sandbox_of(call)->size = timeout_s;
     sandbox_of(call)->wait_end_at =
         client->port->now_ms(client->port_context) +
         (uint64_t)timeout_s * 1000;
@@ -556,22 +569,10 @@ static lssb_status sandbox_deleted(lssb_op *op, const char *text, size_t len)
     return LSSB_OK;
 }
 
-/* Before another attempt: one that was answered, or of which a byte was sent,
- * may have arrived. */
-static bool sandbox_delete_again(lssb_op *op)
-{
-    const struct lssb_slot *slot = lssb_call_slot(op);
-
-    if (slot == NULL || slot->conn.sent_any)
-        sandbox_of(op)->step |= SANDBOX_MAY_BE_GONE;
-    return true;
-}
-
 /* Gone already, when an attempt before this one may have arrived: done. */
 static lssb_status sandbox_delete_failed(lssb_op *op, lssb_error *error)
 {
-    if (error->status == LSSB_E_NOT_FOUND &&
-        (sandbox_of(op)->step & SANDBOX_MAY_BE_GONE) != 0)
+    if (error->status == LSSB_E_NOT_FOUND && lssb_sandbox_may_be_done(op))
         return LSSB_OK;
     return lssb_sandbox_failed(op, error);
 }
@@ -584,7 +585,7 @@ static const struct lssb_exchange sandbox_delete = {
     .choose = sandbox_choose_none,
     .done = sandbox_deleted,
     .failed = sandbox_delete_failed,
-    .again = sandbox_delete_again
+    .again = lssb_sandbox_again
 };
 
 lssb_status lssb_sandbox_delete(const lssb_sandbox *box, lssb_op *op)

@@ -1166,6 +1166,482 @@ static void every_refusal_means_what_the_tables_say(void)
     end();
 }
 
+static void a_wrapped_message_of_any_length_is_bounded(void)
+{
+    static char body[24000];
+    lssb_config config;
+    size_t i;
+
+    config_default(&config);
+    config.retries = LSSB_NONE;
+    begin_with(&config);
+    memset(body, 'x', 20480);       /* HTML, as good as */
+    SERVE(R(500, body));
+    EXPECT_INT(call(GET), LSSB_E_API);
+    EXPECT(!contains(failure.message, "xxxx"));
+    EXPECT(contains(failure.message, " 500 "));
+    strcpy(body, "{\"detail\":\"");
+    for (i = 0; i < 4000; i++)
+        strcat(body, "\xc3\xbc");
+    strcat(body, "\"}");
+    SERVE(R(404, body));
+    EXPECT_INT(call(LIST), LSSB_E_API);
+    EXPECT(strlen(failure.message) < LSSB_MESSAGE_SIZE);
+    EXPECT(strlen(failure.message) > LSSB_MESSAGE_SIZE - 4);
+    i = strlen(failure.message);
+    EXPECT_INT((uint8_t)failure.message[i - 1], 0xbc);
+    end();
+}
+
+static void problems_are_kept_and_counted(void)
+{
+    begin();
+    SERVE(R(422, "{\"detail\":["
+                 "{\"loc\":[\"body\",\"vcpus\"],\"msg\":\"m1\",\"type\":\"t1\"},"
+                 "{\"loc\":[\"body\",\"tags\",0],\"msg\":\"m2\",\"type\":\"t2\"},"
+                 "{\"loc\":[],\"msg\":\"m3\"},{\"msg\":\"m4\"},\"m5\"]}"));
+    EXPECT_INT(call(CREATE), LSSB_E_VALIDATION);
+    EXPECT_INT(failure.problem_count, 5);
+    EXPECT_STR(failure.problems[0].where, "body.vcpus");
+    EXPECT_STR(failure.problems[0].message, "m1");
+    EXPECT_STR(failure.problems[0].type, "t1");
+    EXPECT_STR(failure.problems[1].where, "body.tags.0");
+    EXPECT_STR(failure.problems[2].where, "");
+    EXPECT_STR(failure.problems[2].message, "m3");
+    EXPECT_STR(failure.field, "vcpus");
+    EXPECT_STR(failure.message, "m1; m2; m3; m4; m5");
+    end();
+}
+
+static void the_id_of_an_error_is_kept_and_shown(void)
+{
+    static const struct {
+        const char *body, *id, *ends;
+    } rows[] = {
+        { "{\"detail\":{\"message\":\"M\",\"error_id\":\"e-1\"}}", "e-1",
+          "M (error_id=e-1)" },
+        { "{\"detail\":{\"error_id\":\"e-2\"}}", "e-2", " (error_id=e-2)" },
+        { "{\"detail\":{\"message\":\"M\",\"error_id\":\"\"}}", "", "M" },
+        { "{\"detail\":{\"message\":\"M\",\"error_id\":null}}", "", "M" }
+    };
+    size_t i, len;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].body;
+        SERVE(R(500, rows[i].body));
+        EXPECT_INT(call(USAGE), LSSB_E_API);
+        EXPECT_STR(failure.error_id, rows[i].id);
+        len = strlen(failure.message) - strlen(rows[i].ends);
+        EXPECT_STR(failure.message + len, rows[i].ends);
+    }
+    EXPECT_STR(failure.message, "M");
+    end();
+}
+
+/* ----------------------------------------------------------------- retries (8) -- */
+
+#define BUSY DETAIL("Busy", "m")
+#define STARTING DETAIL("ServiceUnavailable", "m")
+#define UNREADY DETAIL("NotReady", "m")
+#define OVER DETAIL("QuotaExceeded", "cpu limit")
+#define AFTER_7 "Retry-After: 7\r\n"
+
+/* Whether a first failure of a kind is followed by a second request. */
+static void retries_follow_the_table_row_by_row(void)
+{
+    static const struct {
+        const char *name;
+        struct rec_reply first;
+        bool idempotent, creates, execute;
+    } rows[] = {
+        { "refused", REFUSED, true, true, true },
+        { "lost", LOST, true, false, false },
+        { "cut", RF(200, "", "{\"name\":\"a\"}", REC_CUT, 5), true, false,
+          false },
+        { "502", R(502, ""), true, false, false },
+        { "503", R(503, BUSY), true, false, false },
+        { "503 ServiceUnavailable", R(503, STARTING), true, false, true },
+        { "400 NotReady", R(400, UNREADY), false, false, true },
+        { "504", R(504, ""), true, false, false },
+        { "429", R(429, BUSY), true, false, false },
+        { "429, Retry-After", RH(429, AFTER_7, BUSY), true, true, true },
+        { "429, Retry-After, quota", RH(429, AFTER_7, OVER), true, false,
+          false },
+        { "500", R(500, BUSY), false, false, false },
+        { "401", R(401, ""), false, false, false },
+        { "404", R(404, ""), false, false, false },
+        { "409", R(409, ""), false, false, false }
+    };
+    static const struct {
+        enum endpoint endpoint;
+        char kind;                  /* a column */
+        struct rec_reply after;
+        size_t more;                /* requests after a success */
+    } calls[] = {
+        { GET, 'i', R(200, MINIMAL), 0 },
+        { LIST, 'i', R(200, "{\"items\":[{}]}"), 0 },
+        { CHANGE, 'i', R(200, MINIMAL), 0 },
+        { DELETE, 'i', R(200, ""), 0 },
+        { STATUS, 'i', R(200, "{}"), 0 },
+        { USAGE, 'i', R(200, "{}"), 0 },
+        { WRITE, 'i', R(200, "{}"), 0 },
+        { READ, 'i', R(200, "{}"), 0 },
+        { DOWNLOAD, 'i', R(200, "{}"), 0 },
+        { STAT, 'i', RF(200, "Content-Length: 1\r\n", "", REC_BARE, 0), 0 },
+        { CREATE, 'c', R(201, MINIMAL), 0 },
+        { STOP, 'c', R(200, ""), 0 },
+        { MANY, 'c', R(200, "{}"), 0 },
+        { RUN, 'e', R(200, "{}"), 0 }
+    };
+    char label[64];
+    size_t i, j;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (j = 0; j < COUNT(calls); j++) {
+            bool again = calls[j].kind == 'i'   ? rows[i].idempotent
+                         : calls[j].kind == 'c' ? rows[i].creates
+                                                : rows[i].execute;
+            struct rec_reply first = rows[i].first;
+            lssb_status status;
+            uint64_t took;
+
+            snprintf(label, sizeof label, "%s, endpoint %d", rows[i].name,
+                     (int)calls[j].endpoint);
+            test_row = label;
+            if ((calls[j].endpoint == STAT || calls[j].endpoint == DOWNLOAD) &&
+                first.fate == REC_CUT)
+                continue;           /* no body to cut; see 4.6 below */
+            if (calls[j].endpoint == STAT && first.fate == REC_LENGTH) {
+                first.fate = REC_BARE;
+                first.body = "";
+            }
+            begin();
+            SERVE(first, calls[j].after);
+            if (!again)
+                rec.reply_count = 1;
+            took = rec.now;
+            status = call(calls[j].endpoint);
+            took = rec.now - took;
+            EXPECT_INT(status >= 0, again);
+            EXPECT_INT(rec.request_count + (first.fate == REC_REFUSED),
+                       again ? 2 : 1);
+            if (again && strstr(first.headers, "Retry-After") != NULL)
+                EXPECT(took >= 7000 && took < 8100);
+            else if (again)
+                EXPECT(took >= 1000 && took <= 2000);
+            else
+                EXPECT(took < 1000);
+            end();
+        }
+}
+
+static void attempts_are_four_with_pauses_of_the_table(void)
+{
+    static const uint32_t randoms[] = { 0, 999 };
+    uint64_t from;
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        begin();
+        rec.random = randoms[i];
+        SERVE(R(503, BUSY), R(502, BUSY), R(504, BUSY), R(503, BUSY));
+        EXPECT_INT(call(GET), LSSB_E_REFUSED);
+        EXPECT_INT(failure.attempts, 4);
+        EXPECT_INT(failure.http_status, 503);
+        from = rec.requests[0].at;
+        EXPECT_INT(rec.requests[1].at - from, 1000 + randoms[i]);
+        from = rec.requests[1].at;
+        EXPECT_INT(rec.requests[2].at - from, 2000 + randoms[i]);
+        from = rec.requests[2].at;
+        EXPECT_INT(rec.requests[3].at - from, 4000 + randoms[i]);
+        end();
+        begin();
+        rec.random = randoms[i];
+        SERVE(REFUSED, REFUSED, REFUSED, REFUSED);
+        EXPECT_INT(call(CREATE), LSSB_E_CONNECTION);
+        EXPECT_INT(failure.attempts, 4);
+        EXPECT_INT(failure.layer, LSSB_LAYER_CONNECT);
+        EXPECT(rec.now >= 8000 + 3 * randoms[i]);
+        end();
+    }
+}
+
+static void long_waits_are_capped(void)
+{
+    lssb_config config;
+    size_t i;
+
+    config_default(&config);
+    config.retries = 7;
+    begin_with(&config);
+    rec.random = 999;
+    SERVE(REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED,
+          R(200, MINIMAL));
+    EXPECT_INT(call(GET), LSSB_OK);
+    EXPECT(rec.now >= 1000 + 1999 + 2999 + 4999 + 8999 + 3 * 10000);
+    EXPECT(rec.now < 1000 + 1999 + 2999 + 4999 + 8999 + 3 * 10000 + 2500);
+    SERVE(RH(429, "Retry-After: 86400\r\n", BUSY), R(200, MINIMAL));
+    EXPECT_INT(call(GET), LSSB_OK);
+    EXPECT_INT(rec.requests[1].at - rec.requests[0].at, 60000);
+    i = rec.request_count;
+    EXPECT_INT(i, 2);
+    end();
+}
+
+static void a_retry_after_is_read_in_every_form(void)
+{
+    static const struct {
+        const char *value;
+        uint32_t least, most;
+    } rows[] = {
+        { "0", 0, 1 }, { "3", 3000, 3000 }, { "0.5", 500, 500 },
+        { "Sat, 21 Nov 2026 02:00:10 GMT", 9000, 10000 },
+        { "-5", 1000, 2000 }, { "soon", 1000, 2000 }, { "", 1000, 2000 },
+        { "1e3", 1000, 2000 }
+    };
+    char header[64];
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        uint64_t took;
+
+        test_row = rows[i].value;
+        snprintf(header, sizeof header, "Retry-After: %s\r\n", rows[i].value);
+        rec.wall = 1795226400 - (int64_t)(rec.now / 1000);
+        SERVE(RH(429, header, BUSY), R(200, MINIMAL));
+        EXPECT_INT(call(GET), LSSB_OK);
+        took = rec.requests[1].at - rec.requests[0].at;
+        EXPECT(took >= rows[i].least && took <= rows[i].most);
+    }
+    end();
+}
+
+static void a_retry_stays_inside_the_callers_deadline(void)
+{
+    begin();
+    SERVE(RH(429, AFTER_7, BUSY));
+    fresh();
+    op.deadline_ms = 7000;
+    EXPECT_INT(finish(lssb_sandbox_get(client, "b", &other, &op)),
+               LSSB_E_QUOTA);
+    EXPECT_INT(failure.retry_after_ms, 7000);
+    EXPECT_INT(rec.request_count, 1);
+    EXPECT(rec.now < 1100);
+    end();
+}
+
+static void a_repeated_delete_that_finds_nothing_has_succeeded(void)
+{
+    begin();
+    SERVE(LOST, R(404, ""));
+    EXPECT_INT(call(DELETE), LSSB_OK);
+    end();
+    begin();                        /* nothing arrived before: it is not there */
+    SERVE(REFUSED, R(404, ""));
+    EXPECT_INT(call(DELETE), LSSB_E_NOT_FOUND);
+    SERVE(RH(429, AFTER_7, BUSY), R(404, ""));
+    EXPECT_INT(call(DELETE), LSSB_E_NOT_FOUND);
+    end();
+    begin();                        /* a connection that was kept too long */
+    SERVE(R(200, MINIMAL), LOST, R(404, ""));
+    EXPECT_INT(call(GET), LSSB_OK);
+    EXPECT_INT(call(DELETE), LSSB_OK);
+    EXPECT_INT(rec.request_count, 3);
+    end();
+}
+
+static void a_repeated_rename_that_finds_its_own_work_has_succeeded(void)
+{
+    static const int statuses[] = { 404, 409 };
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        begin();
+        memcpy(box.id, "id-1", 5);
+        SERVE(LOST, R(statuses[i], ""),
+              R(200, "{\"name\":\"box-2\",\"id\":\"id-1\"}"));
+        EXPECT_INT(call(CHANGE), LSSB_OK);
+        expect_api(2, "GET", "/boxes/box-2", NULL);
+        EXPECT_STR(box.name, "box-2");
+        end();
+        begin();                    /* the name is another's */
+        memcpy(box.id, "id-1", 5);
+        SERVE(LOST, R(statuses[i], ""),
+              R(200, "{\"name\":\"box-2\",\"id\":\"id-9\"}"));
+        EXPECT_INT(call(CHANGE), statuses[i] == 404 ? LSSB_E_NOT_FOUND
+                                                    : LSSB_E_NAME_CONFLICT);
+        EXPECT_STR(box.name, "box-1");
+        EXPECT_STR(box.id, "id-1");
+        EXPECT_INT(failure.http_status, statuses[i]);
+        end();
+        begin();                    /* nothing was sent before: a true refusal */
+        SERVE(REFUSED, R(statuses[i], ""));
+        EXPECT(call(CHANGE) < 0);
+        end();
+    }
+}
+
+/* ----------------------------------------------------------------- waits (3.2) -- */
+
+#define STATE(word) R(200, "{\"status\":\"" word "\",\"status_message\":null}")
+
+static void a_wait_polls_the_status_then_gets_the_box(void)
+{
+    static const uint32_t randoms[] = { 0, 199 };
+    size_t i, j;
+
+    for (j = 0; j < 2; j++) {
+        begin();
+        rec.random = randoms[j];
+        SERVE(STATE("provisioning"), STATE("hibernating"), R(200, "{}"),
+              STATE("ready"), R(200, complete));
+        EXPECT_INT(lssb_sandbox_wait(&box, 0, NULL), LSSB_OK);
+        for (i = 0; i < 4; i++)
+            expect_api(i, "GET", "/boxes/box-1/status", NULL);
+        expect_api(4, "GET", "/boxes/box-1", NULL);
+        for (i = 0; i < 3; i++) {
+            uint64_t pause = rec.requests[i + 1].at - rec.requests[i].at;
+
+            EXPECT(pause >= 900 && pause <= 1100);
+            EXPECT_INT(pause, 900 + randoms[j]);
+        }
+        EXPECT_INT(rec.requests[4].at, rec.requests[3].at);
+        expect_complete(&box);
+        end();
+    }
+}
+
+static void a_ready_box_is_not_checked_again(void)
+{
+    begin();
+    SERVE(STATE("ready"), R(200, "{\"status\":\"stopped\"}"));
+    EXPECT_INT(lssb_sandbox_wait(&box, 1, NULL), LSSB_OK);
+    EXPECT_INT(box.state, LSSB_STATE_STOPPED);
+    end();
+}
+
+static void a_wait_ends_with_the_state_that_ends_it(void)
+{
+    static const struct {
+        const char *body, *message, *last;
+    } rows[] = {
+        { "{\"status\":\"failed\",\"status_message\":\"No capacity available\"}",
+          "No capacity available", "failed" },
+        { "{\"status\":\"failed\"}", "Sandbox provisioning failed", "failed" },
+        { "{\"status\":\"deleting\"}", "deleted", "deleting" },
+        { "{\"status\":\"stopped\"}", "stopped", "stopped" }
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].body;
+        begin();
+        SERVE(STATE("provisioning"), R(200, rows[i].body));
+        EXPECT_INT(call(WAIT), LSSB_E_CREATION);
+        EXPECT(contains(failure.message, rows[i].message));
+        EXPECT_STR(failure.last_status, rows[i].last);
+        EXPECT_STR(failure.type, "");
+        EXPECT_INT(failure.resource, LSSB_RESOURCE_SANDBOX);
+        end();
+    }
+}
+
+static void a_wait_of_a_time_polls_last_at_its_end(void)
+{
+    uint64_t start;
+
+    begin();
+    SERVE(STATE("provisioning"), STATE("provisioning"), STATE("provisioning"),
+          STATE("odd"));
+    rec.random = 0;
+    start = rec.now;
+    fresh();
+    EXPECT_INT(finish(lssb_sandbox_wait(&box, 2, &op)), LSSB_E_TIMEOUT);
+    EXPECT_INT(rec.requests[3].at - start, 2000);
+    EXPECT_INT(failure.resource, LSSB_RESOURCE_SANDBOX);
+    EXPECT_STR(failure.last_status, "odd");
+    EXPECT(contains(failure.message, "box-1"));
+    EXPECT(contains(failure.message, " 2 s"));
+    EXPECT(contains(failure.message, "(last_status: odd)"));
+    end();
+}
+
+static void a_wait_without_a_time_lasts_two_minutes(void)
+{
+    struct rec_reply replies[REC_REQUESTS];
+    const struct rec_reply not_yet = STATE("provisioning");
+    size_t i;
+    uint64_t start;
+
+    for (i = 0; i < COUNT(replies); i++)
+        replies[i] = not_yet;
+    begin();
+    rec_serve(replies, COUNT(replies));
+    start = rec.now;
+    fresh();
+    EXPECT_INT(lssb_sandbox_wait(&box, 0, &op), LSSB_PENDING);
+    while (lssb_wait(client, &op, 20000) == LSSB_AGAIN) {
+        rec_serve(replies, COUNT(replies));
+        EXPECT(rec.now - start < 120000);
+    }
+    EXPECT_INT(op.status, LSSB_E_TIMEOUT);
+    EXPECT_INT(rec.now - start, 120000);
+    EXPECT(contains(failure.message, " 120 s"));
+    rec.reply_at = rec.reply_count;
+    end();
+}
+
+static void a_box_that_vanishes_or_an_error_ends_a_wait(void)
+{
+    begin();
+    SERVE(STATE("provisioning"), R(404, ""));
+    EXPECT_INT(call(WAIT), LSSB_E_NOT_FOUND);
+    EXPECT_INT(failure.resource, LSSB_RESOURCE_SANDBOX);
+    SERVE(STATE("provisioning"), R(500, ""));
+    EXPECT_INT(call(WAIT), LSSB_E_API);
+    SERVE(STATE("provisioning"), R(503, ""), STATE("ready"), R(200, MINIMAL));
+    EXPECT_INT(call(WAIT), LSSB_OK);
+    end();
+}
+
+static void a_start_outlives_the_state_from_before_it(void)
+{
+    begin();
+    box.state = LSSB_STATE_FAILED;
+    SERVE(R(202, ""), STATE("failed"), STATE("provisioning"), STATE("ready"),
+          R(200, MINIMAL));
+    EXPECT_INT(call(START), LSSB_OK);
+    box.state = LSSB_STATE_STOPPED;
+    SERVE(R(202, ""), STATE("stopped"), STATE("failed"));
+    EXPECT_INT(call(START), LSSB_E_CREATION);
+    end();
+}
+
+static void a_creation_waits_for_a_box_that_is_not_ready_yet(void)
+{
+    static const lssb_sandbox_options quick = { .no_wait = true };
+
+    begin();
+    SERVE(R(201, "{\"id\":\"550e\",\"name\":\"box-1\",\"status\":"
+                 "\"provisioning\",\"dataplane_url\":null}"),
+          STATE("provisioning"), STATE("ready"), R(200, complete));
+    EXPECT_INT(call(CREATE), LSSB_OK);
+    expect_api(1, "GET", "/boxes/box-1/status", NULL);
+    expect_complete(&other);
+    SERVE(R(201, "{\"name\":\"box-1\",\"status\":\"provisioning\"}"));
+    EXPECT_INT(lssb_sandbox_create(client, &quick, &other, NULL), LSSB_OK);
+    EXPECT_INT(other.state, LSSB_STATE_PROVISIONING);
+    EXPECT_INT(lssb_run(&other, "true", NULL, &run_result, NULL),
+               LSSB_E_NOT_CONFIGURED);
+    SERVE(R(201, "{\"name\":\"box-7\",\"status\":\"provisioning\"}"),
+          R(200, "{\"status\":\"failed\",\"status_message\":\"why\"}"));
+    EXPECT_INT(call(CREATE), LSSB_E_CREATION);
+    EXPECT_STR(other.name, "box-7");
+    end();
+}
+
 static const struct test tests[] = {
     TEST(a_name_is_one_encoded_segment_of_the_path),
     TEST(a_name_that_would_walk_the_path_is_refused_unsent),
@@ -1191,6 +1667,24 @@ static const struct test tests[] = {
     TEST(interim_replies_are_skipped),
     TEST(members_without_a_place_go_to_the_callback),
     TEST(every_refusal_means_what_the_tables_say),
+    TEST(a_wrapped_message_of_any_length_is_bounded),
+    TEST(problems_are_kept_and_counted),
+    TEST(the_id_of_an_error_is_kept_and_shown),
+    TEST(retries_follow_the_table_row_by_row),
+    TEST(attempts_are_four_with_pauses_of_the_table),
+    TEST(long_waits_are_capped),
+    TEST(a_retry_after_is_read_in_every_form),
+    TEST(a_retry_stays_inside_the_callers_deadline),
+    TEST(a_repeated_delete_that_finds_nothing_has_succeeded),
+    TEST(a_repeated_rename_that_finds_its_own_work_has_succeeded),
+    TEST(a_wait_polls_the_status_then_gets_the_box),
+    TEST(a_ready_box_is_not_checked_again),
+    TEST(a_wait_ends_with_the_state_that_ends_it),
+    TEST(a_wait_of_a_time_polls_last_at_its_end),
+    TEST(a_wait_without_a_time_lasts_two_minutes),
+    TEST(a_box_that_vanishes_or_an_error_ends_a_wait),
+    TEST(a_start_outlives_the_state_from_before_it),
+    TEST(a_creation_waits_for_a_box_that_is_not_ready_yet),
 };
 
 int main(void)
