@@ -1068,9 +1068,10 @@ static void call_connect_step(lssb_op *op)
         return;
     }
     if (status == LSSB_END)
-        lssb_fail(&slot->conn.failure, LSSB_E_CONNECTION, LSSB_LAYER_CONNECT,
-                  call_exchange(op)->name, ": ", slot->conn.host,
-                  " ended the connection while it was being opened", NULL);
+        lssb_fail(&slot->conn.failure, LSSB_E_CONNECTION,
+                  LSSB_LAYER_TRANSPORT, call_exchange(op)->name, ": ",
+                  slot->conn.host, " ended the connection as soon as it was "
+                  "open", NULL);
     call_lost(op, true);
 }
 

@@ -152,7 +152,8 @@ static void scenario_box(lssb_client *client, struct args *args,
     args->box.client = client;
     strcpy(args->name, name);
     strcpy(args->box.name, name);
-    sprintf(args->box.dataplane_url, "http://data.test/%s/", name);
+    sprintf(args->box.dataplane_url, "http%s://data.test/%s/",
+            script.records ? "s" : "", name);
 }
 
 static void say_box(const lssb_sandbox *box, char *to)

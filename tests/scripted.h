@@ -79,6 +79,8 @@ enum script_kind {
 struct script_handle {
     bool open, job, broken, ended;
     unsigned sends, receives;       /* turns */
+    uint8_t record_have, record_type;   /* of the TLS record that arrives */
+    uint16_t record_left;
     bool head;                      /* the request's head is there */
     uint32_t generation;
     uint64_t ready_at;              /* resolved, connected */
@@ -109,6 +111,7 @@ static struct script {
     uint32_t resolve_ms, connect_ms;
     lssb_io resolve_io;
     bool stuck_resolving, stuck_connecting, stuck_sending;
+    bool records;                   /* what arrives is TLS records */
     size_t address_count;
     lssb_io connect_io[4];          /* of each address */
     const struct script_route *routes[2];
@@ -226,6 +229,7 @@ static struct script_handle *script_new_handle(lssb_handle *handle, bool job)
     new_one->ended = false;
     new_one->head = false;
     new_one->sends = new_one->receives = 0;
+    new_one->record_have = 0;
     new_one->generation = ++script.generation;
     new_one->reply_at = 0;
     new_one->connects = LSSB_IO_OK;
@@ -450,6 +454,23 @@ static void script_hear(struct script_handle *from, char byte)
     from->in_len = 0;
 }
 
+/* Takes one byte of a TLS record (scripted_tls.h). */
+static void script_unwrap(struct script_handle *from, uint8_t byte)
+{
+    if (from->record_have == 0)
+        from->record_type = byte;
+    if (from->record_have < 5) {
+        from->record_have++;
+        from->record_left = (uint16_t)(from->record_left << 8 | byte);
+    } else {
+        from->record_left--;
+        if (from->record_type == 23)
+            script_hear(from, (char)byte);
+    }
+    if (from->record_have == 5 && from->record_left == 0)
+        from->record_have = 0;
+}
+
 /* -------------------------------------------------------------- the port -- */
 
 static lssb_io script_open(void *context, int32_t *code)
@@ -629,7 +650,10 @@ static ptrdiff_t script_send(void *context, lssb_handle handle,
     len = script_piece(len);
     script_sum(&script.bytes_sum, bytes, len);
     for (i = 0; i < len && !at->ended && !at->broken; i++)
-        script_hear(at, ((const char *)bytes)[i]);
+        if (script.records)
+            script_unwrap(at, ((const uint8_t *)bytes)[i]);
+        else
+            script_hear(at, ((const char *)bytes)[i]);
     return (ptrdiff_t)len;
 }
 

@@ -6,6 +6,7 @@
  * waiting form of a call is the other form and a wait.
  */
 #include "scenarios.h"
+#include "scripted_tls.h"
 
 /* ------------------------------------------------------------ one run -- */
 
@@ -16,6 +17,7 @@ struct run {
     int fail_io;
     int32_t retries;
     bool waiting;
+    bool tls;
 };
 
 /* What one call comes to, with what it did to the port. */
@@ -28,6 +30,11 @@ static void run_call(const struct scenario *what, const struct run *run,
     script_config(&me.config);
     me.config.retries = run->retries;
     me.config.slots = 1;
+    script.records = run->tls;
+    if (run->tls) {
+        me.config.endpoint = "https://api.test";
+        me.config.tls = &script_tls;
+    }
     if (script_client_open(&me) != LSSB_OK)
         script_stuck("no client");
     script.fail_at = run->fail_at;
@@ -48,16 +55,17 @@ static void run_call(const struct scenario *what, const struct run *run,
 
 static void every_call_comes_to_the_same_in_every_mode_of_the_port(void)
 {
-    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, false };
+    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, false, false };
     struct call call;
     size_t i;
     int mode;
 
     for (i = 0; i < SCENARIOS; i++)
-        for (mode = 0; mode < SCRIPT_MODES; mode++) {
+        for (mode = 0; mode < 2 * SCRIPT_MODES; mode++) {
             test_row = scenarios[i].name;
-            run.mode = (enum script_mode)mode;
-            run.waiting = !run.waiting;
+            run.mode = (enum script_mode)(mode % SCRIPT_MODES);
+            run.tls = mode >= SCRIPT_MODES;
+            run.waiting = i % 2 != 0;
             run_call(&scenarios[i], &run, &call);
             EXPECT_STR(call.said, scenarios[i].right);
             EXPECT(scenarios[i].once == NULL ||
@@ -67,7 +75,7 @@ static void every_call_comes_to_the_same_in_every_mode_of_the_port(void)
 
 static void a_waiting_call_is_the_other_form_and_a_wait(void)
 {
-    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, true };
+    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, true, false };
     struct call call;
     uint64_t bytes, calls;
     size_t i;
@@ -183,15 +191,18 @@ static unsigned torture(const struct scenario *what, struct run run,
     return failed;
 }
 
+static bool torture_tls;
+
 static void torture_all(enum script_mode mode, bool fail_on, int32_t retries,
                         unsigned long stride, size_t step)
 {
-    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, false };
+    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, false, false };
     size_t i, j;
 
     run.mode = mode;
     run.fail_on = fail_on;
     run.retries = retries;
+    run.tls = torture_tls;
     for (i = 0; i < SCENARIOS; i++) {
         unsigned failed = 0;
 
@@ -231,6 +242,16 @@ static void failures_between_blocking_calls_are_no_different(void)
     torture_all(SCRIPT_EVERY_OTHER, false, 0, 1, 2);
     torture_all(SCRIPT_EVERY_OTHER, true, 0, 1, 3);
     torture_all(SCRIPT_BYTE_EVERY_OTHER, false, LSSB_NONE, 37, 3);
+}
+
+static void over_tls_failures_are_no_different(void)
+{
+    torture_tls = true;
+    torture_all(SCRIPT_WHOLE, false, 0, 1, 2);
+    torture_all(SCRIPT_WHOLE, true, 0, 1, 3);
+    torture_all(SCRIPT_EVERY_OTHER, false, LSSB_NONE, 1, 3);
+    torture_all(SCRIPT_BYTE, false, 0, 23, 3);
+    torture_tls = false;
 }
 
 /* Makes every call, one after the other, on one client. True while there was
@@ -308,6 +329,7 @@ static const struct test tests[] = {
     TEST(what_keeps_failing_names_its_layer_in_the_end),
     TEST(failures_between_single_bytes_are_no_different),
     TEST(failures_between_blocking_calls_are_no_different),
+    TEST(over_tls_failures_are_no_different),
     TEST(one_failure_hurts_one_call_of_many_at_most),
 };
 
