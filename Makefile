@@ -180,7 +180,7 @@ mutants: ## each certificate check removed: its test must turn red
 # `make deps test` installs for the tests, too; `make deps demo` only to build.
 PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev libjsmn-dev openssl=openssl
 ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
-PACKAGES += g++=g++ clang=clang libclang-rt-14-dev curl=curl python3=python3 node=nodejs npm=npm \
+PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3=python3 node=nodejs npm=npm \
     nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time
 endif
 
