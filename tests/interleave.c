@@ -7,6 +7,7 @@
  * call of the port in turn; the others must not notice.
  */
 #include "scenarios.h"
+#include "scripted_tls.h"
 
 #define CALLS 16
 
@@ -17,6 +18,7 @@ static struct script_client me;
 static size_t victim;
 static unsigned long cancel_at;
 static bool reached;
+static bool over_tls;
 
 static void cancel_now(unsigned long call)
 {
@@ -35,6 +37,11 @@ static void begin_all(enum script_mode mode, uint32_t slots, size_t first)
     script_begin(mode, scenario_routes, SCENARIO_ROUTES);
     script_config(&me.config);
     me.config.slots = slots;
+    script.records = over_tls;
+    if (over_tls) {
+        me.config.endpoint = "https://api.test";
+        me.config.tls = &script_tls;
+    }
     if (script_client_open(&me) != LSSB_OK)
         script_stuck("no client");
     reached = false;
@@ -84,6 +91,13 @@ static void sixteen_calls_do_not_disturb_each_other(void)
                 EXPECT_INT(lssb_wait(me.client, NULL, LSSB_FOREVER), LSSB_OK);
                 check_all(slot_counts[s]);
             }
+}
+
+static void sixteen_calls_over_tls_do_not_disturb_each_other(void)
+{
+    over_tls = true;
+    sixteen_calls_do_not_disturb_each_other();
+    over_tls = false;
 }
 
 /* Sleeps as a loop of the caller's own would. */
@@ -159,6 +173,14 @@ static void a_call_may_be_canceled_between_single_bytes(void)
     cancel_each(SCRIPT_BYTE_EVERY_OTHER, 16, 4001);
 }
 
+static void a_call_over_tls_may_be_canceled_at_any_moment(void)
+{
+    over_tls = true;
+    cancel_each(SCRIPT_WHOLE, 4, 17);
+    cancel_each(SCRIPT_BYTE, 2, 4001);
+    over_tls = false;
+}
+
 static void a_client_may_be_closed_with_calls_under_way(void)
 {
     unsigned long steps;
@@ -206,9 +228,11 @@ static void an_abandoned_client_says_nothing_to_anybody(void)
 
 static const struct test tests[] = {
     TEST(sixteen_calls_do_not_disturb_each_other),
+    TEST(sixteen_calls_over_tls_do_not_disturb_each_other),
     TEST(a_loop_of_the_callers_own_does_as_well),
     TEST(a_call_may_be_canceled_at_any_moment),
     TEST(a_call_may_be_canceled_between_single_bytes),
+    TEST(a_call_over_tls_may_be_canceled_at_any_moment),
     TEST(a_client_may_be_closed_with_calls_under_way),
     TEST(an_abandoned_client_says_nothing_to_anybody),
 };
