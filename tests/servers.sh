@@ -43,8 +43,11 @@ value() { tr ' ' '\n' <"$work/report" | sed -n "s/^$1=//p" | head -n 1; }
 # The sentence of the last report.
 message() { sed -n 's/^message=//p' "$work/report"; }
 
-# ask ARGUMENT...: probe, with the key of our sandboxd; $work/out has what came, $work/report its report.
-ask() { "$probe" --key key --cleartext yes "$@" >"$work/out" 2>"$work/report"; }
+# ask ARGUMENT...: probe, with the key of our sandboxd; $work/out has what came,
+# $work/report its report.
+ask() {
+    "$probe" --key key --cleartext yes "$@" >"$work/out" 2>"$work/report"
+}
 
 # ask_hash ARGUMENT...: the same, but $work/out has the SHA-256 of what came.
 ask_hash() {
@@ -72,7 +75,7 @@ judge() {
 # try NAME PATTERN... -- ARGUMENT...: asks and judges. A pattern is a regular
 # expression for the report; with VERBOSE=1 each sentence is shown.
 try() {
-    title=$1 wanted= count=0
+    title=$1 wanted=
     shift
     while [ "$1" != -- ]; do
         wanted="$wanted '$1'"
@@ -97,7 +100,8 @@ check() {
 came() { cmp -s "$work/out" "$1"; }
 
 # The hash that came is this file's.
-hash_came() { [ "$(cut -c 1-64 "$work/out")" = "$(sha256sum <"$1" | cut -c 1-64)" ]; }
+hash_came() { [ "$(cut -d ' ' -f 1 "$work/out")" = "$(hash_of "$1")" ]; }
+hash_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -858,10 +862,16 @@ test_no_proxy() {
 
 # -------------------------------------------------------------------- begin --
 
-for program in "$probe" "$build/sandboxd" "$build/examples/quickstart" \
-    openssl curl; do
+for program in "$probe" "$build/sandboxd" "$build/examples/quickstart"; do
     if ! have "$program"; then
-        skip 'everything' "$program is not there"
+        echo "$program is not built"
+        echo '0 passed, 1 failed'
+        exit 1
+    fi
+done
+for program in openssl curl; do
+    if ! have "$program"; then
+        skip 'everything' "$program is not installed"
         echo "$passed passed, $failed failed, $skipped skipped"
         exit 0
     fi
