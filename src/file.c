@@ -261,7 +261,8 @@ static void file_download_headers(const lssb_op *op, struct lssb_writer *to)
 
         rest.last = 0;              /* its beginning is known by now */
         rest.start = file->start;
-        if (range->length > 0 || range->last > 0)
+        rest.length = 0;            /* a whole file is wanted to its end */
+        if (file->partial && (range->length > 0 || range->last > 0))
             rest.length = op->reserved.state.size;
         file_put_range(to, &rest, delivered);
         lssb_put_header(to, "If-Range", file->etag);

@@ -453,14 +453,18 @@ static void provision_list_path(const lssb_op *op, struct lssb_writer *to)
                     list->sort_order);
 }
 
-/* Which of the two arrays to read: the one that comes first. */
-static enum lssb_json_take provision_list_array(lssb_op *op, uint8_t mine,
-                                                uint8_t other)
+/* Whether an element is of the array to read: of the two the one that comes
+ * first and is not empty (or null). */
+static bool provision_list_reads(lssb_op *op, const char *key)
 {
+    bool items = strcmp(key, "items") == 0;
+    uint8_t mine = items ? PROVISION_IN_ITEMS : PROVISION_IN_SANDBOXES;
+    uint8_t other = items ? PROVISION_IN_SANDBOXES : PROVISION_IN_ITEMS;
+
     if ((provision_of(op)->step & other) != 0)
-        return LSSB_JSON_SKIP;
+        return false;
     provision_of(op)->step |= mine;
-    return LSSB_JSON_SPLIT;
+    return true;
 }
 
 static enum lssb_json_take provision_list_choose(void *ctx, int depth,
@@ -475,16 +479,14 @@ static enum lssb_json_take provision_list_choose(void *ctx, int depth,
         return LSSB_JSON_SKIP;
     if (strcmp(key, "items") == 0) {
         provision_of(op)->step |= PROVISION_SAW_ITEMS;
-        return provision_list_array(op, PROVISION_IN_ITEMS,
-                                    PROVISION_IN_SANDBOXES);
+        return LSSB_JSON_SPLIT;
     }
     if (strcmp(key, "next_cursor") == 0) {
         provision_of(op)->step |= PROVISION_SAW_ITEMS;
         return LSSB_JSON_KEEP;
     }
     if (strcmp(key, "sandboxes") == 0)
-        return provision_list_array(op, PROVISION_IN_SANDBOXES,
-                                    PROVISION_IN_ITEMS);
+        return LSSB_JSON_SPLIT;
     return LSSB_JSON_SKIP;
 }
 
@@ -497,7 +499,7 @@ static lssb_status provision_list_event(lssb_op *op, struct lssb_json *json,
     lssb_sandbox *boxes = state->extra;
     uint64_t index, room;
 
-    if (event != LSSB_JSON_ELEMENT)
+    if (event != LSSB_JSON_ELEMENT || !provision_list_reads(op, json->key))
         return LSSB_OK;
     index = state->progress++;
     if (index < list->reserved.skip)

@@ -1642,6 +1642,800 @@ static void a_creation_waits_for_a_box_that_is_not_ready_yet(void)
     end();
 }
 
+/* ----------------------------------------------------------------- lists (2.4) -- */
+
+static lssb_sandbox page[4];
+static lssb_sandbox_list walk;
+
+/* The next boxes, their names joined. */
+static lssb_status next(size_t max, char *names, size_t size)
+{
+    size_t i, count = 99;
+    lssb_status status = lssb_sandbox_next(client, &walk, page, max, &count,
+                                           NULL);
+
+    names[0] = '\0';
+    for (i = 0; i < count && i < COUNT(page); i++)
+        snprintf(names + strlen(names), size - strlen(names), "%s",
+                 page[i].name);
+    EXPECT(count <= max);
+    return status;
+}
+
+static void expect_next(size_t max, const char *expected)
+{
+    char names[64];
+
+    EXPECT_INT(next(max, names, sizeof names),
+               expected[0] != '\0' ? LSSB_OK : LSSB_END);
+    EXPECT_STR(names, expected);
+}
+
+static void every_filter_is_encoded_into_the_query(void)
+{
+    static const char *const labels[] = { "team=in&fra", "gpu" };
+
+    begin();
+    memset(&walk, 0, sizeof walk);
+    walk.name_contains = "a b/\xc3\xbc";
+    walk.status = "ready";
+    walk.created_by = "me";
+    walk.labels = labels;
+    walk.label_count = 2;
+    walk.sort_by = "name";
+    walk.sort_order = "asc";
+    SERVE(R(200, "{\"items\":[{\"name\":\"a\"}],\"next_cursor\":\"c+/=\"}"),
+          R(200, "{\"items\":[{\"name\":\"b\"}],\"next_cursor\":null}"));
+    expect_next(2, "a");
+    expect_next(2, "b");
+    expect_next(2, "");
+    expect_api(0, "GET", "/boxes?page_size=2&name_contains=a%20b%2F%C3%BC"
+               "&status=ready&created_by=me&label=team%3Din%26fra&label=gpu"
+               "&sort_by=name&sort_order=asc", NULL);
+    expect_api(1, "GET", "/boxes?page_size=2&cursor=c%2B%2F%3D&name_contains="
+               "a%20b%2F%C3%BC&status=ready&created_by=me&label=team%3Din%26fra"
+               "&label=gpu&sort_by=name&sort_order=asc", NULL);
+    end();
+    begin();                        /* an older server: only its own words */
+    memset(&walk.reserved, 0, sizeof walk.reserved);
+    SERVE(R(200, "{\"sandboxes\":[{\"name\":\"a\"}],\"offset\":0}"),
+          R(200, "{\"sandboxes\":[],\"offset\":0}"));
+    expect_next(2, "a");
+    expect_next(2, "");
+    expect_api(1, "GET", "/boxes?limit=2&offset=1&name_contains="
+               "a%20b%2F%C3%BC&status=ready&created_by=me&label=team%3Din%26fra"
+               "&label=gpu&sort_by=name&sort_direction=asc", NULL);
+    end();
+}
+
+/* What a page may look like that is the last one. */
+static void a_last_page_ends_the_walk(void)
+{
+    static const char *const rows[] = {
+        "{\"items\":[{\"name\":\"a\"}],\"next_cursor\":null}",
+        "{\"items\":[{\"name\":\"a\"}],\"next_cursor\":\"\"}",
+        "{\"items\":[{\"name\":\"a\"}]}",
+        "{\"items\":[{\"name\":\"a\"}],\"next_cursor\":7}",
+        "{\"next_cursor\":null,\"items\":[{\"name\":\"a\"}],\"sandboxes\":"
+        "[{\"name\":\"a\"}],\"offset\":0}",
+        "{\"sandboxes\":[{\"name\":\"a\"}],\"offset\":0,\"items\":"
+        "[{\"name\":\"a\"}],\"next_cursor\":null}",
+        "{\"items\":null,\"next_cursor\":null,\"sandboxes\":[{\"name\":\"a\"}]}",
+        "{\"sandboxes\":null,\"items\":[{\"name\":\"a\",\"x\":[{\"name\":"
+        "\"no\"}]}],\"x\":[{\"name\":\"no\"}]}"
+    };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i];
+        memset(&walk, 0, sizeof walk);
+        SERVE(R(200, rows[i]));
+        expect_next(4, "a");
+        expect_next(4, "");
+        expect_api(0, "GET", "/boxes?page_size=4", NULL);
+        EXPECT_INT(rec.request_count, 1);
+    }
+    end();
+}
+
+static void an_empty_list_has_no_boxes(void)
+{
+    begin();
+    memset(&walk, 0, sizeof walk);
+    SERVE(R(200, "{\"items\":[],\"next_cursor\":\"more\"}"));
+    expect_next(4, "");
+    memset(&walk, 0, sizeof walk);
+    SERVE(R(200, "{\"sandboxes\":[]}"), R(200, "{}"));
+    expect_next(4, "");
+    rec.reply_at = rec.reply_count; /* whether it asks twice is its affair */
+    end();
+}
+
+static void a_cursor_that_repeats_ends_the_walk(void)
+{
+    begin();
+    memset(&walk, 0, sizeof walk);
+    SERVE(R(200, "{\"items\":[{\"name\":\"a\"}],\"next_cursor\":\"c1\"}"),
+          R(200, "{\"items\":[{\"name\":\"b\"}],\"next_cursor\":\"c2\"}"),
+          R(200, "{\"items\":[{\"name\":\"c\"}],\"next_cursor\":\"c2\"}"));
+    expect_next(4, "a");
+    expect_next(4, "b");
+    expect_next(4, "c");
+    expect_next(4, "");
+    expect_api(0, "GET", "/boxes?page_size=4", NULL);
+    expect_api(1, "GET", "/boxes?page_size=4&cursor=c1", NULL);
+    expect_api(2, "GET", "/boxes?page_size=4&cursor=c2", NULL);
+    end();
+}
+
+static void an_older_server_is_walked_by_an_offset_counted_here(void)
+{
+    begin();
+    memset(&walk, 0, sizeof walk);
+    SERVE(R(200, "{\"sandboxes\":[{\"name\":\"a\"},{\"name\":\"b\"},"
+                 "{\"name\":\"c\"}],\"offset\":77}"),
+          R(200, "{\"sandboxes\":[{\"name\":\"d\"},{\"name\":\"e\"}],"
+                 "\"offset\":0}"),
+          R(200, "{\"sandboxes\":[{\"name\":\"f\"}]}"));
+    rec.piece = 3;
+    expect_next(4, "abc");
+    expect_next(2, "de");
+    expect_next(2, "f");
+    expect_next(2, "");
+    expect_api(0, "GET", "/boxes?page_size=4", NULL);
+    expect_api(1, "GET", "/boxes?limit=2&offset=3", NULL);
+    expect_api(2, "GET", "/boxes?limit=2&offset=5", NULL);
+    end();
+}
+
+#define FIRST_3 \
+    "[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"}]"
+#define LAST_2 "[{\"name\":\"d\"},{\"name\":\"e\"}]"
+
+static void pages_larger_than_the_room_lose_nothing_and_repeat_nothing(void)
+{
+    static const char newer_1[] = "{\"sandboxes\":" FIRST_3 ",\"offset\":3,"
+                                  "\"items\":" FIRST_3 ",\"next_cursor\":\"n\"}";
+    static const char newer_2[] = "{\"items\":" LAST_2 ",\"next_cursor\":null,"
+                                  "\"sandboxes\":" LAST_2 ",\"offset\":0}";
+    static const char *const older[] = {
+        "{\"sandboxes\":" FIRST_3 "}", "{\"sandboxes\":[{\"name\":\"b\"}]}",
+        "{\"sandboxes\":[{\"name\":\"c\"}]}",
+        "{\"sandboxes\":[{\"name\":\"d\"}]}", "{\"sandboxes\":[{\"name\":\"e\"}]}", "{\"sandboxes\":[]}"
+    };
+    static const char *const names[] = { "a", "b", "c", "d", "e", "" };
+    size_t i;
+
+    begin();
+    memset(&walk, 0, sizeof walk);
+    for (i = 0; i < 6; i++) {
+        SERVE(R(200, i < 3 ? newer_1 : newer_2));
+        rec.reply_count = i < 5;
+        expect_next(1, names[i]);
+        if (i < 5)
+            expect_api(0, "GET", i < 3 ? "/boxes?page_size=1"
+                                       : "/boxes?page_size=1&cursor=n", NULL);
+    }
+    memset(&walk, 0, sizeof walk);
+    for (i = 0; i < 6; i++) {
+        char path[64] = "/boxes?page_size=1";
+
+        if (i > 0)
+            snprintf(path, sizeof path, "/boxes?limit=1&offset=%u",
+                     (unsigned)i);
+        SERVE(R(200, older[i]));
+        expect_next(1, names[i]);
+        expect_api(0, "GET", path, NULL);
+    }
+    end();
+}
+
+static void page_sizes_stay_within_the_servers_limit(void)
+{
+    static lssb_sandbox many[300];
+    size_t count;
+
+    begin();
+    memset(&walk, 0, sizeof walk);
+    SERVE(R(200, "{\"items\":[{\"name\":\"a\"}]}"));
+    EXPECT_INT(lssb_sandbox_next(client, &walk, many, COUNT(many), &count,
+                                 NULL), LSSB_OK);
+    expect_api(0, "GET", "/boxes?page_size=100", NULL);
+    EXPECT_INT(count, 1);
+    EXPECT_STR(many[0].name, "a");
+    EXPECT_INT(many[0].state, LSSB_STATE_READY);
+    EXPECT(many[0].client == client);
+    end();
+}
+
+#define LONG_LIST 100000
+
+static void a_list_of_100000_passes_through_the_same_buffers(void)
+{
+    static lssb_sandbox many[3000];
+    char name[32];
+    size_t count, first;
+
+    begin();
+    memset(&walk, 0, sizeof walk);
+    SERVE(RF(200, "", "", REC_MANY, LONG_LIST),
+          RF(200, "", "", REC_MANY, LONG_LIST - 3000));
+    for (first = 0; first < 6000; first += count) {
+        EXPECT_INT(lssb_sandbox_next(client, &walk, many, COUNT(many), &count,
+                                     NULL), LSSB_OK);
+        EXPECT_INT(count, COUNT(many));
+        snprintf(name, sizeof name, "box-%u", (unsigned)count - 1);
+        EXPECT_STR(many[0].name, "box-0");
+        EXPECT_STR(many[count - 1].name, name);
+        if (count == 0)
+            break;
+    }
+    expect_api(0, "GET", "/boxes?page_size=100", NULL);
+    expect_api(1, "GET", "/boxes?limit=100&offset=3000", NULL);
+    end();
+}
+
+static void a_lost_page_is_asked_for_again_whole(void)
+{
+    begin();
+    memset(&walk, 0, sizeof walk);
+    SERVE(RF(200, "", "{\"items\":" FIRST_3 "}", REC_CUT, 30),
+          R(200, "{\"items\":" FIRST_3 "}"));
+    expect_next(4, "abc");
+    expect_next(4, "");
+    end();
+}
+
+/* ------------------------------------------------------------- commands (4.1) -- */
+
+static void a_command_sends_what_is_set_and_nothing_else(void)
+{
+    static const struct {
+        const char *command, *body;
+        lssb_run_options options;
+    } rows[] = {
+        { "pwd", "{\"command\":\"pwd\",\"timeout\":60,\"shell\":\"/bin/bash\","
+          "\"env\":{\"A\":\"1\"},\"cwd\":\"/tmp\"}",
+          { .env = env_pairs, .env_count = 1, .cwd = "/tmp" } },
+        { "id -un", "{\"command\":\"id -un\",\"timeout\":60,\"shell\":"
+          "\"/bin/bash\",\"run_config\":{\"user\":\"app\"}}",
+          { .as_user = "app" } },
+        { "x", "{\"command\":\"x\",\"timeout\":60,\"shell\":\"/bin/bash\"}",
+          { 0 } },
+        { "", "{\"command\":\"\",\"timeout\":5,\"shell\":\"/bin/sh\"}",
+          { .timeout_s = 5, .shell = "/bin/sh" } },
+        { "a\nb\t\"\\\x01", "{\"command\":\"a\\nb\\t\\\"\\\\\\u0001\","
+          "\"timeout\":0,\"shell\":\"/bin/bash\"}",
+          { .timeout_s = LSSB_NO_LIMIT } },
+        { "x", "{\"command\":\"x\",\"timeout\":60,\"shell\":\"/bin/bash\","
+          "\"run_config\":{\"user\":\"app\",\"env_vars\":{\"A\":\"1\"},"
+          "\"work_dir\":\"/srv\"}}",
+          { .as_user = "app", .env = env_pairs, .env_count = 1,
+            .cwd = "/srv" } }
+    };
+    char expected[REC_TEXT];
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].body;
+        SERVE(R(200, "{\"exit_code\":0}"));
+        EXPECT_INT(lssb_run(&box, rows[i].command, &rows[i].options,
+                            &run_result, NULL), LSSB_OK);
+        snprintf(expected, sizeof expected,
+                 "POST /sb-123/execute HTTP/1.1\r\n" BOX_HEAD
+                 "Content-Type: application/json\r\nContent-Length: %u\r\n\r\n"
+                 "%s", (unsigned)strlen(rows[i].body), rows[i].body);
+        expect_sent(0, expected);
+    }
+    end();
+}
+
+static void a_result_has_its_output_and_defaults(void)
+{
+    static const struct {
+        const char *body;
+        int exit_code;
+        const char *out, *err;
+    } rows[] = {
+        { "{\"stdout\":\"/tmp\\n\",\"stderr\":\"\",\"exit_code\":0}", 0,
+          "/tmp\n", "" },
+        { "{\"exit_code\":137,\"stderr\":\"killed \\u00fc\"}", 137, "",
+          "killed \xc3\xbc" },
+        { "{}", -1, "", "" },
+        { "{\"stdout\":null,\"stderr\":null,\"exit_code\":null}", -1, "", "" },
+        { "{\"exit_code\":3.0,\"x\":{\"stdout\":\"no\",\"exit_code\":9},"
+          "\"stdout\":\"y\"}", 3, "y", "" },
+        { "{\"exit_code\":-1}", -1, "", "" }
+    };
+    char out[32], err[32];
+    lssb_run_options how = { 0 };
+    size_t i;
+
+    how.out = out;
+    how.out_size = sizeof out;
+    how.err = err;
+    how.err_size = sizeof err;
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].body;
+        memset(out, 'x', sizeof out);
+        memset(err, 'x', sizeof err);
+        for (rec.piece = 0; rec.piece < 3; rec.piece++) {
+            SERVE(RF(200, "", rows[i].body, REC_CHUNKED, 0));
+            EXPECT_INT(lssb_run(&box, "x", &how, &run_result, NULL), LSSB_OK);
+            EXPECT_INT(run_result.exit_code, rows[i].exit_code);
+            EXPECT_STR(out, rows[i].out);
+            EXPECT_STR(err, rows[i].err);
+            EXPECT_INT(run_result.out_len, strlen(rows[i].out));
+        }
+    }
+    end();
+}
+
+static void a_dataplane_url_is_cleaned_up_and_keeps_its_path(void)
+{
+    static const struct {
+        const char *url, *line, *host;
+    } rows[] = {
+        { "http://h.example.com", "/execute", "h.example.com" },
+        { "http://h.example.com/", "/execute", "h.example.com" },
+        { "http://h.example.com///", "/execute", "h.example.com" },
+        { "http://h.example.com:81/a/b//", "/a/b/execute",
+          "h.example.com:81" },
+        { "http://h.example.com/a?x=1#y", "/a/execute", "h.example.com" },
+        { "http://h.example.com/a/?x=/", "/a/execute", "h.example.com" }
+    };
+    char expected[160];
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].url;
+        snprintf(box.dataplane_url, sizeof box.dataplane_url, "%s",
+                 rows[i].url);
+        SERVE(R(200, "{}"));
+        EXPECT_INT(lssb_run(&box, "x", NULL, &run_result, NULL), LSSB_OK);
+        snprintf(expected, sizeof expected,
+                 "POST %s HTTP/1.1\r\nHost: %s\r\n", rows[i].line,
+                 rows[i].host);
+        EXPECT(strncmp(rec.requests[0].text, expected, strlen(expected)) == 0);
+    }
+    box.dataplane_url[0] = '\0';
+    EXPECT_INT(lssb_run(&box, "x", NULL, &run_result, NULL),
+               LSSB_E_NOT_CONFIGURED);
+    EXPECT_INT(lssb_file_read(&box, "/f", room, sizeof room, &room_len, NULL),
+               LSSB_E_NOT_CONFIGURED);
+    end();
+}
+
+/* ----------------------------------------------------- files (4.2, 4.3, 4.5) -- */
+
+#define FORM(content) \
+    "--" BOUNDARY "\r\nContent-Disposition: form-data; name=\"file\"; " \
+    "filename=\"file\"\r\nContent-Type: application/octet-stream\r\n\r\n" \
+    content "\r\n--" BOUNDARY "--\r\n"
+
+static ptrdiff_t read_one(void *ctx, uint64_t offset, void *bytes, size_t len)
+{
+    const char *text = ctx;
+
+    (void)len;
+    memcpy(bytes, text + offset, 1);
+    return 1;
+}
+
+static void an_upload_is_the_form_of_the_text(void)
+{
+    static const struct {
+        const char *path, *query, *content, *form;
+    } rows[] = {
+        { "/app/test.txt", "%2Fapp%2Ftest.txt", "hello", FORM("hello") },
+        { "a b&c=\xc3\xbc+%", "a%20b%26c%3D%C3%BC%2B%25", "\r\n--x\r\n",
+          FORM("\r\n--x\r\n") },
+        { "rel", "rel", "", FORM("") }
+    };
+    char expected[REC_TEXT];
+    lssb_source source = { read_one, NULL, 0 };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].path;
+        snprintf(expected, sizeof expected,
+                 "POST /sb-123/upload?path=%s HTTP/1.1\r\n" BOX_HEAD
+                 "Content-Type: multipart/form-data; boundary=" BOUNDARY "\r\n"
+                 "Content-Length: %u\r\n\r\n%s", rows[i].query,
+                 (unsigned)strlen(rows[i].form), rows[i].form);
+        SERVE(R(200, "{\"path\":\"/app/test.txt\",\"written\":5}"),
+              R(201, "not looked at"));
+        EXPECT_INT(lssb_file_write(&box, rows[i].path, rows[i].content,
+                                   strlen(rows[i].content), NULL), LSSB_OK);
+        expect_sent(0, expected);
+        memcpy(&source.ctx, &rows[i].content, sizeof source.ctx);
+        source.size = strlen(rows[i].content);
+        EXPECT_INT(lssb_file_upload(&box, rows[i].path, &source, NULL, NULL),
+                   LSSB_OK);
+        expect_sent(1, expected);
+    }
+    end();
+}
+
+static void a_file_is_read_with_a_length_or_without(void)
+{
+    static const enum rec_fate fates[] = { REC_LENGTH, REC_CHUNKED, REC_CLOSE };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(fates); i++) {
+        SERVE({ 200, "", "hello world", fates[i], 0 },
+              { 200, "", "", fates[i], 0 });
+        EXPECT_INT(lssb_file_read(&box, "/app/test.txt", room, sizeof room,
+                                  &room_len, NULL), LSSB_OK);
+        expect_sent(0, "GET /sb-123/download?path=%2Fapp%2Ftest.txt HTTP/1.1"
+                       "\r\n" BOX_HEAD "\r\n");
+        EXPECT_INT(room_len, 11);
+        EXPECT(memcmp(room, "hello world", 11) == 0);
+        EXPECT_INT(lssb_file_read(&box, "/empty", room, sizeof room,
+                                  &room_len, NULL), LSSB_OK);
+        EXPECT_INT(room_len, 0);
+    }
+    SERVE(R(200, "hello world"), RF(200, "", "hello world", REC_CHUNKED, 0));
+    EXPECT_INT(lssb_file_read(&box, "/f", room, 10, &room_len, NULL),
+               LSSB_E_TOO_LONG);
+    EXPECT_INT(room_len, 11);
+    EXPECT_INT(lssb_file_read(&box, "/f", room, 10, &room_len, NULL),
+               LSSB_E_TOO_LONG);
+    end();
+}
+
+static void a_short_body_is_a_connection_error_never_a_short_file(void)
+{
+    lssb_config config;
+
+    config_default(&config);
+    config.retries = LSSB_NONE;
+    begin_with(&config);
+    SERVE(RF(200, "", "hello world", REC_CUT, 5), LOST);
+    EXPECT_INT(call(READ), LSSB_E_CONNECTION);
+    EXPECT_INT(call(READ), LSSB_E_CONNECTION);
+    EXPECT_INT(room_len, 0);
+    end();
+}
+
+static void a_stat_reads_its_headers_and_what_is_missing_is_unknown(void)
+{
+    begin();
+    SERVE(RF(200, "Content-Length: 100\r\nETag: \"5f-1a2b\"\r\nLast-Modified: "
+                  "Sat, 21 Nov 2026 02:00:00 GMT\r\nContent-Type: "
+                  "application/octet-stream\r\n", "", REC_BARE, 0),
+          RF(200, "", "", REC_BARE, 0),
+          RF(200, "Transfer-Encoding: chunked\r\n", "", REC_BARE, 0),
+          RF(200, "Content-Length: 9223372036854775807\r\n", "", REC_BARE, 0));
+    EXPECT_INT(lssb_file_stat(&box, "/big.bin", &file, NULL), LSSB_OK);
+    expect_sent(0, "HEAD /sb-123/download?path=%2Fbig.bin HTTP/1.1\r\n"
+                   BOX_HEAD IDENTITY "\r\n");
+    EXPECT_INT(file.size, 100);
+    EXPECT_STR(file.etag, "\"5f-1a2b\"");
+    EXPECT_STR(file.last_modified, "Sat, 21 Nov 2026 02:00:00 GMT");
+    EXPECT_STR(file.content_type, "application/octet-stream");
+    EXPECT_INT(call(STAT), LSSB_OK);
+    EXPECT(file.size == LSSB_SIZE_UNKNOWN);
+    EXPECT_STR(file.etag, "");
+    EXPECT_STR(file.last_modified, "");
+    EXPECT_STR(file.content_type, "");
+    EXPECT_INT(call(STAT), LSSB_OK);
+    EXPECT(file.size == LSSB_SIZE_UNKNOWN);
+    EXPECT_INT(call(STAT), LSSB_OK);
+    EXPECT(file.size == INT64_MAX);
+    end();
+}
+
+/* ------------------------------------------------------------- ranges (4.6) -- */
+
+static struct taken {
+    char text[256];
+    size_t len;
+    int begun;
+    bool partial;
+    uint64_t start, size;
+} taken;
+
+static lssb_status take(void *user, const void *bytes, size_t len)
+{
+    (void)user;
+    memcpy(taken.text + taken.len, bytes, len);
+    taken.len += len;
+    taken.text[taken.len] = '\0';
+    return LSSB_OK;
+}
+
+static lssb_status note_begin(void *user, const lssb_file *about)
+{
+    (void)user;
+    EXPECT_INT(taken.len, 0);
+    taken.begun++;
+    taken.partial = about->partial;
+    taken.start = about->start;
+    taken.size = about->size;
+    return LSSB_OK;
+}
+
+/* Downloads /big.bin as `range` says. */
+static lssb_status download(const lssb_range *range)
+{
+    static lssb_download how;
+
+    memset(&taken, 0, sizeof taken);
+    memset(&how, 0, sizeof how);
+    how.range = *range;
+    how.take = take;
+    how.begin = note_begin;
+    return finish(lssb_file_download(&box, "/big.bin", &how, &file, fresh()));
+}
+
+#define ETAG "ETag: \"5f-1a2b\"\r\n"
+#define PART(range) "Content-Range: bytes " range "\r\n" ETAG
+#define DOWNLOAD_LINE \
+    "GET /sb-123/download?path=%2Fbig.bin HTTP/1.1\r\n" BOX_HEAD
+
+static void a_range_is_asked_for_in_its_three_forms(void)
+{
+    static const struct {
+        lssb_range range;
+        const char *headers, *part;
+        uint64_t start;
+    } rows[] = {
+        { { .length = 10 }, "Range: bytes=0-9\r\n", PART("0-9/100"), 0 },
+        { { .start = 10 }, "Range: bytes=10-\r\n", PART("10-19/20"), 10 },
+        { { .last = 10 }, "Range: bytes=-10\r\n", PART("90-99/100"), 90 },
+        { { .start = 5, .length = 10, .if_range = "\"5f-1a2b\"" },
+          "Range: bytes=5-14\r\nIf-Range: \"5f-1a2b\"\r\n", PART("5-14/*"), 5 },
+        { { .start = 5, .if_range = "", .if_none_match = "" },
+          "Range: bytes=5-\r\n", PART("5-14/15"), 5 },
+        { { .start = 5, .if_none_match = "\"a\"" },
+          "Range: bytes=5-\r\nIf-None-Match: \"a\"\r\n", PART("5-14/15"), 5 },
+        { { .start = UINT64_C(5000000000), .length = 10 },
+          "Range: bytes=5000000000-5000000009\r\n",
+          PART("5000000000-5000000009/6000000000"), UINT64_C(5000000000) }
+    };
+    char expected[REC_TEXT];
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].headers;
+        SERVE(RH(206, rows[i].part, "0123456789"));
+        EXPECT_INT(download(&rows[i].range), LSSB_OK);
+        snprintf(expected, sizeof expected, "%s%s" IDENTITY "\r\n",
+                 DOWNLOAD_LINE, rows[i].headers);
+        expect_sent(0, expected);
+        EXPECT_STR(taken.text, "0123456789");
+        EXPECT_INT(taken.begun, 1);
+        EXPECT(taken.partial && file.partial && !file.unchanged);
+        EXPECT_INT(taken.start, rows[i].start);
+        EXPECT_INT(file.start, rows[i].start);
+        EXPECT_INT(file.length, 10);
+        EXPECT_STR(file.etag, "\"5f-1a2b\"");
+        EXPECT_INT(file.size == LSSB_SIZE_UNKNOWN,
+                   strstr(rows[i].part, "/*") != NULL);
+    }
+    EXPECT(file.size == UINT64_C(6000000000));
+    end();
+}
+
+static void a_range_that_makes_no_sense_is_refused_unsent(void)
+{
+    static const lssb_range rows[] = {
+        { .start = 1, .last = 1 }, { .length = 1, .last = 1 },
+        { .start = UINT64_MAX, .length = 2 },
+        { .if_range = "a\r\nb: c" }, { .start = 1, .if_none_match = "\n" }
+    };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++)
+        EXPECT_INT(download(&rows[i]), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(rec.request_count, 0);
+    end();
+}
+
+static void the_whole_file_instead_of_a_part_starts_over(void)
+{
+    static const lssb_range rest = { .start = 10, .if_range = "\"old\"" };
+
+    begin();
+    SERVE(RH(200, "ETag: \"60-77\"\r\n", "the whole file"));
+    EXPECT_INT(download(&rest), LSSB_OK);
+    EXPECT(!taken.partial && !file.partial);
+    EXPECT_INT(file.start, 0);
+    EXPECT_INT(file.size, 14);
+    EXPECT_INT(taken.begun, 1);
+    EXPECT_STR(taken.text, "the whole file");
+    EXPECT_STR(file.etag, "\"60-77\"");
+    SERVE(RF(200, "", "chunked file", REC_CHUNKED, 0));
+    EXPECT_INT(download(&rest), LSSB_OK);
+    EXPECT(taken.size == LSSB_SIZE_UNKNOWN);
+    EXPECT_INT(file.size, 12);
+    end();
+}
+
+static void an_unchanged_file_sends_no_bytes(void)
+{
+    static const lssb_range same = { .if_none_match = "\"5f-1a2b\"" };
+
+    begin();
+    SERVE({ 304, ETAG, "", REC_BARE, 0 });
+    EXPECT_INT(download(&same), LSSB_OK);
+    EXPECT(file.unchanged && !file.partial);
+    EXPECT_INT(file.length, 0);
+    EXPECT_INT(taken.len, 0);
+    EXPECT_STR(file.etag, "\"5f-1a2b\"");
+    EXPECT(contains(rec.requests[0].text, "If-None-Match: \"5f-1a2b\"\r\n"));
+    end();
+}
+
+static void a_range_past_the_end_is_an_operation_of_reading(void)
+{
+    static const lssb_range far = { .start = 500 }, zero = { .length = 10 },
+                            tail = { .last = 5 };
+
+    begin();
+    SERVE(RH(416, "Content-Range: bytes */100\r\n", "invalid range"));
+    EXPECT_INT(download(&far), LSSB_E_OPERATION);
+    EXPECT_STR(failure.operation, "read");
+    EXPECT_STR(failure.type, "");
+    EXPECT_INT(failure.http_status, 416);
+    EXPECT(contains(failure.message, "bytes */100"));
+    EXPECT(!contains(failure.message, "invalid range"));
+    EXPECT_INT(taken.len, 0);
+    EXPECT_INT(taken.begun, 0);
+    SERVE(RH(416, "", "invalid range"));
+    EXPECT_INT(download(&far), LSSB_E_OPERATION);
+    SERVE(RH(416, "Content-Range: bytes */0\r\n", "invalid range"),
+          RH(416, "Content-Range: bytes */0\r\n", ""), R(200, ""));
+    EXPECT_INT(download(&zero), LSSB_OK);
+    EXPECT_INT(file.size, 0);
+    EXPECT_INT(file.length, 0);
+    EXPECT_INT(download(&tail), LSSB_OK);
+    EXPECT_INT(download(&zero), LSSB_OK);
+    EXPECT_INT(file.size, 0);
+    EXPECT_INT(taken.len, 0);
+    end();
+}
+
+static void a_part_that_is_not_the_one_asked_for_is_a_broken_connection(void)
+{
+    static const char *const rows[] = {
+        "", "Content-Range: bytes 11-19/20\r\n", "Content-Range: 10-19/20\r\n",
+        "Content-Range: bytes 10-19\r\n", "Content-Range: bytes 19-10/20\r\n",
+        "Content-Range: bytes */20\r\n", "Content-Range: bytes 0-9/20\r\n",
+        "Content-Range: bytes x-19/20\r\n", "Content-Range: lines 10-19/20\r\n",
+        "Content-Range: bytes 10-19/15\r\n"
+    };
+    static const lssb_range rest = { .start = 10 };
+    lssb_config config;
+    size_t i;
+
+    config_default(&config);
+    config.retries = LSSB_NONE;
+    begin_with(&config);
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i];
+        SERVE(RH(206, rows[i], "0123456789"));
+        EXPECT_INT(download(&rest), LSSB_E_CONNECTION);
+        EXPECT_INT(taken.len, 0);
+    }
+    end();
+}
+
+static void a_lost_download_goes_on_behind_the_last_byte(void)
+{
+    static const struct {
+        lssb_range range;
+        int status;
+        const char *first, *resumed, *second;
+    } rows[] = {
+        { { 0 }, 200, ETAG, "Range: bytes=4-\r\n", PART("4-9/10") },
+        { { .start = 10 }, 206, PART("10-19/20"), "Range: bytes=14-\r\n",
+          PART("14-19/20") },
+        { { .start = 10, .length = 10 }, 206, PART("10-19/99"),
+          "Range: bytes=14-19\r\n", PART("14-19/99") },
+        { { .start = 10, .length = 99 }, 206, PART("10-19/20"),
+          "Range: bytes=14-19\r\n", PART("14-19/20") },
+        { { .last = 10 }, 206, PART("90-99/100"), "Range: bytes=94-99\r\n",
+          PART("94-99/100") },
+        { { .start = 7, .if_range = "\"old\"" }, 200, ETAG,
+          "Range: bytes=4-\r\n", PART("4-9/10") }
+    };
+    char expected[REC_TEXT];
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].resumed;
+        SERVE(RF(rows[i].status, rows[i].first, "0123456789", REC_CUT, 4),
+              RH(206, rows[i].second, "456789"));
+        EXPECT_INT(download(&rows[i].range), LSSB_OK);
+        snprintf(expected, sizeof expected, "%s%sIf-Range: \"5f-1a2b\"\r\n"
+                 IDENTITY "\r\n", DOWNLOAD_LINE, rows[i].resumed);
+        expect_sent(1, expected);
+        EXPECT_STR(taken.text, "0123456789");
+        EXPECT_INT(taken.begun, 1);
+        EXPECT_INT(file.length, 10);
+        EXPECT_INT(file.partial, rows[i].status == 206);
+    }
+    end();
+}
+
+static void a_download_of_unknown_length_goes_on_to_the_end(void)
+{
+    static const lssb_range rest = { .length = 4 };
+
+    begin();                        /* 200, chunked, cut within the body */
+    SERVE(RF(200, "Transfer-Encoding: chunked\r\n" ETAG, "4\r\n0123\r\n6\r\n4",
+             REC_CLOSE, 0), RH(206, PART("5-9/10"), "56789"));
+    EXPECT_INT(download(&rest), LSSB_OK);
+    EXPECT(contains(rec.requests[1].text, "Range: bytes=5-\r\n"));
+    EXPECT_STR(taken.text, "0123456789");
+    EXPECT_INT(file.size, 10);
+    end();
+}
+
+static void a_file_that_changed_meanwhile_fails_and_repeats_no_byte(void)
+{
+    static const struct rec_reply rows[] = {
+        RH(200, "ETag: \"60-77\"\r\n", "abcdefghij"),
+        RH(206, "", "456789"),
+        RH(206, PART("5-9/10"), "56789"),
+        RH(206, PART("0-9/10"), "0123456789"),
+        RH(416, "Content-Range: bytes */3\r\n", ""),
+        R(404, "")
+    };
+    static const lssb_range whole = { 0 };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        begin();
+        SERVE(RF(200, ETAG, "0123456789", REC_CUT, 4), rows[i]);
+        EXPECT(download(&whole) < 0);
+        EXPECT_STR(taken.text, "0123");
+        EXPECT_INT(rec.request_count, 2);
+        end();
+    }
+    begin();                        /* without a strong ETag: never again */
+    SERVE(RF(200, "ETag: W/\"a\"\r\n", "0123456789", REC_CUT, 4));
+    EXPECT_INT(download(&whole), LSSB_E_CONNECTION);
+    EXPECT_STR(taken.text, "0123");
+    end();
+    begin();                        /* nothing came: from the beginning */
+    SERVE(RF(200, "", "0123456789", REC_CUT, 0), R(200, "0123456789"));
+    EXPECT_INT(download(&whole), LSSB_OK);
+    EXPECT_STR(taken.text, "0123456789");
+    end();
+}
+
+static void a_calls_own_range_wins_over_the_callers_headers(void)
+{
+    static const lssb_pair headers[] = { { "range", "bytes=7-" },
+                                         { "ACCEPT-ENCODING", "gzip" },
+                                         { "X-A", "b" } };
+    static lssb_download how = { .range = { .start = 1 }, .take = take };
+
+    begin();
+    SERVE(RH(206, PART("1-2/3"), "12"));
+    memset(&taken, 0, sizeof taken);
+    fresh();
+    op.headers = headers;
+    op.header_count = 3;
+    EXPECT_INT(finish(lssb_file_download(&box, "/big.bin", &how, &file, &op)),
+               LSSB_OK);
+    expect_sent(0, DOWNLOAD_LINE "X-A: b\r\nRange: bytes=1-\r\n" IDENTITY
+                   "\r\n");
+    end();
+}
+
 static const struct test tests[] = {
     TEST(a_name_is_one_encoded_segment_of_the_path),
     TEST(a_name_that_would_walk_the_path_is_refused_unsent),
@@ -1685,6 +2479,32 @@ static const struct test tests[] = {
     TEST(a_box_that_vanishes_or_an_error_ends_a_wait),
     TEST(a_start_outlives_the_state_from_before_it),
     TEST(a_creation_waits_for_a_box_that_is_not_ready_yet),
+    TEST(every_filter_is_encoded_into_the_query),
+    TEST(a_last_page_ends_the_walk),
+    TEST(an_empty_list_has_no_boxes),
+    TEST(a_cursor_that_repeats_ends_the_walk),
+    TEST(an_older_server_is_walked_by_an_offset_counted_here),
+    TEST(pages_larger_than_the_room_lose_nothing_and_repeat_nothing),
+    TEST(page_sizes_stay_within_the_servers_limit),
+    TEST(a_list_of_100000_passes_through_the_same_buffers),
+    TEST(a_lost_page_is_asked_for_again_whole),
+    TEST(a_command_sends_what_is_set_and_nothing_else),
+    TEST(a_result_has_its_output_and_defaults),
+    TEST(a_dataplane_url_is_cleaned_up_and_keeps_its_path),
+    TEST(an_upload_is_the_form_of_the_text),
+    TEST(a_file_is_read_with_a_length_or_without),
+    TEST(a_short_body_is_a_connection_error_never_a_short_file),
+    TEST(a_stat_reads_its_headers_and_what_is_missing_is_unknown),
+    TEST(a_range_is_asked_for_in_its_three_forms),
+    TEST(a_range_that_makes_no_sense_is_refused_unsent),
+    TEST(the_whole_file_instead_of_a_part_starts_over),
+    TEST(an_unchanged_file_sends_no_bytes),
+    TEST(a_range_past_the_end_is_an_operation_of_reading),
+    TEST(a_part_that_is_not_the_one_asked_for_is_a_broken_connection),
+    TEST(a_lost_download_goes_on_behind_the_last_byte),
+    TEST(a_download_of_unknown_length_goes_on_to_the_end),
+    TEST(a_file_that_changed_meanwhile_fails_and_repeats_no_byte),
+    TEST(a_calls_own_range_wins_over_the_callers_headers),
 };
 
 int main(void)
