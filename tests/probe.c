@@ -277,7 +277,7 @@ static int probe_call(struct probe *p, const struct verb *verb)
     return status != LSSB_OK;
 }
 
-/* --------------------------------------------------------------- loopback -- */
+/* -------------------------------------------------------------- loopback -- */
 
 /* A loopback address with a port. */
 static struct sockaddr_in loopback(unsigned port)

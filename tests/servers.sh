@@ -222,7 +222,11 @@ nginx_locations() {
         add_header Retry-After 1 always;
         try_files \$asked =404;
     }
-    location = /zipped/download { root www; gzip_static always; rewrite ^ /zipped.bin break; }
+    location = /zipped/download {
+        root www;
+        gzip_static always;
+        rewrite ^ /zipped.bin break;
+    }
     location /small/ { client_max_body_size 1m; proxy_pass http://box/; }
     location /rude/ { client_max_body_size 1m; lingering_close off; proxy_pass http://box/; }
     location /dead/ { proxy_pass http://127.0.0.1:$dead/; }
@@ -653,10 +657,15 @@ raw() { sed 's/$/\r/' >"$work/raw/download?path=%2F$1"; }
 
 start_raw() {
     mkdir "$work/raw"
-    printf 'HTTP/1.1 100 Continue\n\nHTTP/1.1 103 Early Hints\nLink: <x>\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nok' | raw interim
+    {
+        printf 'HTTP/1.1 100 Continue\n\n'
+        printf 'HTTP/1.1 103 Early Hints\nLink: <x>\n\n'
+        printf 'HTTP/1.1 200 OK\nContent-Length: 2\n\nok'
+    } | raw interim
     printf 'HTTP/1.0 200 OK\n\n' | raw closed
     cat "$work/www/one.bin" >>"$work/raw/download?path=%2Fclosed"
-    printf 'HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n5;a=b\nhello\n0\nX-T: y\n\n' | raw chunked
+    printf '%s\n' 'HTTP/1.1 200 OK' 'Transfer-Encoding: chunked' '' '5;a=b' \
+        hello 0 'X-T: y' '' | raw chunked
     printf 'HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n5\nhello\n' | raw unfinished
     printf 'HTTP/1.1 200 OK\nContent-Length: 10\n\nhello' | raw short
     printf 'HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 6\n\nhello' | raw twice
