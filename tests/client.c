@@ -356,7 +356,7 @@ static void connections_are_reused_while_they_are_young(void)
     }
 }
 
-/* --------------------------------------------------------------- deadlines -- */
+/* -------------------------------------------------------------- deadlines -- */
 
 static void a_deadline_says_what_was_going_on(void)
 {

@@ -534,8 +534,8 @@ static const struct scenario scenarios[] = {
     { "usage", start_usage, say_usage, "LSSB_OK 3 10 -1", NULL, false },
     { "run with a callback", start_run_taking, say_run_taking,
       "LSSB_OK 0 603 right [\xf0\x9f\x98\x80]", "POST /i/execute", true },
-    { "upload", start_upload, say_upload, "LSSB_OK 2500 2500 2500 2eac2e6c", NULL,
-      true },
+    { "upload", start_upload, say_upload, "LSSB_OK 2500 2500 2500 2eac2e6c",
+      NULL, true },
     { "download", start_download, say_download,
       "LSSB_OK 1 603 603 603 right Mon, 01 Jan 2024 00:00:00 GMT", NULL,
       true },
@@ -546,7 +546,7 @@ static const struct scenario scenarios[] = {
 };
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 
-/* ------------------------------------------------------- making the calls -- */
+/* ------------------------------------------------------ making the calls -- */
 
 static inline void call_begin(struct call *call, const struct scenario *what)
 {

@@ -357,7 +357,8 @@ static void script_answer(struct script_handle *to, const char *line)
         script_chunks(to, body, len);
     else
         script_out(to, body,
-                   how == SCRIPT_CUT || how == SCRIPT_RESET || how == SCRIPT_HALF
+                   how == SCRIPT_CUT || how == SCRIPT_RESET ||
+                           how == SCRIPT_HALF
                        ? len / 2
                        : len);
     to->broken = how == SCRIPT_RESET;
@@ -800,7 +801,7 @@ static const lssb_port script_port = {
     .wake_clear = script_wake_clear,
 };
 
-/* ---------------------------------------------------------- for the tests -- */
+/* --------------------------------------------------------- for the tests -- */
 
 /* A new script, with a table of routes. */
 static inline void script_begin(enum script_mode mode,

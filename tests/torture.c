@@ -96,7 +96,7 @@ static void a_waiting_call_is_the_other_form_and_a_wait(void)
         }
 }
 
-/* ------------------------------------------------------------ the torture -- */
+/* ----------------------------------------------------------- the torture -- */
 
 static const struct {
     const char *name;
