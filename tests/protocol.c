@@ -17,7 +17,7 @@
 #define MINIMAL "{\"name\":\"box-1\"}"
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
-/* ----------------------------------------------------------------- clients -- */
+/* --------------------------------------------------------------- clients -- */
 
 static union {
     uint64_t align;
@@ -119,7 +119,7 @@ static bool contains(const char *text, const char *part)
     return strstr(text, part) != NULL;
 }
 
-/* ---------------------------------------------------- names in paths (2.1) -- */
+/* -------------------------------------------------- names in paths (2.1) -- */
 
 static void a_name_is_one_encoded_segment_of_the_path(void)
 {
@@ -174,7 +174,7 @@ static void a_name_that_would_walk_the_path_is_refused_unsent(void)
     end();
 }
 
-/* ------------------------------------------------------------ headers (1.4) -- */
+/* --------------------------------------------------------- headers (1.4) -- */
 
 static void headers_merge_ignoring_case_and_none_is_sent_twice(void)
 {
@@ -226,7 +226,7 @@ static void without_a_key_no_key_is_sent(void)
     end();
 }
 
-/* ------------------------------------------------------------ create (2.3) -- */
+/* ---------------------------------------------------------- create (2.3) -- */
 
 static const lssb_pair env_pairs[] = { { "A", "1" }, { "B", "x\"y\n" } };
 static const char *const tag_ids[] = { "t1", "t2" };
@@ -320,7 +320,7 @@ static void a_creation_that_cannot_work_is_refused_unsent(void)
     end();
 }
 
-/* ----------------------------------------- update, delete, … (2.5, 2.6, 2.12) -- */
+/* ---------------------------------- update, delete, … (2.5, 2.6, 2.12) -- */
 
 static void an_update_sends_what_is_set_and_nothing_else(void)
 {
@@ -330,7 +330,8 @@ static void an_update_sends_what_is_set_and_nothing_else(void)
     } rows[] = {
         { "{\"name\":\"box-2\",\"idle_ttl_seconds\":1200,"
           "\"delete_after_stop_seconds\":7200}",
-          { .name = "box-2", .idle_ttl_s = 1200, .delete_after_stop_s = 7200 } },
+          { .name = "box-2", .idle_ttl_s = 1200,
+            .delete_after_stop_s = 7200 } },
         { "{\"name\":\"box-2\"}", { .name = "box-2" } },
         { "{\"idle_ttl_seconds\":0}", { .idle_ttl_s = LSSB_NEVER } },
         { "{\"delete_after_stop_seconds\":0}",
@@ -460,8 +461,8 @@ static void many_are_deleted_at_once_and_each_skip_is_told(void)
     many.user = &skips;
     begin();
     SERVE(R(200, "{\"deleted\":[\"a\"],\"skipped\":[{\"name\":\"b\",\"reason\":"
-                 "\"in use\"},{\"reason\":null},{\"name\":\"c\\\"d\",\"x\":[{}]}"
-                 "],\"more\":{\"deleted\":[1,2]}}"));
+                 "\"in use\"},{\"reason\":null},{\"name\":\"c\\\"d\","
+                 "\"x\":[{}]}],\"more\":{\"deleted\":[1,2]}}"));
     EXPECT_INT(lssb_sandbox_delete_many(client, &many, NULL), LSSB_OK);
     expect_api(0, "POST", "/boxes/batch-delete",
                "{\"names\":[\"a\",\"b\",\"c\\\"d\"]}");
@@ -507,7 +508,7 @@ static void usage_arrives_whole(void)
     end();
 }
 
-/* ------------------------------------------------- sandbox objects (2.3, A.1) -- */
+/* -------------------------------------------- sandbox objects (2.3, A.1) -- */
 
 static const char complete[] =
     "{\n  \"id\": \"550e8400-e29b-41d4-a716-446655440003\",\n"
@@ -839,7 +840,7 @@ static void members_without_a_place_go_to_the_callback(void)
     end();
 }
 
-/* ------------------------------------------------------------ errors (9, 2.3) -- */
+/* ------------------------------------------------------- errors (9, 2.3) -- */
 
 enum endpoint { CREATE, GET, LIST, CHANGE, DELETE, STATUS, START, STOP, MANY,
                 USAGE, RUN, WRITE, READ, DOWNLOAD, STAT, WAIT };
@@ -1197,7 +1198,8 @@ static void problems_are_kept_and_counted(void)
 {
     begin();
     SERVE(R(422, "{\"detail\":["
-                 "{\"loc\":[\"body\",\"vcpus\"],\"msg\":\"m1\",\"type\":\"t1\"},"
+                 "{\"loc\":[\"body\",\"vcpus\"],\"msg\":\"m1\","
+                 "\"type\":\"t1\"},"
                  "{\"loc\":[\"body\",\"tags\",0],\"msg\":\"m2\",\"type\":\"t2\"},"
                  "{\"loc\":[],\"msg\":\"m3\"},{\"msg\":\"m4\"},\"m5\"]}"));
     EXPECT_INT(call(CREATE), LSSB_E_VALIDATION);
@@ -1239,7 +1241,7 @@ static void the_id_of_an_error_is_kept_and_shown(void)
     end();
 }
 
-/* ----------------------------------------------------------------- retries (8) -- */
+/* ----------------------------------------------------------- retries (8) -- */
 
 #define BUSY DETAIL("Busy", "m")
 #define STARTING DETAIL("ServiceUnavailable", "m")
@@ -1483,7 +1485,7 @@ static void a_repeated_rename_that_finds_its_own_work_has_succeeded(void)
     }
 }
 
-/* ----------------------------------------------------------------- waits (3.2) -- */
+/* ----------------------------------------------------------- waits (3.2) -- */
 
 #define STATE(word) R(200, "{\"status\":\"" word "\",\"status_message\":null}")
 
@@ -1642,7 +1644,7 @@ static void a_creation_waits_for_a_box_that_is_not_ready_yet(void)
     end();
 }
 
-/* ----------------------------------------------------------------- lists (2.4) -- */
+/* ----------------------------------------------------------- lists (2.4) -- */
 
 static lssb_sandbox page[4];
 static lssb_sandbox_list walk;
@@ -1887,7 +1889,7 @@ static void a_lost_page_is_asked_for_again_whole(void)
     end();
 }
 
-/* ------------------------------------------------------------- commands (4.1) -- */
+/* -------------------------------------------------------- commands (4.1) -- */
 
 static void a_command_sends_what_is_set_and_nothing_else(void)
 {
@@ -2010,7 +2012,7 @@ static void a_dataplane_url_is_cleaned_up_and_keeps_its_path(void)
     end();
 }
 
-/* ----------------------------------------------------- files (4.2, 4.3, 4.5) -- */
+/* ------------------------------------------------- files (4.2, 4.3, 4.5) -- */
 
 #define FORM(content) \
     "--" BOUNDARY "\r\nContent-Disposition: form-data; name=\"file\"; " \
@@ -2132,7 +2134,7 @@ static void a_stat_reads_its_headers_and_what_is_missing_is_unknown(void)
     end();
 }
 
-/* ------------------------------------------------------------- ranges (4.6) -- */
+/* ---------------------------------------------------------- ranges (4.6) -- */
 
 static struct taken {
     char text[256];
