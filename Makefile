@@ -117,7 +117,7 @@ test-demo: $(BUILD)/sandboxd $(EXAMPLES:%=$(BUILD)/examples/%) ## every example
 	    QUICKSTART=$(BUILD)/examples/$$e sh examples/demo.sh $(BUILD) || exit 1; done
 	@echo '$(words $(EXAMPLES)) passed, 0 failed'
 
-test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe ## our client, others' servers
+test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe $(BUILD)/examples/quickstart ## our client, others' servers
 	@sh tests/servers.sh $(BUILD)
 
 test-interop: $(BUILD)/sandboxd $(LIBRARY) ## the official JS SDK, our server

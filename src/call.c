@@ -354,6 +354,15 @@ static bool call_status_retries(const lssb_op *op, const lssb_error *error,
     return x->retry == LSSB_RETRY_EXECUTE && error->status == LSSB_E_NOT_READY;
 }
 
+/* What another attempt would only meet again: a server that is not who it
+ * should be or does not speak TLS, a proxy that refuses. */
+static bool call_is_final(const lssb_error *error)
+{
+    return error->status == LSSB_E_CERTIFICATE ||
+           error->status == LSSB_E_UNSUPPORTED ||
+           error->status == LSSB_E_PROXY || error->status == LSSB_E_PROTOCOL;
+}
+
 /* An attempt failed as conn->failure says: `ended`, if its connection did. */
 static void call_lost(lssb_op *op, bool ended)
 {
@@ -373,9 +382,7 @@ static void call_lost(lssb_op *op, bool ended)
         client->at_once = true;
         return;
     }
-    if (client->error.status != LSSB_E_CERTIFICATE &&
-        client->error.status != LSSB_E_UNSUPPORTED &&
-        client->error.status != LSSB_E_PROXY && (unsent || always) &&
+    if (!call_is_final(&client->error) && (unsent || always) &&
         call_again(op, &client->error))
         return;
     lssb_call_finish(op, client->error.status);

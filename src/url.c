@@ -404,14 +404,13 @@ static const char *url_check_all(const char *text, size_t len)
 const char *lssb_url_parse(struct lssb_url *url, const char *text, size_t len,
                            bool userinfo_allowed)
 {
-    const char *end = text + len;
-    const char *stop;
-    const char *wrong;
+    const char *end, *stop, *wrong = url_check_all(text, len);
 
     memset(url, 0, sizeof *url);
-    wrong = url_check_all(text, len);
-    if (wrong == NULL)
-        wrong = url_scheme(url, &text, end, userinfo_allowed);
+    if (wrong != NULL)
+        return wrong;
+    end = text + len;
+    wrong = url_scheme(url, &text, end, userinfo_allowed);
     if (wrong != NULL)
         return wrong;
     for (stop = text; stop < end; stop++)
