@@ -99,6 +99,7 @@ test: ## everything that CI runs
 	    'gcc' '$(AGAIN) programs WERROR=-Werror && $(AGAIN) unit' \
 	    'symbols' '$(AGAIN) symbols' \
 	    'clang, AddressSanitizer, UndefinedBehaviorSanitizer' "$(AGAIN) unit WERROR=-Werror $(SANITIZED)" \
+	    'small buffers' "$(AGAIN) unit WERROR=-Werror $(SMALL)" \
 	    'without TLS' '$(AGAIN) unit WERROR=-Werror $(NO_TLS)' \
 	    'the parts one by one' '$(AGAIN) unit WERROR=-Werror $(ONE_BY_ONE)' \
 	    'the flattened sources' '$(AGAIN) test-dist' \

@@ -100,7 +100,7 @@ typedef enum lssb_status {
                                        fit the place that was given for it */
 
     /* The way to the server. */
-    LSSB_E_CONNECTION = -20,        /* resolving, connecting, losing; see layer */
+    LSSB_E_CONNECTION = -20,        /* resolving, connecting, losing */
     LSSB_E_CERTIFICATE = -21,       /* the server is not who it should be */
     LSSB_E_PROTOCOL = -22,          /* the peer broke HTTP, TLS or JSON rules */
     LSSB_E_PROXY = -23,             /* the proxy refused */
@@ -110,7 +110,7 @@ typedef enum lssb_status {
     LSSB_E_API = -31,               /* SandboxAPIError: 500, or a wrong URL */
     LSSB_E_AUTH = -32,              /* SandboxAuthenticationError */
     LSSB_E_NOT_FOUND = -33,         /* ResourceNotFoundError */
-    LSSB_E_TIMEOUT = -34,           /* ResourceTimeoutError: not ready in time */
+    LSSB_E_TIMEOUT = -34,           /* ResourceTimeoutError: not in time */
     LSSB_E_IN_USE = -35,            /* ResourceInUseError */
     LSSB_E_ALREADY_EXISTS = -36,    /* ResourceAlreadyExistsError */
     LSSB_E_NAME_CONFLICT = -37,     /* ResourceNameConflictError */
@@ -196,7 +196,7 @@ const char *lssb_resource_name(lssb_resource resource);
 #define LSSB_ID_SIZE 64
 #define LSSB_NAME_SIZE 128
 #define LSSB_URL_SIZE 512
-#define LSSB_TIME_SIZE 40                   /* ISO 8601, as the server sent it */
+#define LSSB_TIME_SIZE 40                   /* ISO 8601, as it was sent */
 
 /* A name and a value: a header, a variable, a label. */
 typedef struct lssb_pair {
@@ -290,7 +290,8 @@ typedef struct lssb_trust {
 } lssb_trust;
 
 /* What a client did, for those who watch. Text is for reading; keys, tokens
- * and bodies never appear. Valid during the callback only. */
+ * and bodies never appear. Valid during the callback only; call nothing of this
+ * library in there. */
 typedef enum lssb_trace_kind {
     LSSB_TRACE_CONNECT = 1,         /* host: a connection is being made */
     LSSB_TRACE_CONNECTED,           /* host: it is there, and encrypted */
@@ -312,8 +313,8 @@ struct lssb_port;                   /* port/port.h */
 struct lssb_tls_backend;            /* port/tls.h */
 
 /* How a client is set up. Strings are copied into its block, but for `trust`.
- * A string that is NULL is looked up in the environment (each name X as
- * LANGSMITH_X, then LANGCHAIN_X; blank counts as unset; surrounding white
+ * A string that is NULL (not "") is looked up in the environment (each name X
+ * as LANGSMITH_X, then LANGCHAIN_X; blank counts as unset; surrounding white
  * space is dropped) unless `no_environment` is true or the port has none. */
 typedef struct lssb_config {
     const char *endpoint;           /* the API's root, as LANGSMITH_ENDPOINT;
@@ -485,7 +486,8 @@ typedef struct lssb_run_config {
  * "/proxy_config/rules/0/name"; `value` the text of a string, number, boolean
  * or null. Both are valid during the call only; a value longer than
  * LSSB_ELEMENT allows ends the call with LSSB_E_TOO_LONG. Returns LSSB_OK to
- * go on. */
+ * go on. A value may come twice: when a request had to be made again, or the
+ * box had to be waited for. */
 typedef struct lssb_details {
     lssb_status (*take)(void *user, const char *path, const char *value,
                         size_t len);
@@ -558,10 +560,11 @@ typedef struct lssb_sandbox_list {
 } lssb_sandbox_list;
 
 /* Stores the next sandboxes of the walk, at most `max`, and their number.
- * LSSB_OK when there was at least one, LSSB_END when there are no more. Any
- * number can be walked with room for one. Pages by cursor with servers that
- * know it, by offset with others (protocol 2.4). What the filters point to is
- * borrowed until the walk is over. LSSB_E_API: not a sandbox API. */
+ * LSSB_OK when there was at least one, LSSB_END when there are no more (at
+ * once, without `done`, when that is known already). Any number can be walked
+ * with room for one. Pages by cursor with servers that know it, by offset with
+ * others (protocol 2.4). What the filters point to is borrowed until the walk
+ * is over. LSSB_E_API: not a sandbox API. */
 lssb_status lssb_sandbox_next(lssb_client *client, lssb_sandbox_list *list,
                               lssb_sandbox *boxes, size_t max, size_t *count,
                               lssb_op *op);
@@ -672,8 +675,8 @@ typedef struct lssb_run_options {
 /* How a command ended. */
 typedef struct lssb_result {
     int32_t exit_code;              /* -1 if the server did not say */
-    uint64_t out_len;               /* bytes of stdout, all of them: more than */
-    uint64_t err_len;               /* your buffer held is not an error */
+    uint64_t out_len;               /* bytes of stdout, all of them: more */
+    uint64_t err_len;               /* than your buffer held is no error */
     bool out_cut;                   /* some did not fit `out` */
     bool err_cut;
 } lssb_result;
@@ -704,7 +707,7 @@ typedef struct lssb_source {
 /* A part of a file, and conditions. All zeros: the whole file. */
 typedef struct lssb_range {
     uint64_t start;                 /* the first byte */
-    uint64_t length;                /* 0: to the end; more than there is: that */
+    uint64_t length;                /* 0: to the end, as is more than it has */
     uint64_t last;                  /* not 0: the last so many bytes instead */
     const char *if_range;           /* an ETag: the part, if it is still that
                                        file, else the whole one */
@@ -756,8 +759,8 @@ lssb_status lssb_file_upload(const lssb_sandbox *box, const char *path,
  * asked for the whole may come all the same (if_range did not hold, or the
  * server knows no ranges): then file->partial is false and file->start 0, so
  * start over. `begin`, which may be NULL, is called with that before the first
- * byte. LSSB_E_OPERATION (read, HTTP status 416): the part begins past the
- * end. */
+ * byte, and again if another attempt has to be made before one has come.
+ * LSSB_E_OPERATION (read, HTTP status 416): the part begins past the end. */
 typedef struct lssb_download {
     lssb_range range;
     lssb_status (*begin)(void *user, const lssb_file *file);
