@@ -11,6 +11,8 @@
 #include "src/json_write.c"
 #include "src/error.c"
 #include "src/request.c"
+#include "src/slot.c"
+#include "src/reply.c"
 #include "src/call.c"
 #include "src/client.c"
 #include "src/sandbox.c"

@@ -1,5 +1,5 @@
-/* call.c: one call at work: a slot, a connection, a request, its reply, and
- * whether to try again.
+/* call.c: one call at work: a slot, a connection, a request, and whether to try
+ * again.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -10,12 +10,8 @@
  */
 #include "internal.h"
 
-#define CALL_ERROR_BODY 16384       /* bytes of a failure's body that are read */
-#define CALL_IDLE_MS 15000          /* a kept-alive connection's age, if the
-                                       server did not say */
-#define CALL_FRESH_MS 1000          /* the same, for what must not be repeated */
 #define CALL_BACKOFF_MS 10000       /* longest pause before another attempt */
-#define CALL_RETRY_AFTER_MS 60000   /* longest pause that a server may ask for */
+#define CALL_RETRY_AFTER_MS 60000   /* longest that a server may ask for */
 #define CALL_HELD_MS 10             /* until bytes are offered again */
 #define CALL_PIECES 64              /* steps of one slot before others' turn */
 
@@ -24,7 +20,7 @@ static struct lssb_op_state *call_of(lssb_op *op)
     return &op->reserved.state;
 }
 
-static const struct lssb_exchange *call_exchange(const lssb_op *op)
+const struct lssb_exchange *lssb_call_exchange(const lssb_op *op)
 {
     return op->reserved.state.exchange;
 }
@@ -72,10 +68,10 @@ void lssb_trace(lssb_client *client, lssb_trace_kind kind, const char *host,
 }
 
 /* Method and path of a request without its query, for the trace. */
-static void call_trace(lssb_op *op, lssb_trace_kind kind, int64_t number)
+void lssb_call_trace(lssb_op *op, lssb_trace_kind kind, int64_t number)
 {
 #if LSSB_TRACE
-    const struct lssb_exchange *x = call_exchange(op);
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     lssb_client *client = lssb_call_client(op);
     char line[128];
     struct lssb_writer writer;
@@ -109,144 +105,6 @@ uint32_t lssb_random_below(lssb_client *client, uint32_t limit)
     return number % limit;
 }
 
-/* ----------------------------------------------------------------- slots -- */
-
-/* Ends a slot's connection and leaves the slot free. An idle one says goodbye,
- * as far as that takes no waiting. */
-static void slot_drop(lssb_client *client, struct lssb_slot *slot)
-{
-    if (slot->conn.phase == LSSB_CONN_CLOSED)
-        return;
-    if (slot->conn.phase == LSSB_CONN_OPEN && slot->op == NULL) {
-        lssb_conn_close(&slot->conn, client->now);
-        lssb_conn_step(&slot->conn, client->now);
-    }
-    lssb_conn_drop(&slot->conn, false);
-    lssb_trace(client, LSSB_TRACE_CLOSED, slot->conn.host, "", 0);
-}
-
-/* Whether a connection leads where a target is. */
-static bool slot_leads(const struct lssb_slot *slot,
-                       const struct lssb_target *target)
-{
-    return slot->conn.host_port == target->port &&
-           slot->conn.host_tls == target->tls &&
-           lssb_same_name(slot->conn.host, strlen(slot->conn.host),
-                          target->host, target->host_len);
-}
-
-/* Whether an idle connection may serve once more: young enough for the server
- * and for the request, and quiet. */
-static bool slot_serves(lssb_client *client, struct lssb_slot *slot,
-                        const struct lssb_target *target, bool fresh)
-{
-    uint64_t age = client->now - slot->idle_since;
-
-    if (slot->op != NULL || slot->conn.phase != LSSB_CONN_OPEN ||
-        !slot_leads(slot, target))
-        return false;
-    if (age >= slot->keep_alive_ms || (fresh && age >= CALL_FRESH_MS) ||
-        !lssb_conn_quiet(&slot->conn, client->now)) {
-        slot_drop(client, slot);
-        return false;
-    }
-    return true;
-}
-
-/* An idle connection to the target, or NULL. */
-static struct lssb_slot *slot_reuse(lssb_client *client,
-                                    const struct lssb_target *target,
-                                    bool fresh)
-{
-    uint32_t i;
-
-    for (i = 0; i < client->slot_count; i++)
-        if (slot_serves(client, &client->slots[i], target, fresh))
-            return &client->slots[i];
-    return NULL;
-}
-
-/* A slot for a new connection: an empty one, else the one that has been idle
- * the longest gives way; NULL when all are at work. */
-static struct lssb_slot *slot_free(lssb_client *client)
-{
-    struct lssb_slot *found = NULL;
-    uint32_t i;
-
-    for (i = 0; i < client->slot_count; i++) {
-        struct lssb_slot *slot = &client->slots[i];
-
-        if (slot->op != NULL)
-            continue;
-        if (slot->conn.phase == LSSB_CONN_CLOSED)
-            return slot;
-        if (found == NULL || slot->idle_since < found->idle_since)
-            found = slot;
-    }
-    if (found != NULL)
-        slot_drop(client, found);
-    return found;
-}
-
-/* A session to resume at the target, from whichever slot was there last. */
-static const lssb_tls_ticket *slot_ticket(lssb_client *client,
-                                          const struct lssb_target *target)
-{
-    uint32_t i;
-
-    if (!target->tls || client->trust.no_resumption)
-        return NULL;
-    for (i = 0; i < client->slot_count; i++)
-        if (client->slots[i].ticket.len > 0 &&
-            slot_leads(&client->slots[i], target))
-            return &client->slots[i].ticket;
-    return NULL;
-}
-
-/* Counts the slots at work, for the high-water mark. */
-static void slot_count(lssb_client *client)
-{
-    uint32_t i, busy = 0;
-
-    for (i = 0; i < client->slot_count; i++)
-        busy += client->slots[i].op != NULL;
-    if (busy > client->stats.slots_high)
-        client->stats.slots_high = busy;
-}
-
-/* Gives an operation's slot back: as an idle connection, or closed. */
-static void slot_release(lssb_op *op, bool keep)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-    lssb_client *client = lssb_call_client(op);
-
-    if (slot == NULL)
-        return;
-    call_of(op)->slot = NULL;
-    slot->op = NULL;
-    slot->idle_since = client->now;
-    client->at_once = true;         /* another may be waiting for it */
-    if (!keep)
-        slot_drop(client, slot);
-}
-
-void lssb_slots_step(lssb_client *client)
-{
-    uint32_t i;
-
-    for (i = 0; i < client->slot_count; i++) {
-        struct lssb_slot *slot = &client->slots[i];
-
-        if (slot->op != NULL || slot->conn.phase == LSSB_CONN_CLOSED)
-            continue;
-        if (slot->conn.phase == LSSB_CONN_CLOSING)
-            lssb_conn_step(&slot->conn, client->now);
-        else if (client->now - slot->idle_since >= slot->keep_alive_ms ||
-                 !lssb_conn_quiet(&slot->conn, client->now))
-            slot_drop(client, slot);
-    }
-}
-
 /* --------------------------------------------------------------- the end -- */
 
 void lssb_call_finish(lssb_op *op, lssb_status outcome)
@@ -256,7 +114,7 @@ void lssb_call_finish(lssb_op *op, lssb_status outcome)
 
     if (state->phase == LSSB_PHASE_FINISHED)
         return;
-    slot_release(op, false);
+    lssb_slot_release(op, false);
     state->phase = LSSB_PHASE_FINISHED;
     state->outcome = outcome;
     if (outcome < 0) {
@@ -272,7 +130,7 @@ static void call_fail(lssb_op *op, lssb_status status, lssb_layer layer,
 {
     lssb_client *client = lssb_call_client(op);
 
-    lssb_fail(&client->error, status, layer, call_exchange(op)->name, ": ",
+    lssb_fail(&client->error, status, layer, lssb_call_exchange(op)->name, ": ",
               message, NULL);
     lssb_call_finish(op, status);
 }
@@ -281,12 +139,12 @@ lssb_status lssb_call_stopped(lssb_op *op, lssb_status said)
 {
     if (call_canceled(op))
         return lssb_fail(&lssb_call_client(op)->error, LSSB_E_CANCELED,
-                         LSSB_LAYER_CALLER, call_exchange(op)->name,
+                         LSSB_LAYER_CALLER, lssb_call_exchange(op)->name,
                          ": canceled", NULL);
     if (said == LSSB_OK || said == LSSB_AGAIN)
         return said;
     return lssb_fail(&lssb_call_client(op)->error, LSSB_E_STOPPED,
-                     LSSB_LAYER_CALLER, call_exchange(op)->name,
+                     LSSB_LAYER_CALLER, lssb_call_exchange(op)->name,
                      ": stopped by a callback", NULL);
 }
 
@@ -297,7 +155,7 @@ static void call_pause(lssb_op *op, uint64_t ms)
 {
     struct lssb_op_state *state = call_of(op);
 
-    slot_release(op, false);
+    lssb_slot_release(op, false);
     state->phase = LSSB_PHASE_PAUSE;
     state->wake_at = state->client->now + ms;
 }
@@ -321,7 +179,7 @@ static uint64_t call_backoff(lssb_op *op, const lssb_error *error)
 /* Another attempt after this failure, if there is any left and time for it. */
 static bool call_again(lssb_op *op, const lssb_error *error)
 {
-    const struct lssb_exchange *x = call_exchange(op);
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     struct lssb_op_state *state = call_of(op);
     uint64_t ms;
 
@@ -344,7 +202,7 @@ static bool call_again(lssb_op *op, const lssb_error *error)
 static bool call_status_retries(const lssb_op *op, const lssb_error *error,
                                 bool retry_after)
 {
-    const struct lssb_exchange *x = call_exchange(op);
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     int status = error->http_status;
 
     if (status == 429 && x->retry != LSSB_RETRY_ALWAYS)
@@ -352,6 +210,13 @@ static bool call_status_retries(const lssb_op *op, const lssb_error *error,
     if (x->retry == LSSB_RETRY_ALWAYS)
         return status == 429 || (status >= 502 && status <= 504);
     return x->retry == LSSB_RETRY_EXECUTE && error->status == LSSB_E_NOT_READY;
+}
+
+bool lssb_call_refused_again(lssb_op *op, const lssb_error *error,
+                             bool retry_after)
+{
+    return call_status_retries(op, error, retry_after) &&
+           call_again(op, error);
 }
 
 /* What another attempt would only meet again: a server that is not who it
@@ -366,7 +231,7 @@ static bool call_is_final(const lssb_error *error)
 /* An attempt failed as conn->failure says: `ended`, if its connection did. */
 static void call_lost(lssb_op *op, bool ended)
 {
-    const struct lssb_exchange *x = call_exchange(op);
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     struct lssb_slot *slot = lssb_call_slot(op);
     struct lssb_op_state *state = call_of(op);
     lssb_client *client = state->client;
@@ -377,7 +242,7 @@ static void call_lost(lssb_op *op, bool ended)
     client->error = slot->conn.failure;
     if (stale && (unsent || always) && client->error.layer != LSSB_LAYER_TLS &&
         (x->again == NULL || x->again(op))) {
-        state->attempt--;           /* the server's keep-alive ended: no fault */
+        state->attempt--;           /* its keep-alive ended: no fault */
         call_pause(op, 0);
         client->at_once = true;
         return;
@@ -396,7 +261,7 @@ static void call_connect(lssb_op *op, const struct lssb_target *target)
     struct lssb_slot *slot = lssb_call_slot(op);
     lssb_client *client = lssb_call_client(op);
     const struct lssb_proxy *proxy = lssb_request_proxy(client, target);
-    const lssb_tls_ticket *known = slot_ticket(client, target);
+    const lssb_tls_ticket *known = lssb_slot_ticket(client, target);
     struct lssb_conn_target to;
     lssb_tls_ticket ticket;
     char host[LSSB_HOST_SIZE];
@@ -431,7 +296,7 @@ static void call_connect(lssb_op *op, const struct lssb_target *target)
 /* Prepares a slot for this operation's request. */
 static void call_exchange_start(lssb_op *op)
 {
-    const struct lssb_exchange *x = call_exchange(op);
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     struct lssb_slot *slot = lssb_call_slot(op);
     lssb_client *client = lssb_call_client(op);
     struct lssb_writer writer;
@@ -466,7 +331,7 @@ static void call_exchange_start(lssb_op *op)
     slot->http.head_request = strcmp(x->method, "HEAD") == 0;
     call_of(op)->phase = LSSB_PHASE_EXCHANGE;
     client->stats.requests++;
-    call_trace(op, LSSB_TRACE_REQUEST, 0);
+    lssb_call_trace(op, LSSB_TRACE_REQUEST, 0);
 }
 
 /* Takes a slot, or stays where it is when there is none. */
@@ -474,7 +339,7 @@ static void call_take_slot(lssb_op *op)
 {
     struct lssb_op_state *state = call_of(op);
     lssb_client *client = state->client;
-    const struct lssb_exchange *x = call_exchange(op);
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     struct lssb_target target;
     struct lssb_slot *slot;
     const char *wrong = lssb_request_target(op, x, &target);
@@ -483,9 +348,9 @@ static void call_take_slot(lssb_op *op)
         call_fail(op, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER, wrong);
         return;
     }
-    slot = slot_reuse(client, &target, x->fresh);
+    slot = lssb_slot_reuse(client, &target, x->fresh);
     if (slot == NULL)
-        slot = slot_free(client);
+        slot = lssb_slot_free(client);
     if (slot == NULL)
         return;
     slot->op = op;
@@ -493,7 +358,7 @@ static void call_take_slot(lssb_op *op)
     state->attempt++;
     state->attempt_end_at =
         state->attempt_ms == 0 ? 0 : client->now + state->attempt_ms;
-    slot_count(client);
+    lssb_slot_note_use(client);
     if (slot->conn.phase != LSSB_CONN_OPEN) {
         call_connect(op, &target);
         return;
@@ -526,7 +391,7 @@ static void call_connected(lssb_op *op)
 static void call_window(lssb_op *op, struct lssb_writer *writer, void *out,
                         size_t room)
 {
-    const struct lssb_exchange *x = call_exchange(op);
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     struct lssb_slot *slot = lssb_call_slot(op);
     uint64_t body_len = slot->request_len - slot->head_len;
 
@@ -542,11 +407,11 @@ static void call_window(lssb_op *op, struct lssb_writer *writer, void *out,
 }
 
 /* Something moved: a transfer's time starts anew. */
-static void call_moved(lssb_op *op)
+void lssb_call_moved(lssb_op *op)
 {
     struct lssb_op_state *state = call_of(op);
 
-    if (call_exchange(op)->transfer && state->attempt_ms != 0)
+    if (lssb_call_exchange(op)->transfer && state->attempt_ms != 0)
         state->attempt_end_at = state->client->now + state->attempt_ms;
 }
 
@@ -566,7 +431,7 @@ static void call_send(lssb_op *op)
         call_window(op, &writer, out, room);
         if (writer.wrong != NULL || writer.len == 0) {
             lssb_fail(&client->error, LSSB_E_STOPPED, LSSB_LAYER_CALLER,
-                      call_exchange(op)->name, ": ",
+                      lssb_call_exchange(op)->name, ": ",
                       writer.wrong != NULL ? writer.wrong
                                            : "the request changed under way",
                       NULL);
@@ -576,418 +441,13 @@ static void call_send(lssb_op *op)
         lssb_conn_commit(&slot->conn, writer.len);
         slot->written += writer.len;
         client->stats.sent_bytes += writer.len;
-        call_moved(op);
+        lssb_call_moved(op);
     }
     if (slot->written > 0)
         lssb_conn_flush(&slot->conn);
 }
 
-/* ------------------------------------------------------------- the reply -- */
-
-/* The reply's own Retry-After: seconds (fractions too) or a date. */
-static void call_retry_after(struct lssb_slot *slot, const char *value,
-                             size_t len)
-{
-    lssb_client *client = lssb_call_client(slot->op);
-    uint64_t ms = 0, seconds;
-    size_t whole = 0;
-    int64_t at;
-
-    while (whole < len && value[whole] >= '0' && value[whole] <= '9')
-        whole++;
-    if (lssb_parse_u64(value, whole, &seconds) && seconds < 4000000 &&
-        (whole == len || value[whole] == '.')) {
-        ms = seconds * 1000;
-        if (whole + 1 < len && value[whole + 1] >= '0' &&
-            value[whole + 1] <= '9')
-            ms += (uint64_t)(value[whole + 1] - '0') * 100;
-    } else if (lssb_parse_http_date(value, len, &at)) {
-        int64_t now = client->port->wall_s(client->port_context);
-
-        if (now > 0 && at > now && at - now < 4000000)
-            ms = (uint64_t)(at - now) * 1000;
-    } else {
-        return;
-    }
-    slot->retry_after_given = true;
-    slot->retry_after_ms = ms > 0 ? (uint32_t)ms : 1;
-}
-
-/* Whether a status is this exchange's success. */
-static bool call_succeeds(const lssb_op *op, int status)
-{
-    const struct lssb_exchange *x = call_exchange(op);
-
-    return (status >= 200 && status < 300) ||
-           (x->accepts != NULL && x->accepts(op, status));
-}
-
-/* A header of the reply. */
-static lssb_status call_header(lssb_op *op)
-{
-    const struct lssb_exchange *x = call_exchange(op);
-    struct lssb_slot *slot = lssb_call_slot(op);
-    const struct lssb_http *http = &slot->http;
-    size_t name_len = strlen(http->name);
-
-    if (lssb_same_name(http->name, name_len, "Retry-After", 11))
-        call_retry_after(slot, http->value, http->value_len);
-    if (slot->failing)
-        return LSSB_OK;
-    if (lssb_same_name(http->name, name_len, "Content-Encoding", 16) &&
-        !lssb_same_name(http->value, http->value_len, "identity", 8))
-        return lssb_fail(&lssb_call_client(op)->error, LSSB_E_PROTOCOL,
-                         LSSB_LAYER_HTTP, x->name,
-                         ": the reply is compressed, which was not asked for",
-                         NULL);
-    if (x->header != NULL)
-        return x->header(op, http->status, http->name, http->value,
-                         http->value_len);
-    return LSSB_OK;
-}
-
-/* The header block is complete: the body goes to the scanner, or as it is. */
-static lssb_status call_head(lssb_op *op)
-{
-    const struct lssb_exchange *x = call_exchange(op);
-    struct lssb_slot *slot = lssb_call_slot(op);
-
-    slot->keep_alive_ms = slot->http.keep_alive_s == UINT32_MAX
-                              ? CALL_IDLE_MS
-                              : (uint64_t)slot->http.keep_alive_s * 1000;
-    memset(&slot->json, 0, sizeof slot->json);
-    slot->json.choose = slot->failing ? lssb_error_choose : x->choose;
-    slot->json.ctx = op;
-    lssb_json_start(&slot->json, slot->element, sizeof slot->element);
-    call_trace(op, LSSB_TRACE_RESPONSE, slot->http.status);
-    if (!slot->failing && x->head != NULL)
-        return x->head(op, slot->http.status, &slot->http);
-    return LSSB_OK;
-}
-
-/* One event of the scanner in a successful reply. */
-static lssb_status call_json_event(lssb_op *op, enum lssb_json_event event)
-{
-    const struct lssb_exchange *x = call_exchange(op);
-    struct lssb_slot *slot = lssb_call_slot(op);
-    lssb_client *client = lssb_call_client(op);
-
-    if (slot->json.overflow)
-        return lssb_fail(&client->error, LSSB_E_TOO_LONG, LSSB_LAYER_JSON,
-                         x->name, ": an element of the reply is larger than "
-                         "this build's LSSB_ELEMENT", NULL);
-    if (event == LSSB_JSON_DONE)
-        return LSSB_OK;
-    return x->event != NULL ? x->event(op, &slot->json, event) : LSSB_OK;
-}
-
-/* Feeds the scanner; *used tells how far it got before LSSB_AGAIN. */
-static lssb_status call_json(lssb_op *op, const uint8_t *bytes, size_t len,
-                             size_t *used)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-    lssb_client *client = lssb_call_client(op);
-    lssb_status status = LSSB_OK;
-
-    *used = 0;
-    while (*used < len && status == LSSB_OK) {
-        const struct lssb_json before = slot->json;
-        size_t n;
-        enum lssb_json_event event =
-            lssb_json_next(&slot->json, bytes + *used, len - *used, &n);
-
-        *used += n;
-        if (event == LSSB_JSON_MORE)
-            continue;
-        if (event == LSSB_JSON_WRONG)
-            return lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
-                             call_exchange(op)->name,
-                             ": the reply is not valid JSON: ",
-                             slot->json.wrong, NULL);
-        status = call_json_event(op, event);
-        if (status == LSSB_AGAIN) { /* not taken: scan it again later */
-            slot->json = before;
-            *used -= n;
-        }
-    }
-    if (slot->json.high > client->stats.element_high)
-        client->stats.element_high = (uint32_t)slot->json.high;
-    return status;
-}
-
-/* The same for a failure's body: what cannot be read is no matter. */
-static void call_error_json(lssb_op *op, const uint8_t *bytes, size_t len)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-    size_t used = 0, n;
-
-    while (used < len && !slot->json_done &&
-           slot->body_bytes <= CALL_ERROR_BODY) {
-        switch (lssb_json_next(&slot->json, bytes + used, len - used, &n)) {
-        case LSSB_JSON_ELEMENT:
-            if (strcmp(slot->json.key, "detail") == 0)
-                lssb_error_element(&slot->conn.failure, slot->json.text,
-                                   slot->json.text_len);
-            break;
-        case LSSB_JSON_DONE:
-            slot->json_done = true;
-            break;
-        case LSSB_JSON_WRONG:
-            return;
-        default:
-            break;
-        }
-        used += n;
-    }
-}
-
-/* A piece of the body. LSSB_AGAIN: the caller takes no more now, *used bytes
- * were taken before. */
-static lssb_status call_body(lssb_op *op, const uint8_t *bytes, size_t len,
-                             size_t *used)
-{
-    const struct lssb_exchange *x = call_exchange(op);
-    struct lssb_slot *slot = lssb_call_slot(op);
-    lssb_status status;
-
-    *used = len;
-    if (len > 0)
-        slot->body_seen = true;
-    slot->body_bytes += len;
-    if (slot->failing) {
-        call_error_json(op, bytes, len);
-        return LSSB_OK;
-    }
-    if (x->raw == NULL)
-        return call_json(op, bytes, len, used);
-    status = x->raw(op, bytes, len);
-    if (status == LSSB_AGAIN)
-        *used = 0;
-    return status;
-}
-
-/* A proxy that was asked for http:// wants a password, or another one. Only
- * this status is sure to be its own and not the service's (RFC 9110 15.5.8). */
-static void call_proxy_refused(lssb_op *op)
-{
-    lssb_error *error = &lssb_call_client(op)->error;
-    const struct lssb_proxy *proxy = NULL;
-    struct lssb_target target;
-    int http_status = error->http_status;
-
-    if (lssb_request_target(op, call_exchange(op), &target) == NULL)
-        proxy = lssb_request_proxy(lssb_call_client(op), &target);
-    if (proxy == NULL)
-        return;
-    lssb_fail(error, LSSB_E_PROXY, LSSB_LAYER_PROXY, "the proxy ", proxy->host,
-              proxy->userinfo == NULL
-                  ? " asks for a user name and a password (HTTP 407)"
-                  : " does not accept the user name and password (HTTP 407)",
-              NULL);
-    error->http_status = http_status;
-}
-
-/* A failure's reply is complete: its meaning, and what follows from it. */
-static void call_refused(lssb_op *op, bool keep)
-{
-    const struct lssb_exchange *x = call_exchange(op);
-    struct lssb_slot *slot = lssb_call_slot(op);
-    lssb_client *client = lssb_call_client(op);
-    lssb_error *error = &client->error;
-    int http_status = slot->http.status;
-    bool given = slot->retry_after_given;
-    lssb_status status;
-
-    *error = slot->conn.failure;
-    if (slot->json_done && lssb_json_end(&slot->json) == LSSB_JSON_DONE)
-        lssb_error_body(error, slot->json.text, slot->json.text_len);
-    error->retry_after_ms = slot->retry_after_ms;
-    lssb_error_mean(error, x, op, http_status);
-    if (http_status == 407 && slot->conn.proxied && !slot->conn.host_tls)
-        call_proxy_refused(op);
-    slot_release(op, keep);
-    if (call_status_retries(op, error, given) && call_again(op, error))
-        return;
-    status = error->status;
-    if (x->failed != NULL)
-        status = x->failed(op, error);
-    if (status != LSSB_PENDING)
-        lssb_call_finish(op, status);
-}
-
-/* A successful reply is complete. */
-static void call_done(lssb_op *op, bool keep)
-{
-    const struct lssb_exchange *x = call_exchange(op);
-    struct lssb_slot *slot = lssb_call_slot(op);
-    lssb_client *client = lssb_call_client(op);
-    const char *text = NULL;
-    size_t len = 0;
-    lssb_status status;
-
-    if (slot->body_seen && x->raw == NULL) {
-        if (lssb_json_end(&slot->json) != LSSB_JSON_DONE) {
-            lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
-                      x->name, ": the reply is not valid JSON: ",
-                      slot->json.wrong, NULL);
-            lssb_call_finish(op, LSSB_E_PROTOCOL);
-            return;
-        }
-        text = slot->json.text;
-        len = slot->json.text_len;
-    }
-    status = x->done(op, text, len);
-    slot_release(op, keep);
-    if (status != LSSB_PENDING)
-        lssb_call_finish(op, status);
-}
-
-/* The reply is complete; the connection may serve again if both sides are
- * through with it. */
-static void call_complete(lssb_op *op)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-    bool keep = slot->http.keep_alive && slot->written == slot->request_len &&
-                lssb_conn_sent(&slot->conn) && !slot->http.until_close;
-
-    if (slot->failing)
-        call_refused(op, keep);
-    else
-        call_done(op, keep);
-}
-
-/* Breaks the HTTP rules: final, for a repetition would break them again. */
-static void call_wrong(lssb_op *op)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-    lssb_client *client = lssb_call_client(op);
-
-    lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_HTTP,
-              call_exchange(op)->name, ": the reply breaks HTTP: ",
-              slot->http.wrong, NULL);
-    lssb_call_finish(op, LSSB_E_PROTOCOL);
-}
-
-/* What the parser found, but for a body and the end of the message. */
-static lssb_status call_event(lssb_op *op, enum lssb_http_event event)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-
-    switch (event) {
-    case LSSB_HTTP_START:
-        slot->failing = !call_succeeds(op, slot->http.status);
-        if (slot->failing)
-            memset(&slot->conn.failure, 0, sizeof slot->conn.failure);
-        return LSSB_OK;
-    case LSSB_HTTP_HEADER:
-        return call_header(op);
-    case LSSB_HTTP_HEAD:
-        return call_head(op);
-    case LSSB_HTTP_MORE:
-    case LSSB_HTTP_BODY:
-    case LSSB_HTTP_DONE:
-    case LSSB_HTTP_WRONG:
-        break;
-    }
-    return LSSB_OK;
-}
-
-/* Offers the body's bytes that the caller did not take before. */
-static lssb_status call_feed_held(lssb_op *op, const uint8_t *bytes,
-                                  size_t len)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-    size_t used;
-    lssb_status status;
-
-    if (len > slot->held)
-        len = slot->held;
-    status = call_body(op, bytes, len, &used);
-    if (status == LSSB_OK || status == LSSB_AGAIN) {
-        lssb_conn_consume(&slot->conn, used);
-        slot->held -= used;
-        return status;
-    }
-    lssb_call_finish(op, status);
-    return LSSB_END;
-}
-
-/* A slice of the body that ends at `at` of this look. */
-static lssb_status call_feed_body(lssb_op *op, size_t at)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-    size_t used;
-    lssb_status status =
-        call_body(op, slot->http.body, slot->http.body_len, &used);
-
-    if (status != LSSB_AGAIN)
-        return status;
-    slot->held = slot->http.body_len - used;
-    lssb_conn_consume(&slot->conn, at - slot->held);
-    return LSSB_AGAIN;
-}
-
-/* Feeds the parser with one look. LSSB_OK: all of it was taken; LSSB_AGAIN:
- * the caller takes no more now; LSSB_END: the exchange is over. */
-static lssb_status call_feed(lssb_op *op, const uint8_t *bytes, size_t len)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-    lssb_status status;
-    size_t at = 0;
-
-    slot->replied = true;
-    call_moved(op);
-    if (slot->held > 0) {
-        status = call_feed_held(op, bytes, len);
-        if (status != LSSB_OK || slot->held > 0)
-            return status;
-        len = 0;                    /* that may have been the last of it */
-    }
-    for (;;) {
-        size_t used;
-        enum lssb_http_event event =
-            lssb_http_next(&slot->http, bytes + at, len - at, &used);
-
-        at += used;
-        if (event == LSSB_HTTP_MORE)
-            break;
-        if (event == LSSB_HTTP_DONE) {
-            lssb_conn_consume(&slot->conn, at);
-            call_complete(op);
-            return LSSB_END;
-        }
-        if (event == LSSB_HTTP_WRONG) {
-            call_wrong(op);
-            return LSSB_END;
-        }
-        status = event == LSSB_HTTP_BODY ? call_feed_body(op, at)
-                                         : call_event(op, event);
-        if (status == LSSB_AGAIN)
-            return LSSB_AGAIN;
-        if (status != LSSB_OK) {
-            lssb_call_finish(op, status);
-            return LSSB_END;
-        }
-    }
-    lssb_conn_consume(&slot->conn, at);
-    return LSSB_OK;
-}
-
 /* ---------------------------------------------------------------- a step -- */
-
-/* Whether a reply that lasts until the end of its connection was cut short:
- * nothing but its JSON can tell. */
-static bool call_cut_short(const lssb_op *op)
-{
-    const struct lssb_exchange *x = call_exchange(op);
-    struct lssb_slot *slot = lssb_call_slot(op);
-
-    if (!slot->http.until_close || slot->failing || x->raw != NULL)
-        return false;
-    if (!slot->body_seen)
-        return strcmp(x->method, "GET") == 0;
-    return lssb_json_end(&slot->json) != LSSB_JSON_DONE;
-}
 
 /* The connection has ended, and all that came is consumed. */
 static void call_ended(lssb_op *op, lssb_status status)
@@ -996,17 +456,18 @@ static void call_ended(lssb_op *op, lssb_status status)
     const char *host = slot->conn.host;
 
     if (status == LSSB_END && slot->replied &&
-        lssb_http_end(&slot->http) == LSSB_HTTP_DONE && !call_cut_short(op)) {
-        call_complete(op);
+        lssb_http_end(&slot->http) == LSSB_HTTP_DONE &&
+        !lssb_reply_cut_short(op)) {
+        lssb_reply_complete(op);
         return;
     }
     if (slot->failing && slot->http.status != 0) {
-        call_refused(op, false);    /* the status says enough */
+        lssb_reply_refused(op, false);    /* the status says enough */
         return;
     }
     if (status == LSSB_END || slot->conn.failure.status == LSSB_OK)
         lssb_fail(&slot->conn.failure, LSSB_E_CONNECTION,
-                  LSSB_LAYER_TRANSPORT, call_exchange(op)->name, ": ", host,
+                  LSSB_LAYER_TRANSPORT, lssb_call_exchange(op)->name, ": ", host,
                   slot->replied ? " ended the connection in the middle of "
                                   "the reply"
                                 : " ended the connection without a reply",
@@ -1052,7 +513,7 @@ static void call_exchange_step(lssb_op *op)
             return;
         if (len == 0)
             continue;
-        fed = call_feed(op, bytes, len);
+        fed = lssb_reply_feed(op, bytes, len);
         if (fed != LSSB_OK)
             return;
     }
@@ -1076,7 +537,7 @@ static void call_connect_step(lssb_op *op)
     }
     if (status == LSSB_END)
         lssb_fail(&slot->conn.failure, LSSB_E_CONNECTION,
-                  LSSB_LAYER_TRANSPORT, call_exchange(op)->name, ": ",
+                  LSSB_LAYER_TRANSPORT, lssb_call_exchange(op)->name, ": ",
                   slot->conn.host, " ended the connection as soon as it was "
                   "open", NULL);
     call_lost(op, true);
@@ -1125,7 +586,7 @@ static void call_late(lssb_op *op, lssb_error *error, const char *whose)
     lssb_layer layer;
     const char *doing = call_doing(op, &layer);
 
-    lssb_fail(error, LSSB_E_DEADLINE, layer, call_exchange(op)->name, ": ",
+    lssb_fail(error, LSSB_E_DEADLINE, layer, lssb_call_exchange(op)->name, ": ",
               whose, " while ", doing, slot != NULL ? slot->conn.host : "",
               NULL);
 }
@@ -1278,7 +739,7 @@ lssb_status lssb_call_go(lssb_op *op, bool wait,
     client->now = client->port->now_ms(client->port_context);
     state->exchange = exchange;
     state->attempt_ms = attempt_ms == LSSB_FOREVER ? 0 : attempt_ms;
-    if (op->deadline_ms != 0) {     /* the caller's own measure is the only one */
+    if (op->deadline_ms != 0) {     /* the caller's measure is the only one */
         state->attempt_ms = 0;
         if (op->deadline_ms != LSSB_FOREVER)
             state->end_at = client->now + op->deadline_ms;

@@ -17,7 +17,7 @@
 #define CLIENT_TIMEOUT_MS 10000
 #define CLIENT_TRANSFER_TIMEOUT_MS 60000
 
-/* ---------------------------------------------------------- configuration -- */
+/* --------------------------------------------------------- configuration -- */
 
 /* A string of the configuration or the environment, without the white space
  * around it. `at` NULL: there is none. */
@@ -183,7 +183,7 @@ static lssb_status client_setup(struct client_setup *setup,
     return LSSB_OK;
 }
 
-/* ------------------------------------------------------------- the layout -- */
+/* ------------------------------------------------------------ the layout -- */
 
 /* A place in the block, aligned for any type. `at` NULL: only measured. */
 struct client_layout {
@@ -404,7 +404,7 @@ size_t lssb_memory_needed(const lssb_config *config)
     return client_measure(&setup, &error);
 }
 
-/* ---------------------------------------------------------------- opening -- */
+/* --------------------------------------------------------------- opening -- */
 
 /* The block: the caller's, or the port's. */
 static lssb_status client_block(const struct client_setup *setup, size_t size,
@@ -576,7 +576,7 @@ lssb_status lssb_open(lssb_client **client, const lssb_config *config)
     return lssb_open_why(client, config, NULL);
 }
 
-/* --------------------------------------------------------------- the loop -- */
+/* -------------------------------------------------------------- the loop -- */
 
 void lssb_client_add(lssb_client *client, lssb_op *op)
 {
@@ -816,7 +816,7 @@ lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms)
     }
 }
 
-/* ------------------------------------------------------- ending, counting -- */
+/* ------------------------------------------------------ ending, counting -- */
 
 /* Marks an operation; its own thread may be looking at that moment. */
 static void client_mark_canceled(lssb_op *op)

@@ -10,7 +10,7 @@
 
 #include <stdarg.h>
 
-/* ---------------------------------------------------------------- names -- */
+/* ----------------------------------------------------------------- names -- */
 
 const char *lssb_status_name(lssb_status status)
 {
@@ -84,7 +84,7 @@ const char *lssb_resource_name(lssb_resource resource)
     return "unknown resource";
 }
 
-/* ------------------------------------------------------- local failures -- */
+/* -------------------------------------------------------- local failures -- */
 
 /* The pieces of a sentence, up to a NULL, into the message. */
 static void error_say(lssb_error *error, const char *first, va_list pieces)

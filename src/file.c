@@ -62,7 +62,7 @@ static lssb_op *file_begin(const lssb_sandbox *box, const char *path,
     return call;
 }
 
-/* ---------------------------------------------------------------- writing -- */
+/* --------------------------------------------------------------- writing -- */
 
 static void file_upload_path(const lssb_op *op, struct lssb_writer *to)
 {
@@ -210,7 +210,7 @@ lssb_status lssb_file_upload(const lssb_sandbox *box, const char *path,
     return lssb_call_go(call, op == NULL, &file_upload, 0);
 }
 
-/* ---------------------------------------------------------------- reading -- */
+/* --------------------------------------------------------------- reading -- */
 
 /* What a read is made of: from memory's point of view, or a download's. */
 static lssb_file *file_info(lssb_op *op)
@@ -322,7 +322,7 @@ static bool file_content_range(const char *value, size_t len, uint64_t *start,
 #define FILE_RANGE_SEEN 1           /* a Content-Range that makes sense */
 #define FILE_PAST_END 4             /* 416: the range begins past the end */
 
-/* What is behind "bytes" in the Content-Range of a range that begins past the end. */
+/* The size in the Content-Range of a range that begins past the end. */
 static void file_past_end(lssb_op *op, const char *value, size_t len)
 {
     static const char unit[] = "bytes */";
@@ -588,7 +588,7 @@ lssb_status lssb_file_stat(const lssb_sandbox *box, const char *path,
                         box->client->transfer_timeout_ms);
 }
 
-/* ------------------------------------------------------- reading to memory -- */
+/* ----------------------------------------------------- reading to memory -- */
 
 /* `out` is the caller's memory, `size` its size, `extra` where the length
  * goes, `progress` how much is there. */
@@ -671,7 +671,7 @@ lssb_status lssb_file_read(const lssb_sandbox *box, const char *path,
     return lssb_call_go(call, op == NULL, &file_read, 0);
 }
 
-/* --------------------------------------------------------------- commands -- */
+/* -------------------------------------------------------------- commands -- */
 
 static void file_run_path(const lssb_op *op, struct lssb_writer *to)
 {

@@ -671,7 +671,8 @@ LSSB_PRIVATE void lssb_json_pairs(struct lssb_json_writer *json,
 LSSB_PRIVATE bool lssb_json_complete(const struct lssb_json_writer *json);
 
 /* json_char.c: what a first byte of a UTF-8 character says: how many follow,
- * and between which bounds the next one lies (RFC 3629 4). False: it is none. */
+ * and between which bounds the next one lies (RFC 3629 4). False: it is none.
+ */
 LSSB_PRIVATE bool lssb_json_utf8_lead(uint8_t c, uint8_t *left, uint8_t *low,
                                       uint8_t *most);
 /* The length of the whole and valid character beyond ASCII at `p`, else 0. */
@@ -909,6 +910,41 @@ LSSB_PRIVATE void lssb_request_head(const lssb_op *op,
                                     uint64_t body_len,
                                     struct lssb_writer *to);
 
+/* slot.c: an idle connection to the target, young enough (`fresh`: very young)
+ * and quiet; a slot for a new one; a session to resume there; each NULL if
+ * there is none. */
+LSSB_PRIVATE struct lssb_slot *
+lssb_slot_reuse(lssb_client *client, const struct lssb_target *target,
+                bool fresh);
+LSSB_PRIVATE struct lssb_slot *lssb_slot_free(lssb_client *client);
+LSSB_PRIVATE const lssb_tls_ticket *
+lssb_slot_ticket(lssb_client *client, const struct lssb_target *target);
+/* Counts the slots at work, for the high-water mark. */
+LSSB_PRIVATE void lssb_slot_note_use(lssb_client *client);
+/* Gives an operation's slot back: as an idle connection, or closed. */
+LSSB_PRIVATE void lssb_slot_release(lssb_op *op, bool keep);
+
+/* reply.c: feeds the parser with one look. LSSB_OK: all of it was taken;
+ * LSSB_AGAIN: the caller takes no more now; LSSB_END: the exchange is over. */
+LSSB_PRIVATE lssb_status lssb_reply_feed(lssb_op *op, const uint8_t *bytes,
+                                         size_t len);
+/* The reply is complete. */
+LSSB_PRIVATE void lssb_reply_complete(lssb_op *op);
+/* The reply is a failure's, and as complete as it gets. */
+LSSB_PRIVATE void lssb_reply_refused(lssb_op *op, bool keep);
+/* Whether a reply that lasts until the end of its connection was cut short. */
+LSSB_PRIVATE bool lssb_reply_cut_short(const lssb_op *op);
+
+/* call.c: the exchange that is under way; its line for the trace; that
+ * something moved, so that a transfer's time starts anew; another attempt after
+ * a failure's reply, if it may be made. */
+LSSB_PRIVATE const struct lssb_exchange *lssb_call_exchange(const lssb_op *op);
+LSSB_PRIVATE void lssb_call_trace(lssb_op *op, lssb_trace_kind kind,
+                                  int64_t number);
+LSSB_PRIVATE void lssb_call_moved(lssb_op *op);
+LSSB_PRIVATE bool lssb_call_refused_again(lssb_op *op, const lssb_error *error,
+                                          bool retry_after);
+
 /* call.c: what lssb_step does for one operation; for connections that belong
  * to none; what a slot is given back as. */
 LSSB_PRIVATE void lssb_call_step(lssb_op *op);
@@ -933,7 +969,7 @@ enum lssb_phase {
 };
 
 /* sandbox.c: what calls about boxes share. `out` of the operation is the box
- * to fill; `box`, or `text`, says which one; `extra` is NULL or lssb_details. */
+ * to fill; `box`, or `text`, says which; `extra` is NULL or lssb_details. */
 LSSB_PRIVATE extern const struct lssb_exchange lssb_sandbox_get_exchange;
 LSSB_PRIVATE extern const struct lssb_exchange lssb_sandbox_poll_exchange;
 LSSB_PRIVATE lssb_op *lssb_sandbox_begin(const lssb_sandbox *box, lssb_op *op,

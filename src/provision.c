@@ -17,7 +17,7 @@ static struct lssb_op_state *provision_of(lssb_op *op)
     return &op->reserved.state;
 }
 
-/* --------------------------------------------------------------- creating -- */
+/* -------------------------------------------------------------- creating -- */
 
 /* A lifetime: not sent, never (0 on the wire), or seconds. */
 static void provision_ttl(struct lssb_json_writer *json, const char *name,
@@ -188,7 +188,8 @@ static lssb_status provision_check(lssb_client *client, lssb_op *call,
         options->snapshot_name != NULL && options->snapshot_name[0] != '\0')
         return lssb_refuse(client, call, "create sandbox: snapshot_id and "
                            "snapshot_name are both given; give one", NULL);
-    if (options->mem_bytes > INT64_MAX || options->fs_capacity_bytes > INT64_MAX)
+    if (options->mem_bytes > INT64_MAX ||
+        options->fs_capacity_bytes > INT64_MAX)
         return lssb_refuse(client, call, "create sandbox: mem_bytes or "
                            "fs_capacity_bytes is larger than 2^63-1", NULL);
     return provision_check_ttls(client, call, "create sandbox: ",
@@ -228,7 +229,7 @@ lssb_status lssb_sandbox_create(lssb_client *client,
                         (timeout_s + PROVISION_GRACE_S) * 1000);
 }
 
-/* --------------------------------------------------------------- changing -- */
+/* -------------------------------------------------------------- changing -- */
 
 /* Whether an update would change anything. */
 static bool provision_changes(const lssb_sandbox_update *update)
@@ -375,7 +376,7 @@ lssb_status lssb_sandbox_change(lssb_sandbox *box,
                         0);
 }
 
-/* ---------------------------------------------------------------- listing -- */
+/* --------------------------------------------------------------- listing -- */
 
 /* How a walk pages (protocol 2.4). */
 enum provision_mode {
@@ -638,7 +639,7 @@ lssb_status lssb_sandbox_next(lssb_client *client, lssb_sandbox_list *list,
     return lssb_call_go(call, op == NULL, &provision_list, 0);
 }
 
-/* ------------------------------------------------------------------ usage -- */
+/* ----------------------------------------------------------------- usage -- */
 
 #define PROVISION_USAGE(key) \
     { #key, LSSB_JSON_I64, (uint16_t)offsetof(lssb_usage, key), 0 }

@@ -14,7 +14,7 @@
 #define SANDBOX_WAS_FAILED 4        /* a start of a box that had failed */
 #define SANDBOX_MAY_BE_DONE 8       /* an attempt before may have arrived */
 
-/* ---------------------------------------------------------- reading boxes -- */
+/* --------------------------------------------------------- reading boxes -- */
 
 #define SANDBOX_TEXT(key, kind) \
     { #key, kind, (uint16_t)offsetof(lssb_sandbox, key), \
@@ -122,7 +122,7 @@ lssb_status lssb_sandbox_fill(lssb_op *op, lssb_sandbox *box, const char *text,
     return LSSB_OK;
 }
 
-/* --------------------------------------------------------------- requests -- */
+/* -------------------------------------------------------------- requests -- */
 
 /* "/boxes/{name}" of the call: its text, or its box. */
 static void sandbox_path_of(const lssb_op *op, struct lssb_writer *to,
@@ -194,7 +194,7 @@ lssb_status lssb_sandbox_failed(lssb_op *op, lssb_error *error)
     return error->status;
 }
 
-/* --------------------------------------------------------------- describing -- */
+/* ------------------------------------------------------------ describing -- */
 
 /* The members of one box; `extra` is the callback for the others. */
 enum lssb_json_take lssb_sandbox_choose(void *ctx, int depth,
@@ -287,7 +287,7 @@ lssb_status lssb_sandbox_get(lssb_client *client, const char *name,
     return lssb_sandbox_get_details(client, name, box, NULL, op);
 }
 
-/* ---------------------------------------------------------------- waiting -- */
+/* --------------------------------------------------------------- waiting -- */
 
 /* The members of a status reply. */
 static enum lssb_json_take sandbox_status_choose(void *ctx, int depth,
@@ -471,7 +471,7 @@ lssb_status lssb_sandbox_wait(lssb_sandbox *box, uint32_t timeout_s,
     return lssb_call_go(call, op == NULL, &lssb_sandbox_poll_exchange, 0);
 }
 
-/* ---------------------------------------------------------- start and stop -- */
+/* -------------------------------------------------------- start and stop -- */
 
 /* The start is under way; a sandbox in the reply is not looked at. */
 static lssb_status sandbox_started(lssb_op *op, const char *text, size_t len)
@@ -558,7 +558,7 @@ lssb_status lssb_sandbox_stop(lssb_sandbox *box, lssb_op *op)
     return lssb_call_go(call, op == NULL, &sandbox_stop, 0);
 }
 
-/* --------------------------------------------------------------- deleting -- */
+/* -------------------------------------------------------------- deleting -- */
 
 /* The reply has nothing of interest. */
 static lssb_status sandbox_deleted(lssb_op *op, const char *text, size_t len)
