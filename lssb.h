@@ -247,7 +247,9 @@ struct lssb_op_state {
 typedef struct lssb_op {
     lssb_status status;             /* LSSB_PENDING, then final */
     uint32_t deadline_ms;           /* for the whole call, retries and waits
-                                       included; 0: what the call documents */
+                                       included, instead of every other limit
+                                       of time; 0: what the call documents;
+                                       LSSB_FOREVER */
     void (*done)(struct lssb_op *); /* may be NULL. The operation is final and
                                        may be reused or freed in there */
     void *user;                     /* yours */
@@ -279,6 +281,9 @@ typedef struct lssb_trust {
     const void *anchors;            /* a bundle in memory or flash */
     size_t anchors_len;
     bool only;                      /* true: these instead of the system's */
+    const char *system_file;        /* for the system's: this file. NULL:
+                                       SSL_CERT_FILE of the environment, else
+                                       the usual places. Copied */
     const uint8_t (*pins)[32];      /* SHA-256 of a SubjectPublicKeyInfo; one
                                        must be on the verified path */
     size_t pin_count;
@@ -341,10 +346,11 @@ typedef struct lssb_config {
     int32_t retries;                /* after the first attempt; 0: 3;
                                        LSSB_NONE: never */
     uint32_t slots;                 /* connections at once; 0: 4. Each costs
-                                       about 24 KB over TLS */
+                                       about 36 KB with TLS; `make size` */
     lssb_trust trust;
-    void *memory;                   /* the block, aligned for any type; NULL:
-                                       the port's, taken once */
+    void *memory;                   /* the block, aligned for a uint64_t, a
+                                       pointer and a long double; NULL: the
+                                       port's, taken once */
     size_t memory_size;             /* at least lssb_memory_needed */
     const struct lssb_port *port;   /* NULL: this build's */
     const struct lssb_tls_backend *tls;     /* NULL: this build's */
@@ -390,8 +396,8 @@ typedef struct lssb_socket {
 } lssb_socket;
 
 /* For an event loop of your own: stores up to `max` sockets and what each
- * waits for, returns how many there are (more than `max`: none of the rest is
- * stored), and in *timeout_ms how long the loop may sleep (0: not at all;
+ * waits for, returns how many there are (never more than 2 for each slot and 1;
+ * if more than `max`, the rest is not stored), and in *timeout_ms how long the loop may sleep (0: not at all;
  * LSSB_FOREVER). Call lssb_step after the loop's poll, then ask again. */
 size_t lssb_sockets(lssb_client *client, lssb_socket *sockets, size_t max,
                     uint32_t *timeout_ms);
@@ -721,7 +727,7 @@ typedef struct lssb_file {
     uint64_t length;                /* bytes that came */
     bool partial;                   /* a part came, as asked (206) */
     bool unchanged;                 /* if_none_match held: nothing came (304) */
-    char etag[128];                 /* "" if the server sent none */
+    char etag[128];                 /* "" if the server sent none that fits */
     char last_modified[LSSB_TIME_SIZE];
     char content_type[96];          /* may be cut */
 } lssb_file;
@@ -743,7 +749,8 @@ lssb_status lssb_file_write(const lssb_sandbox *box, const char *path,
                             const void *bytes, size_t len, lssb_op *op);
 
 /* Reads a whole file into memory; *len gets its size. One that is larger than
- * `size` fails with LSSB_E_TOO_LONG, and *len says how large, if known. */
+ * `size` fails with LSSB_E_TOO_LONG, and *len says how large, if known (it is
+ * larger than `size` in any case). */
 lssb_status lssb_file_read(const lssb_sandbox *box, const char *path,
                            void *bytes, size_t size, size_t *len,
                            lssb_op *op);

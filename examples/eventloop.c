@@ -82,11 +82,14 @@ int main(void)
     lssb_config config = { 0 };
     lssb_client *client;
     lssb_sandbox box;
+    lssb_error why;
     int left = 0, i;
 
     config.slots = SLOTS;
-    if (lssb_open(&client, &config) != LSSB_OK)
+    if (lssb_open_why(&client, &config, &why) != LSSB_OK) {
+        fprintf(stderr, "%s\n", why.message);
         return 1;
+    }
     if (lssb_sandbox_create(client, NULL, &box, NULL) != LSSB_OK) {
         fprintf(stderr, "%s\n", lssb_error_text(client));
         lssb_close(client, NULL);

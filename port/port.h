@@ -153,8 +153,8 @@ typedef struct lssb_port {
     lssb_handle (*wake_handle)(void *context);
     void (*wake_clear)(void *context);
 
-    /* Opens the system's certificates (`path` NULL; the variable
-     * SSL_CERT_FILE and the usual places), or those of a file. May be NULL. */
+    /* Opens the system's certificates (`path` NULL: the usual places), or those
+     * of a file. May be NULL. */
     lssb_io (*certificates)(void *context, const char *path, lssb_blob *out,
                             int32_t *code);
 } lssb_port;

@@ -753,17 +753,16 @@ static lssb_io posix_open_blob(const char *path, lssb_blob *out, int32_t *code)
     return LSSB_IO_OK;
 }
 
-/* Opens the certificates: a given file or the one that SSL_CERT_FILE names,
- * and no other; else the first of the usual places that is there. */
+/* Opens the certificates: a given file and no other, else the first of the
+ * usual places that is there. */
 static lssb_io posix_certificates(void *context, const char *path,
                                   lssb_blob *out, int32_t *code)
 {
     lssb_io io = LSSB_IO_NOT_FOUND;
     size_t i;
 
-    if (path == NULL)
-        path = posix_environment(context, "SSL_CERT_FILE");
-    if (path != NULL && *path != '\0')
+    (void)context;
+    if (path != NULL)
         return posix_open_blob(path, out, code);
     for (i = 0; i < sizeof posix_bundles / sizeof posix_bundles[0]; i++) {
         io = posix_open_blob(posix_bundles[i], out, code);

@@ -511,5 +511,5 @@ static void x509_search_run(struct x509_search *search, const lssb_port *port,
     if (trust->file != NULL)
         x509_search_file(search, port, context, trust->file);
     if (!trust->only)
-        x509_search_file(search, port, context, NULL);
+        x509_search_file(search, port, context, trust->system_file);
 }

@@ -148,6 +148,11 @@ lssb_status lssb_call_stopped(lssb_op *op, lssb_status said)
                      ": stopped by a callback", NULL);
 }
 
+lssb_status lssb_call_heard(lssb_op *op, lssb_status said)
+{
+    return lssb_call_stopped(op, said == LSSB_AGAIN ? LSSB_E_STOPPED : said);
+}
+
 /* ------------------------------------------------------------- attempts -- */
 
 /* Pauses, then tries from the beginning. */
@@ -318,6 +323,7 @@ static void call_exchange_start(lssb_op *op)
     slot->head_len = writer.total;
     slot->request_len = writer.total + body_len;
     slot->written = 0;
+    memset(&slot->mark, 0, sizeof slot->mark);
     slot->replied = false;
     slot->json_done = false;
     slot->body_seen = false;
@@ -397,6 +403,7 @@ static void call_window(lssb_op *op, struct lssb_writer *writer, void *out,
 
     if (slot->written >= slot->head_len) {
         lssb_writer_start(writer, out, room, slot->written - slot->head_len);
+        writer->mark = &slot->mark;
         x->body(op, writer);
         return;
     }
@@ -420,8 +427,9 @@ static void call_send(lssb_op *op)
 {
     struct lssb_slot *slot = lssb_call_slot(op);
     lssb_client *client = lssb_call_client(op);
+    int i;
 
-    while (slot->written < slot->request_len) {
+    for (i = 0; i < CALL_PIECES && slot->written < slot->request_len; i++) {
         struct lssb_writer writer;
         size_t room;
         uint8_t *out = lssb_conn_reserve(&slot->conn, &room);
@@ -674,13 +682,14 @@ static lssb_status call_may_begin(lssb_client *client, const lssb_op *op)
 lssb_op *lssb_call_begin(lssb_client *client, lssb_op *op, lssb_op *waiting,
                          lssb_status *status)
 {
-    *status = LSSB_E_INVALID_ARGUMENT;
-    if (client == NULL)
-        return NULL;
-    *status = call_may_begin(client, op);
+    *status = client == NULL ? LSSB_E_INVALID_ARGUMENT
+                             : call_may_begin(client, op);
     if (*status != LSSB_OK) {
-        if (op != NULL && *status != LSSB_E_BUSY)
-            op->status = *status;
+        if (op == NULL || op->status == LSSB_PENDING)
+            return NULL;
+        op->status = *status;
+        if (client != NULL && op->error != NULL)
+            *op->error = client->error;
         return NULL;
     }
     if (op == NULL) {
@@ -709,6 +718,8 @@ static lssb_status call_check(lssb_op *op, const struct lssb_exchange *x)
             op->error->status = LSSB_E_NOT_CONFIGURED;
         return op->status = LSSB_E_NOT_CONFIGURED;
     }
+    if (op->header_count > 0 && op->headers == NULL)
+        wrong = "headers: NULL, but header_count is not 0";
     for (i = 0; i < op->header_count && wrong == NULL; i++)
         wrong = lssb_header_wrong(op->headers[i].name, op->headers[i].value);
     lssb_writer_start(&writer, NULL, 0, 0);
@@ -733,14 +744,17 @@ lssb_status lssb_call_go(lssb_op *op, bool wait,
 
     if (status != LSSB_OK)
         return status;
+    client->now = client->port->now_ms(client->port_context);
+    if (attempt_ms != 0 && attempt_ms != LSSB_FOREVER)
+        state->end_at = client->now + attempt_ms;
     if (attempt_ms == 0)
         attempt_ms = exchange->transfer ? client->transfer_timeout_ms
                                         : client->timeout_ms;
-    client->now = client->port->now_ms(client->port_context);
     state->exchange = exchange;
     state->attempt_ms = attempt_ms == LSSB_FOREVER ? 0 : attempt_ms;
     if (op->deadline_ms != 0) {     /* the caller's measure is the only one */
         state->attempt_ms = 0;
+        state->end_at = 0;
         if (op->deadline_ms != LSSB_FOREVER)
             state->end_at = client->now + op->deadline_ms;
     }

@@ -14,6 +14,7 @@
 #define CLIENT_SLOTS 4
 #define CLIENT_MAX_SLOTS 65535
 #define CLIENT_RETRIES 3
+#define CLIENT_MAX_RETRIES 10000
 #define CLIENT_TIMEOUT_MS 10000
 #define CLIENT_TRANSFER_TIMEOUT_MS 60000
 
@@ -37,6 +38,7 @@ struct client_setup {
     struct client_string user_agent;
     struct client_string proxies[2];    /* for http, for https */
     struct client_string no_proxy;
+    struct client_string system_file;
     bool proxy_from_environment;
     struct lssb_url url;                /* of the endpoint */
     bool base_complete;                 /* it ends in /v2/sandboxes */
@@ -124,6 +126,8 @@ static const char *client_check_headers(const lssb_config *config)
     const char *wrong = NULL;
     size_t i;
 
+    if (config->header_count > 0 && config->headers == NULL)
+        return "NULL, but header_count is not 0";
     for (i = 0; i < config->header_count && wrong == NULL; i++)
         wrong = lssb_header_wrong(config->headers[i].name,
                                   config->headers[i].value);
@@ -142,6 +146,7 @@ static lssb_status client_setup(struct client_setup *setup,
         "LANGSMITH_TENANT_ID", "LANGCHAIN_TENANT_ID",
         "LANGSMITH_WORKSPACE_ID", "LANGCHAIN_WORKSPACE_ID"
     };
+    static const char *const system_file[] = { "SSL_CERT_FILE" };
     const char *wrong;
 
     memset(setup, 0, sizeof *setup);
@@ -159,6 +164,8 @@ static lssb_status client_setup(struct client_setup *setup,
         setup->endpoint = client_trim(CLIENT_ENDPOINT);
     setup->api_key = client_first(setup, config->api_key, key, 2);
     setup->tenant_id = client_first(setup, config->tenant_id, tenant, 4);
+    setup->system_file =
+        client_first(setup, config->trust.system_file, system_file, 1);
     setup->user_agent = client_trim(config->user_agent);
     if (setup->user_agent.at == NULL)
         setup->user_agent = client_trim("lssb/" LSSB_VERSION);
@@ -185,6 +192,19 @@ static lssb_status client_setup(struct client_setup *setup,
 
 /* ------------------------------------------------------------ the layout -- */
 
+/* As strict as anything in the block may be. */
+union client_strictest {
+    uint64_t number;
+    void *pointer;
+    void (*function)(void);
+    long double real;
+};
+struct client_aligned {
+    char first;
+    union client_strictest second;
+};
+#define CLIENT_ALIGN offsetof(struct client_aligned, second)
+
 /* A place in the block, aligned for any type. `at` NULL: only measured. */
 struct client_layout {
     uint8_t *at;
@@ -193,8 +213,8 @@ struct client_layout {
 
 static void *client_place(struct client_layout *layout, size_t size)
 {
-    const size_t align = 16;
-    size_t from = (layout->used + align - 1) & ~(align - 1);
+    const size_t align = CLIENT_ALIGN;
+    size_t from = (layout->used + align - 1) / align * align;
 
     layout->used = from + size;
     return layout->at != NULL ? layout->at + from : NULL;
@@ -339,6 +359,7 @@ static lssb_status client_lay_strings(struct client_layout *layout,
     client->tenant_id = client_copy(layout, setup->tenant_id);
     client->user_agent = client_copy(layout, setup->user_agent);
     client->no_proxy = client_copy(layout, setup->no_proxy);
+    client->trust.system_file = client_copy(layout, setup->system_file);
     client->headers = client_copy_headers(layout, setup->config);
     client->header_count = setup->config->header_count;
     for (i = 0; i < 2; i++) {
@@ -424,9 +445,10 @@ static lssb_status client_block(const struct client_setup *setup, size_t size,
         lssb_text_add(&text, " bytes");
         return LSSB_E_NO_MEMORY;
     }
-    if (config->memory != NULL && ((uintptr_t)config->memory & 15) != 0)
+    if ((uintptr_t)config->memory % CLIENT_ALIGN != 0)
         return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
-                         "memory: the block is not aligned to 16 bytes", NULL);
+                         "memory: the block is not aligned as a uint64_t, a "
+                         "pointer and a long double want it", NULL);
     if (config->memory != NULL) {
         memset(config->memory, 0, size);
         return LSSB_OK;
@@ -495,6 +517,8 @@ static void client_settings(lssb_client *client, const lssb_config *config)
         config->retries == 0 ? CLIENT_RETRIES : (uint32_t)config->retries;
     if (config->retries < 0)
         client->retries = 0;
+    if (client->retries > CLIENT_MAX_RETRIES)
+        client->retries = CLIENT_MAX_RETRIES;
 }
 
 /* Wipes the block and gives it back to the port, if it is the port's. */
@@ -640,6 +664,10 @@ static void client_tell(lssb_client *client)
         if (client->finished == NULL)
             client->finished_last = NULL;
         op->status = (lssb_status)op->reserved.state.outcome;
+        if (op == client->awaited) {    /* `done` may free it */
+            client->awaited = NULL;
+            *client->awaited_status = op->status;
+        }
         if (op->done == NULL)
             continue;
         op->done(op);
@@ -794,6 +822,7 @@ static void client_sleep(lssb_client *client, uint64_t end_at)
 lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms)
 {
     uint64_t end_at = UINT64_MAX;
+    lssb_status status = LSSB_PENDING;
     bool gone;
 
     if (client == NULL)
@@ -804,16 +833,22 @@ lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms)
         end_at = client->port->now_ms(client->port_context) + wait_ms;
     if (op != NULL && op->status != LSSB_PENDING)
         return op->status;
+    client->awaited = op;
+    client->awaited_status = &status;
     for (;;) {
         client_step(client, &gone);
-        if (op != NULL && op->status != LSSB_PENDING)
-            return op->status;
-        if (gone || (op == NULL && client->first == NULL && !client->closing))
+        if (status != LSSB_PENDING)
+            return status;
+        if (gone)
+            return LSSB_OK;
+        if (op == NULL && client->first == NULL && !client->closing)
             return LSSB_OK;
         if (client->now >= end_at)
-            return LSSB_AGAIN;
+            break;
         client_sleep(client, end_at);
     }
+    client->awaited = NULL;
+    return LSSB_AGAIN;
 }
 
 /* ------------------------------------------------------ ending, counting -- */
@@ -893,7 +928,9 @@ void lssb_abandon(lssb_client *client)
 
 const lssb_error *lssb_last_error(const lssb_client *client)
 {
-    return &client->error;
+    static const lssb_error none;
+
+    return client != NULL ? &client->error : &none;
 }
 
 const char *lssb_error_text(const lssb_client *client)
@@ -914,5 +951,7 @@ void lssb_features(lssb_feature_list *features)
 
 void lssb_stats(const lssb_client *client, lssb_stats_list *stats)
 {
-    *stats = client->stats;
+    memset(stats, 0, sizeof *stats);
+    if (client != NULL)
+        *stats = client->stats;
 }

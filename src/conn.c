@@ -598,7 +598,7 @@ void lssb_conn_drop(struct lssb_conn *conn, bool reset)
 {
     if (conn->phase == LSSB_CONN_CLOSED)
         return;
-    lssb_dial_drop(conn);
+    lssb_dial_drop(conn, reset);
     if (conn->handle != LSSB_NO_HANDLE)
         conn->port->close_handle(conn->port_context, conn->handle, reset);
     conn->handle = LSSB_NO_HANDLE;

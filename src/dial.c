@@ -428,9 +428,9 @@ static void dial_address_failed(struct lssb_conn *conn, uint8_t which,
 }
 
 /* Takes an attempt out of the race. */
-static void dial_race_leave(struct lssb_conn *conn, int i)
+static void dial_race_leave(struct lssb_conn *conn, int i, bool reset)
 {
-    conn->port->close_handle(conn->port_context, conn->own.race[i], true);
+    conn->port->close_handle(conn->port_context, conn->own.race[i], reset);
     conn->own.race[i] = LSSB_NO_HANDLE;
 }
 
@@ -443,7 +443,7 @@ static void dial_race_won(struct lssb_conn *conn, int winner)
     conn->own.race[winner] = LSSB_NO_HANDLE;
     for (i = 0; i < LSSB_CONN_RACE; i++)
         if (conn->own.race[i] != LSSB_NO_HANDLE)
-            dial_race_leave(conn, i);
+            dial_race_leave(conn, i, true);
     memset(&conn->failure, 0, sizeof conn->failure);
     dial_connected(conn);
 }
@@ -467,7 +467,7 @@ static bool dial_race_ask(struct lssb_conn *conn)
         }
         if (io == LSSB_IO_AGAIN)
             continue;
-        dial_race_leave(conn, i);
+        dial_race_leave(conn, i, true);
         dial_address_failed(conn, conn->own.race_address[i], io, code);
     }
     return false;
@@ -530,7 +530,7 @@ static void dial_race_step(struct lssb_conn *conn, uint64_t now)
         if (place >= 0) {
             dial_race_start(conn, place, now);
         } else if (now - since[oldest] >= DIAL_PATIENCE_MS) {
-            dial_race_leave(conn, oldest);
+            dial_race_leave(conn, oldest, true);
             dial_address_failed(conn, conn->own.race_address[oldest],
                                 LSSB_IO_TIMED_OUT, 0);
         } else {
@@ -694,7 +694,7 @@ void lssb_dial_step(struct lssb_conn *conn, uint64_t now)
         dial_proxy_step(conn);
 }
 
-void lssb_dial_drop(struct lssb_conn *conn)
+void lssb_dial_drop(struct lssb_conn *conn, bool reset)
 {
     int i;
 
@@ -702,5 +702,5 @@ void lssb_dial_drop(struct lssb_conn *conn)
         dial_close_job(conn);
     for (i = 0; i < LSSB_CONN_RACE; i++)
         if (conn->own.race[i] != LSSB_NO_HANDLE)
-            dial_race_leave(conn, i);
+            dial_race_leave(conn, i, reset);
 }

@@ -215,12 +215,13 @@ static void error_sentence(lssb_error *error, lssb_problem *problem,
         raw_len = len;
     }
     lssb_text_start(&cut, problem->message, sizeof problem->message);
-    if (lssb_json_decode(raw, raw_len, error->message + at, room) == SIZE_MAX) {
+    if (lssb_json_decode(raw, raw_len, problem->message,
+                         sizeof problem->message) == SIZE_MAX) {
         lssb_text_add_n(&cut, raw, raw_len);
         error_append(error, problem->message);
         return;
     }
-    lssb_text_add(&cut, error->message + at);
+    lssb_json_decode(raw, raw_len, error->message + at, room);
 }
 
 void lssb_error_element(lssb_error *error, const char *text, size_t len)

@@ -386,9 +386,13 @@ static bool file_is_part(lssb_op *op)
 
     if ((file_of(op)->step & FILE_RANGE_SEEN) == 0)
         return false;
-    if (file_of(op)->progress > 0 || download->range.last > 0)
+    if (file_of(op)->progress > 0)
         return true;
-    return file_info(op)->start == download->range.start;
+    if (download->range.last > 0)
+        return file_of(op)->size <= download->range.last;
+    return file_info(op)->start == download->range.start &&
+           (download->range.length == 0 ||
+            file_of(op)->size <= download->range.length);
 }
 
 /* All headers are there: what comes is known, and told. */
@@ -419,7 +423,7 @@ static lssb_status file_head(lssb_op *op, int status,
     }
     if (download->begin == NULL)
         return LSSB_OK;
-    return lssb_call_stopped(op, download->begin(download->user, file));
+    return lssb_call_heard(op, download->begin(download->user, file));
 }
 
 /* A piece of the file for the caller. */
@@ -810,6 +814,7 @@ static const struct lssb_exchange file_run = {
     .body = file_run_body,
     .choose = file_run_choose,
     .event = file_run_event,
+    .may_hold = true,
     .done = file_ran
 };
 

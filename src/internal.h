@@ -76,12 +76,25 @@ struct lssb_writer {
     uint64_t skip;
     uint64_t total;                 /* put */
     const char *wrong;              /* the first mistake, or NULL */
+    struct lssb_mark *mark;         /* where a long string went on, or NULL */
+};
+
+/* A place within a long string that has been put as far as there: the next
+ * window begins with it instead of with the string's first byte. */
+struct lssb_mark {
+    const char *string;
+    uint64_t begin;                 /* the writer's total before the string */
+    size_t from;                    /* bytes of it that are put */
+    uint64_t total;                 /* and the total then */
 };
 
 LSSB_PRIVATE void lssb_writer_start(struct lssb_writer *writer, void *out,
                                     size_t room, uint64_t skip);
 LSSB_PRIVATE void lssb_put(struct lssb_writer *writer, const void *bytes,
                            size_t len);
+/* Whether the window is full: what follows is of no use now. Never so when it
+ * only measures. */
+LSSB_PRIVATE bool lssb_writer_full(const struct lssb_writer *writer);
 LSSB_PRIVATE void lssb_put_text(struct lssb_writer *writer,
                                 const char *string);
 LSSB_PRIVATE void lssb_put_u64(struct lssb_writer *writer, uint64_t number);
@@ -440,7 +453,7 @@ LSSB_PRIVATE bool lssb_conn_send_buffer(struct lssb_conn *conn);
 /* What conn.c asks of dial.c. Goes on with the name, the race, the proxy. */
 LSSB_PRIVATE void lssb_dial_step(struct lssb_conn *conn, uint64_t now);
 /* Closes what opening still holds: the resolver's job, attempts. */
-LSSB_PRIVATE void lssb_dial_drop(struct lssb_conn *conn);
+LSSB_PRIVATE void lssb_dial_drop(struct lssb_conn *conn, bool reset);
 /* Says that the socket ended or failed while there should have been more. When
  * writing had failed before, that is the reason: the end that follows is its
  * echo. */
@@ -730,6 +743,7 @@ struct lssb_exchange {
     bool transfer;                  /* its time is counted without progress */
     bool fresh;                     /* wants a connection idle for < 1 s */
     bool multipart;                 /* the body is a form; else JSON */
+    bool may_hold;                  /* `event` may say LSSB_AGAIN */
 
     void (*path)(const lssb_op *op, struct lssb_writer *to);
     void (*headers)(const lssb_op *op, struct lssb_writer *to);
@@ -783,6 +797,7 @@ struct lssb_slot {
     lssb_tls_ticket ticket;         /* for conn.host */
     struct lssb_http http;
     struct lssb_json json;
+    struct lssb_mark mark;          /* in a long string of the body */
     uint8_t boundary[16];           /* of a multipart body */
     char element[LSSB_ELEMENT];
 };
@@ -827,6 +842,8 @@ struct lssb_client {
     lssb_op *last;
     lssb_op *finished;              /* to be told */
     lssb_op *finished_last;
+    lssb_op *awaited;               /* what lssb_wait waits for */
+    lssb_status *awaited_status;    /* and where it wants to know of its end */
     lssb_op *closer;
     uint64_t close_at;
     uint32_t operations;
@@ -847,8 +864,9 @@ struct lssb_client {
 LSSB_PRIVATE lssb_op *lssb_call_begin(lssb_client *client, lssb_op *op,
                                       lssb_op *waiting, lssb_status *status);
 /* Starts it with its first request, made once for trial: what is wrong with
- * the arguments is said at once. attempt_ms 0: the client's. With the waiting
- * form it returns the outcome. */
+ * the arguments is said at once. `attempt_ms` is for one attempt, and by default
+ * for the whole call; 0: the client's, for each attempt. With the waiting form
+ * it returns the outcome. */
 LSSB_PRIVATE lssb_status lssb_call_go(lssb_op *op, bool wait,
                                       const struct lssb_exchange *exchange,
                                       uint32_t attempt_ms);
@@ -858,6 +876,8 @@ LSSB_PRIVATE lssb_status lssb_call_next(lssb_op *op,
                                         uint32_t after_ms);
 /* What a callback of the caller's said, as an exchange says it. */
 LSSB_PRIVATE lssb_status lssb_call_stopped(lssb_op *op, lssb_status said);
+/* The same of a callback that cannot put off what it is told. */
+LSSB_PRIVATE lssb_status lssb_call_heard(lssb_op *op, lssb_status said);
 /* The client that an operation belongs to, and the slot it has. */
 LSSB_PRIVATE lssb_client *lssb_call_client(const lssb_op *op);
 LSSB_PRIVATE struct lssb_slot *lssb_call_slot(const lssb_op *op);

@@ -14,15 +14,49 @@ static void json_mistake(struct lssb_json_writer *json, const char *wrong)
         json->to->wrong = wrong;
 }
 
+#define JSON_RUN 512                /* bytes put at once, between two marks */
+
+/* Where to go on in a string of which a window before this one had a part; 0:
+ * it is new. */
+static size_t json_resume(struct lssb_writer *to, const char *bytes)
+{
+    const struct lssb_mark *mark = to->mark;
+
+    if (mark == NULL || mark->string != bytes || mark->begin != to->total ||
+        mark->total > to->skip)
+        return 0;
+    to->total = mark->total;
+    return mark->from;
+}
+
+/* Remembers a place that the next window may begin with. */
+static void json_mark(struct lssb_writer *to, const char *bytes,
+                      uint64_t begin, size_t from)
+{
+    if (to->mark == NULL || lssb_writer_full(to))
+        return;
+    to->mark->string = bytes;
+    to->mark->begin = begin;
+    to->mark->from = from;
+    to->mark->total = to->total;
+}
+
 /* Puts a string in quotes: runs as they are, escapes where they must be. */
 static void json_put_string(struct lssb_json_writer *json, const char *bytes,
                             size_t len)
 {
+    uint64_t begin = json->to->total;
+    size_t i = json_resume(json->to, bytes), run = i, n;
     char escaped[6];
-    size_t i, run = 0, n;
 
-    lssb_put(json->to, "\"", 1);
-    for (i = 0; i < len; i++) {
+    if (i == 0)
+        lssb_put(json->to, "\"", 1);
+    for (; i < len && !lssb_writer_full(json->to); i++) {
+        if (i - run == JSON_RUN) {
+            lssb_put(json->to, bytes + run, i - run);
+            run = i;
+            json_mark(json->to, bytes, begin, run);
+        }
         n = lssb_json_escape(bytes[i], escaped);
         if (n == 1)
             continue;
@@ -30,7 +64,7 @@ static void json_put_string(struct lssb_json_writer *json, const char *bytes,
         lssb_put(json->to, escaped, n);
         run = i + 1;
     }
-    lssb_put(json->to, bytes + run, len - run);
+    lssb_put(json->to, bytes + run, i - run);
     lssb_put(json->to, "\"", 1);
 }
 
@@ -127,12 +161,18 @@ void lssb_json_string(struct lssb_json_writer *json, const char *name,
     lssb_json_string_n(json, name, string, string ? strlen(string) : 0);
 }
 
+/* Whether what is put was put before, to be measured, and so was checked. */
+static bool json_was_measured(const struct lssb_writer *to)
+{
+    return to->mark != NULL;
+}
+
 void lssb_json_string_n(struct lssb_json_writer *json, const char *name,
                         const char *bytes, size_t len)
 {
     if (bytes == NULL)
         json_mistake(json, "A string in JSON is NULL");
-    else if (lssb_utf8_valid(bytes, len) != len)
+    else if (!json_was_measured(json->to) && lssb_utf8_valid(bytes, len) != len)
         json_mistake(json, "A string in JSON is not UTF-8");
     if (json_put_front(json, name))
         json_put_string(json, bytes, len);
@@ -167,6 +207,10 @@ void lssb_json_pairs(struct lssb_json_writer *json, const char *name,
 {
     size_t i;
 
+    if (count > 0 && pairs == NULL) {
+        json_mistake(json, "A count is not 0, but what it counts is NULL");
+        return;
+    }
     lssb_json_object(json, name);
     for (i = 0; i < count; i++)
         lssb_json_string(json, pairs[i].name, pairs[i].value);

@@ -63,6 +63,10 @@ static void provision_tags(struct lssb_json_writer *json,
 
     if (count == 0)
         return;
+    if (ids == NULL) {
+        json->to->wrong = "tag_value_ids: NULL, but their count is not 0";
+        return;
+    }
     lssb_json_array(json, "tag_value_ids");
     for (i = 0; i < count; i++)
         lssb_json_string(json, NULL, ids[i]);
@@ -626,9 +630,10 @@ lssb_status lssb_sandbox_next(lssb_client *client, lssb_sandbox_list *list,
 
     if (call == NULL)
         return status;
-    if (list == NULL || boxes == NULL || max == 0 || count == NULL)
-        return lssb_refuse(client, call, "list sandboxes: list, boxes or "
-                           "count is NULL, or max is 0", NULL);
+    if (list == NULL || boxes == NULL || max == 0 || count == NULL ||
+        (list->label_count > 0 && list->labels == NULL))
+        return lssb_refuse(client, call, "list sandboxes: list, boxes, count "
+                           "or labels is NULL, or max is 0", NULL);
     *count = 0;
     if (list->reserved.mode == PROVISION_OVER)
         return call->status = LSSB_END;

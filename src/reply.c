@@ -113,27 +113,29 @@ static lssb_status reply_json_event(lssb_op *op, enum lssb_json_event event)
 static lssb_status reply_json(lssb_op *op, const uint8_t *bytes, size_t len,
                              size_t *used)
 {
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     struct lssb_slot *slot = lssb_call_slot(op);
     lssb_client *client = lssb_call_client(op);
     lssb_status status = LSSB_OK;
 
     *used = 0;
     while (*used < len && status == LSSB_OK) {
-        const struct lssb_json before = slot->json;
+        struct lssb_json before;
         size_t n;
-        enum lssb_json_event event =
-            lssb_json_next(&slot->json, bytes + *used, len - *used, &n);
+        enum lssb_json_event event;
 
+        if (x->may_hold)
+            before = slot->json;
+        event = lssb_json_next(&slot->json, bytes + *used, len - *used, &n);
         *used += n;
         if (event == LSSB_JSON_MORE)
             continue;
         if (event == LSSB_JSON_WRONG)
             return lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
-                             lssb_call_exchange(op)->name,
-                             ": the reply is not valid JSON: ",
+                             x->name, ": the reply is not valid JSON: ",
                              slot->json.wrong, NULL);
         status = reply_json_event(op, event);
-        if (status == LSSB_AGAIN) { /* not taken: scan it again later */
+        if (status == LSSB_AGAIN && x->may_hold) {  /* scan it again later */
             slot->json = before;
             *used -= n;
         }
@@ -320,6 +322,13 @@ static lssb_status reply_event(lssb_op *op, enum lssb_http_event event)
     return LSSB_OK;
 }
 
+/* Takes bytes off the connection, and counts them. */
+static void reply_consume(struct lssb_slot *slot, size_t len)
+{
+    lssb_conn_consume(&slot->conn, len);
+    lssb_call_client(slot->op)->stats.received_bytes += len;
+}
+
 /* Offers the body's bytes that the caller did not take before. */
 static lssb_status reply_feed_held(lssb_op *op, const uint8_t *bytes,
                                   size_t len)
@@ -332,7 +341,7 @@ static lssb_status reply_feed_held(lssb_op *op, const uint8_t *bytes,
         len = slot->held;
     status = reply_body(op, bytes, len, &used);
     if (status == LSSB_OK || status == LSSB_AGAIN) {
-        lssb_conn_consume(&slot->conn, used);
+        reply_consume(slot, used);
         slot->held -= used;
         return status;
     }
@@ -351,7 +360,7 @@ static lssb_status reply_feed_body(lssb_op *op, size_t at)
     if (status != LSSB_AGAIN)
         return status;
     slot->held = slot->http.body_len - used;
-    lssb_conn_consume(&slot->conn, at - slot->held);
+    reply_consume(slot, at - slot->held);
     return LSSB_AGAIN;
 }
 
@@ -364,13 +373,13 @@ lssb_status lssb_reply_feed(lssb_op *op, const uint8_t *bytes, size_t len)
     size_t at = 0;
 
     slot->replied = true;
-    lssb_call_moved(op);
     if (slot->held > 0) {
         status = reply_feed_held(op, bytes, len);
         if (status != LSSB_OK || slot->held > 0)
             return status;
         len = 0;                    /* that may have been the last of it */
     }
+    lssb_call_moved(op);
     for (;;) {
         size_t used;
         enum lssb_http_event event =
@@ -380,7 +389,7 @@ lssb_status lssb_reply_feed(lssb_op *op, const uint8_t *bytes, size_t len)
         if (event == LSSB_HTTP_MORE)
             break;
         if (event == LSSB_HTTP_DONE) {
-            lssb_conn_consume(&slot->conn, at);
+            reply_consume(slot, at);
             lssb_reply_complete(op);
             return LSSB_END;
         }
@@ -397,7 +406,7 @@ lssb_status lssb_reply_feed(lssb_op *op, const uint8_t *bytes, size_t len)
             return LSSB_END;
         }
     }
-    lssb_conn_consume(&slot->conn, at);
+    reply_consume(slot, at);
     return LSSB_OK;
 }
 

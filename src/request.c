@@ -34,6 +34,17 @@ static bool request_any_secret(const lssb_pair *pairs, size_t count)
     return false;
 }
 
+/* Whether nothing of a request leaves this machine. */
+static bool request_stays_here(const lssb_client *client,
+                               const struct lssb_target *target)
+{
+    const struct lssb_proxy *proxy = lssb_request_proxy(client, target);
+
+    return lssb_is_loopback(target->host, target->host_len) &&
+           (proxy == NULL ||
+            lssb_is_loopback(proxy->host, strlen(proxy->host)));
+}
+
 /* NULL, or why this call's credentials must not go to this target. */
 static const char *request_exposes(const lssb_op *op,
                                    const struct lssb_target *target)
@@ -41,7 +52,7 @@ static const char *request_exposes(const lssb_op *op,
     const lssb_client *client = lssb_call_client(op);
 
     if (target->tls || client->allow_cleartext ||
-        lssb_is_loopback(target->host, target->host_len))
+        request_stays_here(client, target))
         return NULL;
     if (client->api_key == NULL &&
         !request_any_secret(client->headers, client->header_count) &&

@@ -105,6 +105,10 @@ lssb_status lssb_sandbox_fill(lssb_op *op, lssb_sandbox *box, const char *text,
         return lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
                          "a sandbox was expected in the reply, which is empty",
                          NULL);
+    if (text[0] != '{')
+        return lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
+                         "a sandbox was expected in the reply, a JSON object",
+                         NULL);
     memset(box, 0, sizeof *box);
     status = lssb_json_fill(text, len, sandbox_members, SANDBOX_MEMBERS, box,
                             &key);
@@ -222,8 +226,8 @@ lssb_status lssb_sandbox_event(lssb_op *op, struct lssb_json *json,
         return LSSB_OK;
     if (strncmp(json->path, "/run_config/", 12) == 0)
         sandbox_of(op)->step |= SANDBOX_SAW_CONFIG;
-    return lssb_call_stopped(op, details->take(details->user, json->path,
-                                               json->slice, json->slice_len));
+    return lssb_call_heard(op, details->take(details->user, json->path,
+                                             json->slice, json->slice_len));
 }
 
 /* The reply is the box. */
@@ -426,8 +430,11 @@ lssb_op *lssb_sandbox_begin(const lssb_sandbox *box, lssb_op *op, lssb_op *own,
     lssb_op *call;
 
     *status = LSSB_E_INVALID_ARGUMENT;
-    if (box == NULL)
+    if (box == NULL) {
+        if (op != NULL && op->status != LSSB_PENDING)
+            op->status = *status;
         return NULL;
+    }
     call = lssb_call_begin(box->client, op, own, status);
     if (call != NULL)
         sandbox_of(call)->box = box;
@@ -698,6 +705,9 @@ lssb_status lssb_sandbox_delete_many(lssb_client *client,
         return status;
     if (deletion == NULL)
         return lssb_refuse(client, call, "delete sandboxes: NULL", NULL);
+    if (deletion->name_count > 0 && deletion->names == NULL)
+        return lssb_refuse(client, call, "delete sandboxes: names: NULL",
+                           NULL);
     for (i = 0; i < deletion->name_count; i++)
         if (deletion->names[i] == NULL || deletion->names[i][0] == '\0')
             return lssb_refuse(client, call,

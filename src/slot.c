@@ -17,7 +17,7 @@ static void slot_drop(lssb_client *client, struct lssb_slot *slot)
     if (slot->conn.phase == LSSB_CONN_CLOSED)
         return;
     if (slot->conn.phase == LSSB_CONN_OPEN && slot->op == NULL) {
-        lssb_conn_close(&slot->conn, client->now);
+        lssb_conn_close(&slot->conn, client->now + 1);
         lssb_conn_step(&slot->conn, client->now);
     }
     lssb_conn_drop(&slot->conn, false);

@@ -439,6 +439,12 @@ void lssb_writer_start(struct lssb_writer *writer, void *out, size_t room,
     writer->skip = skip;
     writer->total = 0;
     writer->wrong = NULL;
+    writer->mark = NULL;
+}
+
+bool lssb_writer_full(const struct lssb_writer *writer)
+{
+    return writer->room > 0 && writer->len == writer->room;
 }
 
 void lssb_put(struct lssb_writer *writer, const void *bytes, size_t len)
