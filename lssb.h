@@ -396,9 +396,10 @@ typedef struct lssb_socket {
 } lssb_socket;
 
 /* For an event loop of your own: stores up to `max` sockets and what each
- * waits for, returns how many there are (never more than 2 for each slot and 1;
- * if more than `max`, the rest is not stored), and in *timeout_ms how long the loop may sleep (0: not at all;
- * LSSB_FOREVER). Call lssb_step after the loop's poll, then ask again. */
+ * waits for, returns how many there are (never more than 2 for each slot and
+ * 1; of more than `max` the rest is not stored), and in *timeout_ms how long
+ * the loop may sleep (0: not at all; LSSB_FOREVER). Call lssb_step after the
+ * loop's poll, then ask again. */
 size_t lssb_sockets(lssb_client *client, lssb_socket *sockets, size_t max,
                     uint32_t *timeout_ms);
 

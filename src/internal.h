@@ -864,9 +864,9 @@ struct lssb_client {
 LSSB_PRIVATE lssb_op *lssb_call_begin(lssb_client *client, lssb_op *op,
                                       lssb_op *waiting, lssb_status *status);
 /* Starts it with its first request, made once for trial: what is wrong with
- * the arguments is said at once. `attempt_ms` is for one attempt, and by default
- * for the whole call; 0: the client's, for each attempt. With the waiting form
- * it returns the outcome. */
+ * the arguments is said at once. `attempt_ms` is for one attempt, and by
+ * default for the whole call; 0: the client's, for each attempt. With the
+ * waiting form it returns the outcome. */
 LSSB_PRIVATE lssb_status lssb_call_go(lssb_op *op, bool wait,
                                       const struct lssb_exchange *exchange,
                                       uint32_t attempt_ms);
