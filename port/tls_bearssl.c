@@ -159,6 +159,7 @@ static size_t tls_session_size(const lssb_trust *trust)
 static lssb_status tls_check(const lssb_trust *trust, lssb_error *error)
 {
     const char *wrong = own_wrong(trust);
+    struct lssb_text text;
 
     if (wrong == NULL && (trust->anchors == NULL) != (trust->anchors_len == 0))
         wrong = "trust.anchors and trust.anchors_len need each other";
@@ -169,8 +170,12 @@ static lssb_status tls_check(const lssb_trust *trust, lssb_error *error)
         wrong = "trust.pins is NULL, but trust.pin_count is not 0";
     if (wrong == NULL)
         return LSSB_OK;
-    return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER, wrong,
-                     NULL);
+    memset(error, 0, sizeof *error);
+    error->status = LSSB_E_INVALID_ARGUMENT;
+    error->layer = LSSB_LAYER_CALLER;
+    lssb_text_start(&text, error->message, sizeof error->message);
+    lssb_text_add(&text, wrong);
+    return LSSB_E_INVALID_ARGUMENT;
 }
 
 /* Links what BearSSL needs for the suites above, and nothing else. */

@@ -475,7 +475,8 @@ static void call_ended(lssb_op *op, lssb_status status)
     }
     if (status == LSSB_END || slot->conn.failure.status == LSSB_OK)
         lssb_fail(&slot->conn.failure, LSSB_E_CONNECTION,
-                  LSSB_LAYER_TRANSPORT, lssb_call_exchange(op)->name, ": ", host,
+                  LSSB_LAYER_TRANSPORT, lssb_call_exchange(op)->name, ": ",
+                  host,
                   slot->replied ? " ended the connection in the middle of "
                                   "the reply"
                                 : " ended the connection without a reply",
