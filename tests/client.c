@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #endif
 #include "scenarios.h"
+#include "scripted_tls.h"
 
 #if !defined(_WIN32)
 #include <arpa/inet.h>
@@ -253,6 +254,21 @@ static void pauses_double_and_end_after_the_last_attempt(void)
     closes();
 }
 
+static void the_most_retries_are_no_fewer(void)
+{
+    static const struct script_reply replies[] = {
+        SAYS(503, "x"), SAYS(503, "x"), SAYS(503, "x"), SAYS(503, "x"), FINE
+    };
+
+    begin(SCRIPT_WHOLE);
+    route(0, requests[GET], 5, replies);
+    me.config.retries = INT32_MAX;
+    opens();
+    EXPECT_INT(make(GET, NULL), LSSB_OK);
+    EXPECT_INT(script.entry_count, 5);
+    closes();
+}
+
 static void a_deletion_that_could_not_have_arrived_is_not_done(void)
 {
     begin(SCRIPT_WHOLE);
@@ -353,6 +369,84 @@ static void connections_are_reused_while_they_are_young(void)
         lssb_stats(me.client, &stats);
         EXPECT_INT(stats.connections, rows[i].connections);
         closes();
+    }
+}
+
+static void the_bytes_of_replies_are_counted(void)
+{
+    static const char reply[] =
+        "HTTP/1.1 200 Said\r\nContent-Length: 603\r\n\r\n" BIG;
+    int mode;
+
+    for (mode = 0; mode < SCRIPT_MODES; mode++) {
+        lssb_stats_list stats;
+
+        begin((enum script_mode)mode);
+        route_one(0, requests[READ], 200, BIG, NULL, SCRIPT_LENGTH);
+        opens();
+        EXPECT_INT(make(READ, NULL), LSSB_OK);
+        lssb_stats(me.client, &stats);
+        EXPECT_INT(stats.received_bytes, sizeof reply - 1);
+        EXPECT_INT(make(READ, NULL), LSSB_OK);
+        lssb_stats(me.client, &stats);
+        EXPECT_INT(stats.received_bytes, 2 * (sizeof reply - 1));
+        closes();
+    }
+}
+
+/* A TLS backend that says when it ends, and what was heard of that. */
+static unsigned tls_closes, tls_goodbyes;
+
+static void tls_close_told(void *session)
+{
+    struct script_tls *tls = session;
+
+    tls_closes++;
+    script_tls_flush(session);
+    tls->setup->send_buffer[5] = 0;
+    tls->open = 1;
+    script_tls_record(tls, 21);
+}
+
+static lssb_status tls_pump_told(void *session)
+{
+    struct script_tls *tls = session;
+    bool had = tls->out_from < tls->out_to;
+    lssb_status status = script_tls_pump(session);
+
+    if (had && tls->out_from == tls->out_to)
+        tls_goodbyes += tls->setup->send_buffer[0] == 21;
+    return status;
+}
+
+static void an_idle_connection_says_goodbye_when_it_gives_way(void)
+{
+    lssb_tls_backend backend = script_tls;
+    lssb_sandbox box;
+    lssb_result result;
+    int mode;
+
+    backend.close = tls_close_told;
+    backend.pump = tls_pump_told;
+    for (mode = SCRIPT_WHOLE; mode <= SCRIPT_BYTE; mode++) {
+        begin((enum script_mode)mode);
+        script.records = true;
+        me.config.endpoint = "https://api.test";
+        me.config.tls = &backend;
+        me.config.slots = 1;
+        tls_closes = tls_goodbyes = 0;
+        route_one(0, requests[GET], 200, BOX("r", "ready"), NULL,
+                  SCRIPT_LENGTH);
+        opens();
+        EXPECT_INT(make(GET, NULL), LSSB_OK);
+        EXPECT_INT(tls_closes, 0);
+        box = the_box("h");
+        strcpy(box.dataplane_url, "https://data.test/h");
+        EXPECT_INT(lssb_run(&box, "true", NULL, &result, NULL), LSSB_OK);
+        EXPECT_INT(tls_closes, 1);
+        EXPECT_INT(tls_goodbyes, 1);
+        closes();
+        EXPECT_INT(tls_goodbyes, 2);
     }
 }
 
@@ -487,6 +581,50 @@ static void an_attempt_has_its_time_and_is_tried_again(void)
         if (status != LSSB_OK)
             EXPECT(strstr(lssb_error_text(me.client),
                           "time for one attempt") != NULL);
+        closes();
+    }
+}
+
+static void the_time_of_a_call_is_that_of_all_its_attempts(void)
+{
+    static const struct {
+        const char *name;
+        enum what what;
+        bool resolve, connect;      /* what hangs; neither: the reply */
+        uint32_t most_ms;
+    } rows[] = {
+        { "run without a name", RUN, true, false, 11000 },
+        { "run without a connection", RUN, false, true, 11000 },
+        { "run without a reply", RUN, false, false, 11000 },
+        { "create without a name", CREATE, true, false, 31000 },
+        { "create without a connection", CREATE, false, true, 31000 },
+        { "create without a reply", CREATE, false, false, 31000 },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        lssb_sandbox_options options = { 0 };
+        lssb_run_options how = { 0 };
+        lssb_sandbox box, out;
+        lssb_result result;
+        uint64_t start;
+
+        test_row = rows[i].name;
+        begin(SCRIPT_WHOLE);
+        script.route_count[0] = 0;
+        route_one(0, requests[rows[i].what], 200, NULL, NULL, SCRIPT_SILENT);
+        opens();
+        script.stuck_resolving = rows[i].resolve;
+        script.stuck_connecting = rows[i].connect;
+        box = the_box("r");
+        options.timeout_s = 1;
+        how.timeout_s = 1;
+        start = script.now;
+        EXPECT_INT(rows[i].what == RUN
+                       ? lssb_run(&box, "true", &how, &result, NULL)
+                       : lssb_sandbox_create(me.client, &options, &out, NULL),
+                   LSSB_E_DEADLINE);
+        EXPECT(script.now - start <= rows[i].most_ms);
         closes();
     }
 }
@@ -649,6 +787,95 @@ static void a_callback_may_stop_its_call(void)
     }
 }
 
+static lssb_status begin_later(void *user, const lssb_file *file)
+{
+    (void)user;
+    (void)file;
+    return LSSB_AGAIN;
+}
+
+static lssb_status detail_later(void *user, const char *path,
+                                const char *value, size_t len)
+{
+    (void)user;
+    (void)path;
+    (void)value;
+    (void)len;
+    return LSSB_AGAIN;
+}
+
+static void only_output_can_be_offered_again(void)
+{
+    lssb_details details = { detail_later, NULL };
+    lssb_download download = { 0 };
+    lssb_sandbox box, out;
+    lssb_file file;
+    int mode;
+
+    for (mode = 0; mode < SCRIPT_MODES; mode++) {
+        begin((enum script_mode)mode);
+        memset(&taker, 0, sizeof taker);
+        opens();
+        box = the_box("m");
+        download.begin = begin_later;
+        download.take = take_some;
+        download.user = &taker;
+        EXPECT_INT(lssb_file_download(&box, "m", &download, &file, NULL),
+                   LSSB_E_STOPPED);
+        EXPECT_INT(taker.calls, 0);
+        EXPECT_INT(script.entry_count, 1);
+        EXPECT_INT(lssb_sandbox_get_details(me.client, "a", &out, &details,
+                                            NULL), LSSB_E_STOPPED);
+        EXPECT_INT(script_heard("GET " API "/boxes/a"), 1);
+        closes();
+    }
+}
+
+static void what_is_never_taken_ends_after_a_transfers_time(void)
+{
+    uint64_t start;
+
+    begin(SCRIPT_WHOLE);
+    memset(&taker, 0, sizeof taker);
+    taker.again_every = 1000000000;
+    me.config.transfer_timeout_ms = 800;
+    me.config.retries = LSSB_NONE;
+    opens();
+    start = script.now;
+    EXPECT_INT(take_by(false, NULL), LSSB_E_DEADLINE);
+    EXPECT_INT(taker.len, 0);
+    EXPECT(script.now - start >= 800 && script.now - start < 1000);
+    closes();
+}
+
+static void told_and_freed(lssb_op *op)
+{
+    told++;
+    free(op);
+}
+
+static void an_operation_may_be_freed_in_its_own_done(void)
+{
+    static const enum what rows[] = { GET, DELETE };
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        lssb_op *op = calloc(1, sizeof *op);
+
+        begin(SCRIPT_WHOLE);
+        route_one(0, requests[GET], 200, BOX("r", "ready"), NULL,
+                  SCRIPT_LENGTH);
+        opens();
+        told = 0;
+        op->done = told_and_freed;
+        EXPECT_INT(make(rows[i], op), LSSB_PENDING);
+        EXPECT_INT(lssb_wait(me.client, op, LSSB_FOREVER),
+                   rows[i] == GET ? LSSB_OK : LSSB_E_NOT_FOUND);
+        EXPECT_INT(told, 1);
+        closes();
+    }
+}
+
 static void a_callback_may_cancel_its_call_and_others(void)
 {
     int run, self;
@@ -783,6 +1010,83 @@ static void each_reply_is_told_until_a_byte_has_come(void)
     EXPECT(!file.partial);
     EXPECT_STR(file.etag, "");
     closes();
+}
+
+static void the_whole_instead_of_a_part_goes_on_as_the_whole(void)
+{
+    static const struct script_reply replies[] = {
+        { 200, "64\r\n" HUNDRED "\r\n",
+          "ETag: \"e\"\r\nTransfer-Encoding: chunked\r\n", SCRIPT_CLOSE, 0 },
+        { 200, BIG, "ETag: \"e\"\r\n", SCRIPT_RANGES, 0 },
+    };
+    static const lssb_range ranges[] = {
+        { 5, 10, 0, NULL, NULL }, { 5, 0, 0, NULL, NULL },
+        { 0, 0, 7, NULL, NULL },
+    };
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        lssb_download download = { 0 };
+        lssb_file file;
+        lssb_sandbox box;
+        char range[64];
+
+        begin(SCRIPT_WHOLE);
+        script.route_count[0] = 0;
+        route(0, "GET /m/download?path=m", 2, replies);
+        memset(&taker, 0, sizeof taker);
+        download.range = ranges[i];
+        download.take = take_some;
+        download.user = &taker;
+        opens();
+        box = the_box("m");
+        EXPECT_INT(lssb_file_download(&box, "m", &download, &file, NULL),
+                   LSSB_OK);
+        EXPECT_INT(script.entry_count, 2);
+        EXPECT_INT(script_header("Range", range, sizeof range), 1);
+        EXPECT_STR(range, "bytes=100-");
+        EXPECT_INT(taker.len, 603);
+        EXPECT(memcmp(taker.seen, BIG, 603) == 0);
+        EXPECT(!file.partial);
+        EXPECT_INT(file.size, 603);
+        closes();
+    }
+}
+
+static void a_part_is_not_longer_than_was_asked_for(void)
+{
+    static const struct {
+        const char *name, *headers, *body;
+        lssb_status status;
+    } rows[] = {
+        { "the part", "Content-Range: bytes 5-6/10\r\n", "56", LSSB_OK },
+        { "a longer part", "Content-Range: bytes 5-9/10\r\n", "56789",
+          LSSB_E_CONNECTION },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        lssb_download download = { 0 };
+        lssb_file file;
+        lssb_sandbox box;
+
+        test_row = rows[i].name;
+        begin(SCRIPT_WHOLE);
+        script.route_count[0] = 0;
+        route_one(0, "GET /m/download?path=m", 206, rows[i].body,
+                  rows[i].headers, SCRIPT_LENGTH);
+        memset(&taker, 0, sizeof taker);
+        download.range.start = 5;
+        download.range.length = 2;
+        download.take = take_some;
+        download.user = &taker;
+        opens();
+        box = the_box("m");
+        EXPECT_INT(lssb_file_download(&box, "m", &download, &file, NULL),
+                   rows[i].status);
+        EXPECT(taker.len <= 2);
+        closes();
+    }
 }
 
 static void a_form_needs_a_boundary_that_nobody_foresees(void)
@@ -1073,6 +1377,89 @@ static void without_memory_there_is_no_client(void)
     EXPECT(client == NULL);
 }
 
+static void a_block_is_aligned_for_any_type(void)
+{
+    union any {
+        uint64_t number;
+        void *pointer;
+        long double real;
+    };
+    struct apart {
+        char byte;
+        union any any;
+    };
+    const size_t align = offsetof(struct apart, any);
+    uint8_t *block;
+    size_t i;
+
+    begin(SCRIPT_WHOLE);
+    me.size = lssb_memory_needed(&me.config);
+    block = malloc(me.size + 2 * align);
+    for (i = 0; i < 2 * align; i++) {
+        uint8_t *at = block + i;
+        lssb_error why;
+
+        me.config.memory = at;
+        me.config.memory_size = me.size;
+        if ((uintptr_t)at % align == 0) {
+            EXPECT_INT(lssb_open_why(&me.client, &me.config, &why), LSSB_OK);
+            EXPECT_INT(lssb_close(me.client, NULL), LSSB_OK);
+            continue;
+        }
+        EXPECT_INT(lssb_open_why(&me.client, &me.config, &why),
+                   LSSB_E_INVALID_ARGUMENT);
+        EXPECT(strstr(why.message, "aligned") != NULL);
+    }
+    free(block);
+}
+
+/* Whether nothing of an error is left but its status, layer and message. */
+static bool error_is_bare(const lssb_error *error)
+{
+    static lssb_error bare;
+    const char *end = memchr(error->message, '\0', sizeof error->message);
+
+    memset(&bare, 0, sizeof bare);
+    return end != NULL && error->resource == 0 && error->http_status == 0 &&
+           error->tls_code == 0 && error->system_code == 0 &&
+           error->attempts == 0 && error->retry_after_ms == 0 &&
+           error->problem_count == 0 && error->operation[0] == '\0' &&
+           error->type[0] == '\0' && error->error_id[0] == '\0' &&
+           error->field[0] == '\0' && error->quota[0] == '\0' &&
+           error->last_status[0] == '\0' &&
+           memcmp(error->problems, bare.problems, sizeof bare.problems) == 0;
+}
+
+static void why_a_client_does_not_open_holds_nothing_else(void)
+{
+    enum { PINS, MEMORY, ENDPOINT, HEADER, ROWS };
+    static const lssb_pair header = { "A B", "1" };
+    lssb_feature_list features;
+    int i;
+
+    lssb_features(&features);
+    for (i = 0; i < ROWS; i++) {
+        lssb_error why;
+
+        if (i == PINS && strcmp(features.tls, "none") == 0)
+            continue;
+        begin(SCRIPT_WHOLE);
+        if (i == PINS)
+            me.config.endpoint = "https://api.test";
+        me.config.trust.pin_count = i == PINS;
+        if (i == ENDPOINT)
+            me.config.endpoint = "nowhere";
+        me.config.headers = &header;
+        me.config.header_count = i == HEADER;
+        memset(&why, 0x55, sizeof why);
+        EXPECT(lssb_open_why(&me.client, &me.config, &why) < 0);
+        EXPECT(why.status < 0);
+        EXPECT_INT(why.layer, LSSB_LAYER_CALLER);
+        EXPECT(why.message[0] != '\0' && why.message[0] != 0x55);
+        EXPECT(error_is_bare(&why));
+    }
+}
+
 /* --------------------------------------------------------- configuration -- */
 
 /* What one request of a client looked like. */
@@ -1227,6 +1614,58 @@ static void the_environment_fills_what_is_not_given(void)
     EXPECT_STR(seen_key, "");
 }
 
+/* What a TLS backend was told to take for the system's certificates. */
+static char system_file[64];
+
+static lssb_status tls_start_told(void *session, const lssb_tls_setup *setup)
+{
+    const char *file = setup->trust->system_file;
+
+    strcpy(system_file, file != NULL ? file : "NULL");
+    return script_tls_start(session, setup);
+}
+
+static void the_systems_certificates_are_where_they_are_said_to_be(void)
+{
+    static const char *const environment[] = { "SSL_CERT_FILE", "/env.pem",
+                                               NULL };
+    static const char *const blank[] = { "SSL_CERT_FILE", " ", NULL };
+    static const struct {
+        const char *name;
+        const char *const *environment;
+        bool no_environment;
+        const char *given, *right;
+    } rows[] = {
+        { "nothing said", NULL, false, NULL, "NULL" },
+        { "by the environment", environment, false, NULL, "/env.pem" },
+        { "blank", blank, false, NULL, "NULL" },
+        { "without the environment", environment, true, NULL, "NULL" },
+        { "given", environment, false, "/given.pem", "/given.pem" },
+        { "given alone", environment, true, "/given.pem", "/given.pem" },
+    };
+    lssb_tls_backend backend = script_tls;
+    size_t i;
+
+    backend.start = tls_start_told;
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char given[16] = "";
+        lssb_error why;
+
+        test_row = rows[i].name;
+        begin(SCRIPT_WHOLE);
+        script.records = true;
+        script.environment = rows[i].environment;
+        me.config.endpoint = "https://api.test";
+        me.config.tls = &backend;
+        me.config.no_environment = rows[i].no_environment;
+        if (rows[i].given != NULL)
+            me.config.trust.system_file = strcpy(given, rows[i].given);
+        strcpy(system_file, "not asked");
+        EXPECT_INT(ask(&why), LSSB_OK);
+        EXPECT_STR(system_file, rows[i].right);
+    }
+}
+
 static void a_key_is_not_shown_to_everybody(void)
 {
     static const lssb_pair none[] = { { "X-Other", "1" } },
@@ -1288,6 +1727,44 @@ static void a_key_is_not_shown_to_everybody(void)
     EXPECT_INT(op.status, LSSB_E_INVALID_ARGUMENT);
     EXPECT_INT(script.opened, 0);
     closes();
+}
+
+static void a_key_is_not_shown_to_a_proxy(void)
+{
+    static const struct {
+        const char *endpoint, *proxy, *key;
+        bool allow;
+        lssb_status status;
+    } rows[] = {
+        { "http://localhost:9", "http://proxy.test:3128", "k", false,
+          LSSB_E_INVALID_ARGUMENT },
+        { "http://127.0.0.1:9", "http://10.0.0.1:3128", "k", false,
+          LSSB_E_INVALID_ARGUMENT },
+        { "http://localhost:9", "http://proxy.test:3128", "k", true,
+          LSSB_OK },
+        { "http://localhost:9", "http://proxy.test:3128", "", false,
+          LSSB_OK },
+        { "http://localhost:9", "http://127.0.0.1:3128", "k", false,
+          LSSB_OK },
+        { "http://localhost:9", "http://localhost:3128", "k", false,
+          LSSB_OK },
+        { "http://localhost:9", "", "k", false, LSSB_OK },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        lssb_error why;
+
+        test_row = rows[i].proxy;
+        begin(SCRIPT_WHOLE);
+        me.config.allow_cleartext = rows[i].allow;
+        me.config.endpoint = rows[i].endpoint;
+        me.config.proxy = rows[i].proxy;
+        me.config.api_key = rows[i].key;
+        EXPECT_INT(ask(&why), rows[i].status);
+        if (rows[i].status != LSSB_OK)
+            EXPECT_INT(script.opened, 0);
+    }
 }
 
 static void a_later_header_replaces_an_earlier_one(void)
@@ -1562,26 +2039,284 @@ static void filters_are_sent_encoded(void)
     closes();
 }
 
+/* ------------------------------------------------------- what is replied -- */
+
+#define LONG_PROBLEM(where) \
+    "{\"loc\":[\"body\",\"" where "\"],\"msg\":\"" HUNDRED HUNDRED \
+    "\",\"type\":\"t-" where "\"}"
+
+static void every_problem_is_told(void)
+{
+    static const char *const wheres[] = { "body.a", "body.b", "body.c" };
+    static const char *const types[] = { "t-a", "t-b", "t-c" };
+    const lssb_error *error;
+    size_t i;
+    int mode;
+
+    for (mode = 0; mode < SCRIPT_MODES; mode++) {
+        begin((enum script_mode)mode);
+        route_one(0, requests[GET], 422,
+                  "{\"detail\":[" LONG_PROBLEM("a") "," LONG_PROBLEM("b")
+                  "," LONG_PROBLEM("c") "," LONG_PROBLEM("d") "]}", NULL,
+                  SCRIPT_LENGTH);
+        opens();
+        EXPECT_INT(make(GET, NULL), LSSB_E_VALIDATION);
+        error = lssb_last_error(me.client);
+        EXPECT_INT(error->problem_count, 4);
+        for (i = 0; i < LSSB_PROBLEMS; i++) {
+            const lssb_problem *problem = &error->problems[i];
+
+            EXPECT_STR(problem->where, wheres[i]);
+            EXPECT_STR(problem->type, types[i]);
+            EXPECT_INT(strlen(problem->message), sizeof problem->message - 1);
+            EXPECT(strncmp(problem->message, HUNDRED,
+                           sizeof problem->message - 1) == 0);
+        }
+        closes();
+    }
+}
+
+static void a_box_stays_what_it_is_when_the_reply_is_none(void)
+{
+    static const char *const bodies[] = { "[]", "null", "1", "{" };
+    size_t i;
+
+    for (i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        lssb_sandbox_update update = { 0 };
+        lssb_sandbox box;
+
+        test_row = bodies[i];
+        begin(SCRIPT_WHOLE);
+        route_one(0, requests[CHANGE], 200, bodies[i], NULL, SCRIPT_LENGTH);
+        opens();
+        box = the_box("r");
+        strcpy(box.id, "id-r");
+        update.vcpus = 2;
+        EXPECT_INT(lssb_sandbox_change(&box, &update, NULL),
+                   LSSB_E_PROTOCOL);
+        EXPECT(box.client == me.client);
+        EXPECT_STR(box.id, "id-r");
+        EXPECT_STR(box.name, "r");
+        EXPECT_STR(box.dataplane_url, "http://data.test/r");
+        closes();
+    }
+}
+
+static void a_box_of_no_client_is_refused(void)
+{
+    lssb_sandbox box;
+    lssb_result result;
+    lssb_error error = { 0 };
+    lssb_op op = { 0 };
+
+    memset(&box, 0, sizeof box);
+    op.error = &error;
+    EXPECT_INT(lssb_run(&box, "true", NULL, &result, &op),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(op.status, LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_run(&box, "true", NULL, &result, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+}
+
+/* ------------------------------------------------------- long commands -- */
+
+#define LONG_COMMAND (1024 * 1024)
+
+/* What was sent to the box r: a request that is too large for the script. */
+static struct {
+    char *bytes;
+    size_t len, whole;              /* whole: 0 until the head is there */
+    lssb_handle handle;
+} sink;
+
+/* Sets the length of the whole request once its head has come. */
+static void sink_measure(void)
+{
+    const char *blank = strstr(sink.bytes, "\r\n\r\n");
+
+    if (blank != NULL)
+        sink.whole = (size_t)(blank - sink.bytes) + 4 +
+                     script_length(sink.bytes);
+}
+
+/* Takes what the box r is sent; everything else is the script's. */
+static ptrdiff_t sink_send(void *context, lssb_handle handle,
+                           const void *bytes, size_t len, int32_t *code)
+{
+    struct script_handle *at = script_handle(handle);
+
+    if (sink.handle != handle &&
+        (sink.handle != 0 || at->in_len > 0 || *(const char *)bytes != 'P'))
+        return script_send(context, handle, bytes, len, code);
+    sink.handle = handle;
+    *code = 0;
+    if (script_blocks(&at->sends))
+        return LSSB_IO_AGAIN;
+    len = script_piece(len);
+    if (sink.len + len >= 8 * LONG_COMMAND)
+        script_stuck("a command that is too long");
+    memcpy(sink.bytes + sink.len, bytes, len);
+    sink.len += len;
+    sink.bytes[sink.len] = '\0';
+    if (sink.whole == 0)
+        sink_measure();
+    if (sink.whole == sink.len) {
+        static const char reply[] =
+            "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"exit_code\":5}";
+
+        script_out(at, reply, sizeof reply - 1);
+    }
+    return (ptrdiff_t)len;
+}
+
+/* One character of a JSON string of ours; returns what is behind it. */
+static const char *unescape(const char *from, char *to)
+{
+    static const char escapes[] = "\"\\/bfnrt";
+    static const char bytes[] = "\"\\/\b\f\n\r\t";
+    const char *escape;
+    char hex[5] = "";
+
+    *to = *from;
+    if (*from != '\\')
+        return from + 1;
+    if (from[1] == 'u') {
+        memcpy(hex, from + 2, 4);
+        *to = (char)strtoul(hex, NULL, 16);     /* controls only */
+        return from + 6;
+    }
+    escape = strchr(escapes, from[1]);
+    EXPECT(escape != NULL);
+    *to = escape != NULL ? bytes[escape - escapes] : '\0';
+    return from + 2;
+}
+
+/* How much of `text` is the string behind `from`, and nothing else. */
+static size_t same_string(const char *from, const char *text)
+{
+    size_t i = 0;
+    char c;
+
+    while (*from != '"' && *from != '\0') {
+        from = unescape(from, &c);
+        if (c != text[i])
+            return i;
+        i++;
+    }
+    return i;
+}
+
+/* A command with all that JSON has to escape, and more. */
+static char *long_command(size_t least)
+{
+    static const char piece[] =
+        "echo \"a\\b\" 'c/d' caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"
+        "\t\x01\x1F\x7F\r\n";
+    char *command = malloc(least + sizeof piece);
+    size_t len = 0;
+
+    while (len < least) {
+        memcpy(command + len, piece, sizeof piece);
+        len += sizeof piece - 1;
+    }
+    return command;
+}
+
+/* A script whose port takes long commands. */
+static void begin_long(enum script_mode mode)
+{
+    static lssb_port port;
+
+    begin(mode);
+    port = script_port;
+    port.send = sink_send;
+    me.config.port = &port;
+    sink.len = sink.whole = 0;
+    sink.handle = 0;
+    sink.bytes = malloc(8 * LONG_COMMAND);
+    sink.bytes[0] = '\0';
+}
+
+static void a_long_command_arrives_as_it_is(void)
+{
+    int mode;
+
+    for (mode = 0; mode < SCRIPT_MODES; mode++) {
+        bool bytes = mode == SCRIPT_BYTE || mode == SCRIPT_BYTE_EVERY_OTHER;
+        char *command = long_command(bytes ? LONG_COMMAND / 16
+                                           : LONG_COMMAND);
+        lssb_sandbox box;
+        lssb_result result;
+        const char *at;
+
+        begin_long((enum script_mode)mode);
+        opens();
+        box = the_box("r");
+        EXPECT_INT(lssb_run(&box, command, NULL, &result, NULL), LSSB_OK);
+        EXPECT_INT(result.exit_code, 5);
+        EXPECT_INT(sink.len, sink.whole);
+        at = strstr(sink.bytes, "\"command\":\"");
+        EXPECT(at != NULL);
+        if (at != NULL)
+            EXPECT_INT(same_string(at + 11, command), strlen(command));
+        closes();
+        free(sink.bytes);
+        free(command);
+    }
+}
+
+static void a_long_command_leaves_others_their_turn(void)
+{
+    char *command = long_command(LONG_COMMAND);
+    lssb_op run = { 0 }, get = { 0 };
+    lssb_sandbox box;
+    lssb_result result;
+
+    begin_long(SCRIPT_WHOLE);
+    route_one(0, requests[GET], 200, BOX("r", "ready"), NULL, SCRIPT_LENGTH);
+    opens();
+    box = the_box("r");
+    EXPECT_INT(lssb_run(&box, command, NULL, &result, &run), LSSB_PENDING);
+    EXPECT_INT(make(GET, &get), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &get, LSSB_FOREVER), LSSB_OK);
+    EXPECT_INT(run.status, LSSB_PENDING);
+    EXPECT(sink.whole == 0 || sink.len < sink.whole);
+    EXPECT_INT(lssb_wait(me.client, &run, LSSB_FOREVER), LSSB_OK);
+    EXPECT_INT(sink.len, sink.whole);
+    closes();
+    free(sink.bytes);
+    free(command);
+}
+
 static const struct test tests[] = {
     TEST(what_may_act_twice_is_not_tried_again),
     TEST(retry_after_is_kept_and_capped),
     TEST(pauses_double_and_end_after_the_last_attempt),
+    TEST(the_most_retries_are_no_fewer),
     TEST(a_deletion_that_could_not_have_arrived_is_not_done),
     TEST(a_deletion_whose_reused_connection_ended_may_be_done),
     TEST(a_reused_connection_that_ended_is_replaced_uncounted),
     TEST(a_command_on_a_reused_connection_that_ended_is_not_repeated),
     TEST(connections_are_reused_while_they_are_young),
+    TEST(the_bytes_of_replies_are_counted),
+    TEST(an_idle_connection_says_goodbye_when_it_gives_way),
     TEST(a_deadline_says_what_was_going_on),
     TEST(a_retry_that_would_not_fit_the_deadline_is_not_begun),
     TEST(an_attempt_has_its_time_and_is_tried_again),
+    TEST(the_time_of_a_call_is_that_of_all_its_attempts),
     TEST(a_callback_may_start_calls_but_not_wait),
     TEST(an_operation_may_be_used_again_in_its_own_done),
     TEST(what_is_not_taken_is_offered_again),
     TEST(a_callback_may_stop_its_call),
+    TEST(only_output_can_be_offered_again),
+    TEST(what_is_never_taken_ends_after_a_transfers_time),
+    TEST(an_operation_may_be_freed_in_its_own_done),
     TEST(a_callback_may_cancel_its_call_and_others),
     TEST(a_source_that_fails_stops_its_upload),
     TEST(a_download_goes_on_where_it_was_lost),
     TEST(each_reply_is_told_until_a_byte_has_come),
+    TEST(the_whole_instead_of_a_part_goes_on_as_the_whole),
+    TEST(a_part_is_not_longer_than_was_asked_for),
     TEST(a_form_needs_a_boundary_that_nobody_foresees),
     TEST(a_client_can_be_closed_by_an_operation),
     TEST(waiting_for_a_call_of_a_closing_client_tells_its_end),
@@ -1593,9 +2328,13 @@ static const struct test tests[] = {
 #endif
     TEST(the_memory_that_is_needed_is_exact),
     TEST(without_memory_there_is_no_client),
+    TEST(a_block_is_aligned_for_any_type),
+    TEST(why_a_client_does_not_open_holds_nothing_else),
     TEST(endpoints_are_completed),
     TEST(the_environment_fills_what_is_not_given),
+    TEST(the_systems_certificates_are_where_they_are_said_to_be),
     TEST(a_key_is_not_shown_to_everybody),
+    TEST(a_key_is_not_shown_to_a_proxy),
     TEST(a_later_header_replaces_an_earlier_one),
     TEST(headers_that_would_break_a_request_are_refused),
     TEST(proxies_are_used_where_they_should_be),
@@ -1603,6 +2342,11 @@ static const struct test tests[] = {
     TEST(a_page_that_is_larger_than_the_room_is_asked_for_again),
     TEST(lists_of_older_servers_are_walked_by_offset),
     TEST(filters_are_sent_encoded),
+    TEST(every_problem_is_told),
+    TEST(a_box_stays_what_it_is_when_the_reply_is_none),
+    TEST(a_box_of_no_client_is_refused),
+    TEST(a_long_command_arrives_as_it_is),
+    TEST(a_long_command_leaves_others_their_turn),
 };
 
 int main(void)

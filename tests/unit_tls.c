@@ -719,6 +719,21 @@ static void try_bundle(const uint8_t *bytes, size_t len, bool good)
     trust.file = NULL;
 }
 
+static void the_systems_certificates_may_be_a_file(void)
+{
+    world("good int", "server", GOOD, NULL);
+    trust.system_file = "root";
+    EXPECT(!works());               /* trust.only */
+    EXPECT_INT(port_state.opened, 0);
+    trust.only = false;
+    EXPECT(works());
+    EXPECT(port_state.opened > 0);
+    trust.system_file = "other";
+    EXPECT(!works());
+    trust.system_file = NULL;
+    EXPECT(!works());
+}
+
 /* A file that is what was loaded last. */
 static lssb_io same_certificates(void *context, const char *path,
                                  lssb_blob *out, int32_t *code)
@@ -1839,7 +1854,8 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(certificates_are_judged_as_the_table_says),
-        TEST(bundles_are_read_however_they_are_written),
+        TEST(the_systems_certificates_may_be_a_file),
+    TEST(bundles_are_read_however_they_are_written),
         TEST(a_bundle_in_any_line_ends_is_read),
         TEST(an_anchor_is_found_among_the_systems_certificates),
         TEST(only_keeps_the_systems_certificates_out),
