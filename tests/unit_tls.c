@@ -1855,7 +1855,7 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         TEST(certificates_are_judged_as_the_table_says),
         TEST(the_systems_certificates_may_be_a_file),
-    TEST(bundles_are_read_however_they_are_written),
+        TEST(bundles_are_read_however_they_are_written),
         TEST(a_bundle_in_any_line_ends_is_read),
         TEST(an_anchor_is_found_among_the_systems_certificates),
         TEST(only_keeps_the_systems_certificates_out),
