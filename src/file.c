@@ -435,6 +435,9 @@ static lssb_status file_take(lssb_op *op, const uint8_t *bytes, size_t len)
 
     if ((file_of(op)->step & FILE_PAST_END) != 0)
         return LSSB_OK;             /* a sentence about the range */
+    if (file_of(op)->size != LSSB_SIZE_UNKNOWN &&
+        len > file_of(op)->size - file_of(op)->progress)
+        return file_broken(op, "more came than the reply said");
     status = lssb_call_stopped(
         op, download->take(download->user, bytes, len));
     if (status != LSSB_OK)
@@ -498,6 +501,8 @@ static lssb_status file_downloaded(lssb_op *op, const char *text, size_t len)
     (void)len;
     if ((file_of(op)->step & FILE_PAST_END) != 0)
         return file_nothing(op);
+    if (file->partial && file_of(op)->progress != file_of(op)->size)
+        return file_broken(op, "less came than the reply said");
     if (!file->partial && !file->unchanged)
         file->size = file->length;
     return LSSB_OK;

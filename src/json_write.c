@@ -63,6 +63,7 @@ static void json_put_string(struct lssb_json_writer *json, const char *bytes,
         lssb_put(json->to, bytes + run, i - run);
         lssb_put(json->to, escaped, n);
         run = i + 1;
+        json_mark(json->to, bytes, begin, run);
     }
     lssb_put(json->to, bytes + run, i - run);
     lssb_put(json->to, "\"", 1);
