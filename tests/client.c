@@ -1062,6 +1062,10 @@ static void a_part_is_not_longer_than_was_asked_for(void)
         { "the part", "Content-Range: bytes 5-6/10\r\n", "56", LSSB_OK },
         { "a longer part", "Content-Range: bytes 5-9/10\r\n", "56789",
           LSSB_E_CONNECTION },
+        { "more than it says", "Content-Range: bytes 5-6/10\r\n", "56789",
+          LSSB_E_CONNECTION },
+        { "less than it says", "Content-Range: bytes 5-6/10\r\n", "5",
+          LSSB_E_CONNECTION },
     };
     size_t i;
 
