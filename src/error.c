@@ -465,20 +465,20 @@ static void error_default(lssb_error *error, const struct lssb_exchange *x,
     lssb_text_add(&text, path);
 }
 
-/* Puts words before what the service said. */
-static void error_prefix(lssb_error *error, const char *words)
+void lssb_error_prefix(lssb_error *error, const char *first, ...)
 {
-    size_t len = strlen(words), rest = strlen(error->message) + 1;
+    char said[LSSB_MESSAGE_SIZE];
+    struct lssb_text text;
+    const char *piece;
+    va_list pieces;
 
-    if (rest > sizeof error->message - len) {
-        rest = sizeof error->message - len;
-        while (rest > 1 &&
-               ((uint8_t)error->message[rest - 1] & 0xC0) == 0x80)
-            rest--;                 /* not in the middle of a character */
-        error->message[rest - 1] = '\0';
-    }
-    memmove(error->message + len, error->message, rest);
-    memcpy(error->message, words, len);
+    memcpy(said, error->message, sizeof said);
+    lssb_text_start(&text, error->message, sizeof error->message);
+    va_start(pieces, first);
+    for (piece = first; piece != NULL; piece = va_arg(pieces, const char *))
+        lssb_text_add(&text, piece);
+    va_end(pieces);
+    lssb_text_add(&text, said);
 }
 
 /* Adds the service's id of the failure, for its support to find it. */
@@ -512,6 +512,8 @@ void lssb_error_mean(lssb_error *error, const struct lssb_exchange *exchange,
     if (error->message[0] == '\0')
         error_default(error, exchange, op, http_status);
     if (error->status == LSSB_E_API && http_status == 404)
-        error_prefix(error, "API endpoint not found, check the endpoint: ");
+        lssb_error_prefix(error,
+                          "API endpoint not found, check the endpoint: ",
+                          NULL);
     error_add_id(error);
 }

@@ -28,19 +28,11 @@ static void file_path(const lssb_op *op, struct lssb_writer *to,
 static lssb_status file_failed(lssb_op *op, lssb_error *error)
 {
     const lssb_sandbox *box = file_of(op)->box;
-    char said[LSSB_MESSAGE_SIZE];
-    struct lssb_text text;
 
-    if (error->status != LSSB_E_NOT_FOUND)
-        return error->status;
-    memcpy(said, error->message, sizeof said);
-    lssb_text_start(&text, error->message, sizeof error->message);
-    lssb_text_add(&text, "file ");
-    lssb_text_add(&text, file_of(op)->text);
-    lssb_text_add(&text, " in sandbox ");
-    lssb_text_add(&text, box->name[0] != '\0' ? box->name : box->id);
-    lssb_text_add(&text, ": ");
-    lssb_text_add(&text, said);
+    if (error->status == LSSB_E_NOT_FOUND)
+        lssb_error_prefix(error, "file ", file_of(op)->text, " in sandbox ",
+                          box->name[0] != '\0' ? box->name : box->id, ": ",
+                          NULL);
     return error->status;
 }
 

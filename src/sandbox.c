@@ -183,18 +183,9 @@ static const char *sandbox_title(const lssb_op *op)
 /* A failure about a box names it. */
 lssb_status lssb_sandbox_failed(lssb_op *op, lssb_error *error)
 {
-    char said[LSSB_MESSAGE_SIZE];
-    struct lssb_text text;
-
-    if (error->status != LSSB_E_NOT_FOUND ||
-        error->resource != LSSB_RESOURCE_SANDBOX)
-        return error->status;
-    memcpy(said, error->message, sizeof said);
-    lssb_text_start(&text, error->message, sizeof error->message);
-    lssb_text_add(&text, "sandbox ");
-    lssb_text_add(&text, sandbox_title(op));
-    lssb_text_add(&text, ": ");
-    lssb_text_add(&text, said);
+    if (error->status == LSSB_E_NOT_FOUND &&
+        error->resource == LSSB_RESOURCE_SANDBOX)
+        lssb_error_prefix(error, "sandbox ", sandbox_title(op), ": ", NULL);
     return error->status;
 }
 
