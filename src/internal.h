@@ -464,6 +464,147 @@ LSSB_PRIVATE void lssb_dial_tls_failed(struct lssb_conn *conn,
 /* Ends a connection that could not be opened, as conn->failure says. */
 LSSB_PRIVATE void lssb_dial_give_up(struct lssb_conn *conn);
 
+/* ------------------------------------------------------- ws.c: websocket */
+
+/* RFC 6455, both roles, without extensions. An engine: bytes in, events and
+ * bytes out. A connection is an upgrade, then frames; the upgrade itself is
+ * HTTP and http1's business: what follows its header block belongs here. */
+
+#define LSSB_WS_KEY_SIZE 25         /* of 16 bytes in base64, and a NUL */
+#define LSSB_WS_ACCEPT_SIZE 29      /* of a SHA-1 in base64, and a NUL */
+#define LSSB_WS_CONTROL 125         /* most bytes of a control frame (5.5) */
+#define LSSB_WS_HEADER 14           /* most bytes of a frame's header */
+#define LSSB_WS_FRAME 16384         /* most bytes of a data frame that goes
+                                       out; proxies drop larger ones */
+
+/* The value of Sec-WebSocket-Key for 16 random bytes, and the
+ * Sec-WebSocket-Accept that answers a key (4.2.2). */
+LSSB_PRIVATE void lssb_ws_key(char key[LSSB_WS_KEY_SIZE],
+                              const uint8_t random[16]);
+LSSB_PRIVATE void lssb_ws_accept(char accept[LSSB_WS_ACCEPT_SIZE],
+                                 const char *key, size_t key_len);
+
+/* What the headers of an upgrade say, collected one by one. */
+struct lssb_ws_upgrade {
+    bool server;                    /* collects a request, not a reply */
+    bool upgrade;                   /* Upgrade: websocket */
+    bool connection;                /* Connection: …, upgrade, … */
+    bool version;                   /* server: Sec-WebSocket-Version: 13 */
+    bool version_given;
+    bool extension;                 /* client: one that was not asked for */
+    bool protocol;                  /* client: a subprotocol, likewise */
+    uint8_t keys;                   /* server: keys, client: accepts seen */
+    char key[LSSB_WS_ACCEPT_SIZE];  /* of the peer; "" if it is malformed */
+};
+
+LSSB_PRIVATE void lssb_ws_upgrade_start(struct lssb_ws_upgrade *upgrade,
+                                        bool server);
+LSSB_PRIVATE void lssb_ws_upgrade_header(struct lssb_ws_upgrade *upgrade,
+                                         const char *name, const char *value,
+                                         size_t len);
+/* All headers have come. NULL, or what is wrong with them. For a client: with
+ * a reply whose status is 101; `key` is the one that it sent. For a server:
+ * with a GET request of HTTP/1.1; *status is what to answer then: 400, or 426
+ * with "Sec-WebSocket-Version: 13"; `key` is NULL. */
+LSSB_PRIVATE const char *
+lssb_ws_upgrade_wrong(const struct lssb_ws_upgrade *upgrade, const char *key,
+                      int *status);
+
+enum lssb_ws_opcode {
+    LSSB_WS_CONTINUATION = 0,
+    LSSB_WS_TEXT = 1,
+    LSSB_WS_BINARY = 2,
+    LSSB_WS_CLOSE = 8,
+    LSSB_WS_PING = 9,
+    LSSB_WS_PONG = 10
+};
+
+/* Close codes (7.4.1) that this library sends, or treats apart. */
+enum lssb_ws_code {
+    LSSB_WS_NORMAL = 1000,
+    LSSB_WS_GOING_AWAY = 1001,
+    LSSB_WS_PROTOCOL_ERROR = 1002,
+    LSSB_WS_NO_CODE = 1005,         /* never on the wire */
+    LSSB_WS_NOT_UTF8 = 1007,
+    LSSB_WS_TOO_BIG = 1009,
+    LSSB_WS_INTERNAL_ERROR = 1011
+};
+
+enum lssb_ws_event {
+    LSSB_WS_MORE = 0,               /* all consumed; more bytes, please */
+    LSSB_WS_PIECE,                  /* data, data_len: of a message; `begins`,
+                                       `ends`; may be empty at either end */
+    LSSB_WS_CONTROL_FRAME,          /* opcode, data, data_len: a whole ping,
+                                       pong or close; of a close: code, and
+                                       data is the reason */
+    LSSB_WS_WRONG                   /* `wrong` says what, `code` what to close
+                                       with; final */
+};
+
+/* What comes in, parsed as it arrives (5, 8.1): reserved bits and opcodes,
+ * masks that are missing or should be, lengths that are not minimal or have
+ * the highest bit set, control frames that are long or in fragments,
+ * continuations of nothing and messages within messages, close codes that may
+ * not be sent, and text that is not UTF-8, each as soon as it can be seen, are
+ * refused. Messages have no limit: they pass by in pieces. */
+struct lssb_ws {
+    bool server;                    /* set by lssb_ws_start */
+
+    /* What an event says, valid until the next call. */
+    enum lssb_ws_opcode opcode;     /* of the message (TEXT or BINARY), or of
+                                       the control frame */
+    bool begins;                    /* the first piece of a message */
+    bool ends;                      /* the last */
+    const uint8_t *data;            /* of a piece: a slice of the input */
+    size_t data_len;
+    uint16_t code;                  /* of a close: LSSB_WS_NO_CODE if none */
+    const char *wrong;              /* a sentence, static */
+
+    struct {                        /* the parser's own */
+        uint64_t left;              /* of this frame's payload */
+        uint8_t mask[4];
+        uint8_t head[LSSB_WS_HEADER];
+        uint8_t control[LSSB_WS_CONTROL];
+        uint8_t have;               /* of head, or of control */
+        uint8_t state;
+        uint8_t message;            /* opcode of the message under way, or 0 */
+        uint8_t mask_at;
+        uint8_t utf8_left;          /* of the character at hand, and what its */
+        uint8_t utf8_low;           /* next byte must be */
+        uint8_t utf8_most;
+        bool fin;
+        bool fresh;                 /* nothing of the message was told yet */
+        bool closed;                /* a close frame has come */
+    } own;
+};
+
+LSSB_PRIVATE void lssb_ws_start(struct lssb_ws *ws, bool server);
+
+/* Looks at `len` bytes, consumes *used of them and says what it found. Call it
+ * again with the rest until it says MORE. The events are the same wherever the
+ * input is split, but for the pieces. In the server's role what comes in is
+ * unmasked where it stands. After a close frame nothing more is consumed. */
+LSSB_PRIVATE enum lssb_ws_event lssb_ws_next(struct lssb_ws *ws,
+                                             uint8_t *bytes, size_t len,
+                                             size_t *used);
+
+/* The header of a frame that goes out, in `head`; returns its length, 2 to 14.
+ * `key` NULL: not masked (a server's). Otherwise the payload has to be masked
+ * with it. */
+LSSB_PRIVATE size_t lssb_ws_head(uint8_t head[LSSB_WS_HEADER],
+                                 enum lssb_ws_opcode opcode, bool fin,
+                                 uint64_t len, const uint8_t key[4]);
+
+/* Masks, or unmasks, bytes in place: they are those from `at` on of their
+ * frame's payload (5.3). By words, at any alignment. */
+LSSB_PRIVATE void lssb_ws_mask(uint8_t *bytes, size_t len,
+                               const uint8_t key[4], uint64_t at);
+
+/* The payload of a close frame; `reason` may be NULL, is UTF-8, and is cut
+ * between characters. Returns its length, at most LSSB_WS_CONTROL. */
+LSSB_PRIVATE size_t lssb_ws_close_payload(uint8_t payload[LSSB_WS_CONTROL],
+                                          uint16_t code, const char *reason);
+
 /* ------------------------------------------------------------- lssb.c: json */
 
 /* What to do with a member, asked when its name is known. */
