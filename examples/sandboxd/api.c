@@ -1215,20 +1215,21 @@ static void api_boxes(struct exchange *exchange)
         reply_allow(exchange, "GET, HEAD, POST");
 }
 
-/* The dataplane of a box. */
-static void api_dataplane(struct exchange *exchange, const char *name,
-                          const char *operation)
+/* The dataplane of a box: an operation of one segment or two. */
+static void api_dataplane(struct exchange *exchange, char **segments,
+                          size_t count)
 {
-    struct box *box = box_find(exchange->d, name);
+    struct box *box = box_find(exchange->d, segments[0]);
+    char *operation = take_format("%s%s%s", segments[1], count > 2 ? "/" : "",
+                                  count > 2 ? segments[2] : "");
 
-    if (strcmp(operation, "execute") != 0 &&
-        strcmp(operation, "upload") != 0 &&
-        strcmp(operation, "download") != 0)
+    if (count > 3 || !dataplane_knows(operation))
         api_no_route(exchange);
     else if (box == NULL)
-        api_no_box(exchange, name);
+        api_no_box(exchange, segments[0]);
     else
         dataplane_request(exchange, box, operation);
+    free(operation);
 }
 
 /* What is below the base URL. */
@@ -1250,8 +1251,8 @@ static void api_route(struct exchange *exchange, char **segments, size_t count)
         reply_json(exchange, 200, api_write_usage, exchange->d);
     else if (count == 1 && strcmp(segments[0], "usage") == 0)
         reply_allow(exchange, "GET, HEAD");
-    else if (count == 2 && !boxes)
-        api_dataplane(exchange, segments[0], segments[1]);
+    else if (count > 1 && !boxes)
+        api_dataplane(exchange, segments, count);
     else
         api_no_route(exchange);
 }
@@ -1286,8 +1287,8 @@ void api_request(struct exchange *exchange)
     }
     if (path.wrong)
         api_no_route(exchange);
-    else if (count == 3 && at == path.segments && strcmp(at[0], "dp") == 0)
-        api_dataplane(exchange, at[1], at[2]);
+    else if (count > 2 && at == path.segments && strcmp(at[0], "dp") == 0)
+        api_dataplane(exchange, at + 1, count - 1);
     else if (count > 2 && strcmp(at[0], "v2") == 0 &&
              strcmp(at[1], "sandboxes") == 0)
         api_route(exchange, at + 2, count - 2);

@@ -790,7 +790,15 @@ static void waking_start(struct exchange *exchange, struct box *box,
     box_wait_start(&waking->wait, box, DATAPLANE_WAKE_MS);
 }
 
-/* A request for a box: its operation is execute, upload or download. */
+/* Whether there is such an operation. */
+bool dataplane_knows(const char *operation)
+{
+    return strcmp(operation, "execute") == 0 ||
+           strcmp(operation, "upload") == 0 ||
+           strcmp(operation, "download") == 0;
+}
+
+/* A request for a box, with an operation that is known. */
 void dataplane_request(struct exchange *exchange, struct box *box,
                        const char *operation)
 {

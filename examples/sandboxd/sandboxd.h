@@ -186,6 +186,8 @@ struct exchange {
     bool replied;                   /* the reply is written whole */
     bool close;                     /* the connection ends with it */
     bool continued;                 /* 100 was sent, or not asked for */
+    bool chunked;                   /* its length shows at its end only */
+    bool raw;                       /* it is a stream of bytes: reply_raw */
     uint64_t body_left;             /* of the reply's declared length */
     uint64_t cut_at;                /* a fault: bytes of the body until then */
     uint64_t discarded;
@@ -214,6 +216,9 @@ void reply_header(struct exchange *exchange, const char *name,
                   const char *value);
 void reply_length(struct exchange *exchange, uint64_t length);
 void reply_no_body(struct exchange *exchange);
+void reply_chunked(struct exchange *exchange);
+void reply_raw(struct exchange *exchange);
+void reply_finish(struct exchange *exchange);
 size_t reply_room(const struct exchange *exchange);
 void reply_body(struct exchange *exchange, const void *bytes, size_t len);
 void reply_cut(struct exchange *exchange);
@@ -438,6 +443,7 @@ void faults_clear(struct sandboxd *d);
 /* -------------------------------------------------------------- api, main */
 
 void api_request(struct exchange *exchange);
+bool dataplane_knows(const char *operation);
 void dataplane_request(struct exchange *exchange, struct box *box,
                        const char *operation);
 

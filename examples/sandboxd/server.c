@@ -388,9 +388,25 @@ static bool connection_may_parse(const struct connection *c)
 
     if (c->closing || c->dead)
         return false;
+    if (exchange != NULL && exchange->raw)
+        return !exchange->replied && !exchange->paused;
     return exchange == NULL ||
            (!exchange->complete &&
             (exchange->replying ? exchange->replied : !exchange->paused));
+}
+
+/* Hands on what has arrived on a connection that is a stream of bytes now. */
+static bool connection_raw(struct connection *c)
+{
+    struct exchange *exchange = c->exchange;
+    size_t from = c->in_from, len = c->in_to - c->in_from;
+
+    if (len == 0)
+        return false;
+    c->in_from = c->in_to = 0;
+    if (exchange->on_body != NULL)
+        exchange->on_body(exchange, c->in + from, len);
+    return true;
 }
 
 /* Parses what has arrived; whether something was found. */
@@ -399,6 +415,8 @@ static bool connection_parse(struct connection *c)
     size_t used = 0;
     enum lssb_http_event event;
 
+    if (c->exchange != NULL && c->exchange->raw)
+        return connection_raw(c);
     event = lssb_http_next(&c->http, c->in + c->in_from,
                            c->in_to - c->in_from, &used);
     c->in_from += used;
@@ -443,6 +461,10 @@ static void connection_end(struct connection *c)
     c->in_ended = true;
     if (exchange == NULL)
         c->closing = true;
+    else if (exchange->raw && exchange->on_end != NULL)
+        exchange->on_end(exchange);
+    else if (exchange->raw)
+        reply_finish(exchange);
     else if (exchange->replied)
         exchange->close = true;
     else
@@ -457,6 +479,8 @@ static bool connection_fill(struct connection *c)
 
     if (c->in_to == sizeof c->in)
         return false;
+    if (c->in_ended && c->exchange != NULL && c->exchange->raw)
+        return false;               /* its end was told */
     if (!c->in_ended)
         got = connection_read(c, c->in + c->in_to, sizeof c->in - c->in_to);
     if (got == LINK_BROKEN)
@@ -518,6 +542,8 @@ static uint64_t connection_deadline(const struct connection *c)
         return c->head_at + SERVER_LINGER_MS;
     if (connection_unsent(c) > 0)
         return c->progress_at + SERVER_STALL_MS;
+    if (exchange != NULL && exchange->raw)
+        return 0;
     if (exchange == NULL || !c->head_told)
         return c->head_at != 0 ? c->head_at + SERVER_HEAD_MS
                                : c->progress_at + SERVER_IDLE_MS;
@@ -622,8 +648,8 @@ static const struct {
     int status;
     const char *reason;
 } reply_reasons[] = {
-    {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"},
-    {206, "Partial Content"}, {304, "Not Modified"}, {400, "Bad Request"},
+    {101, "Switching Protocols"}, {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"},
+    {206, "Partial Content"}, {302, "Found"}, {304, "Not Modified"}, {400, "Bad Request"},
     {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
     {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
     {413, "Content Too Large"}, {414, "URI Too Long"},
@@ -720,6 +746,50 @@ void reply_length(struct exchange *exchange, uint64_t length)
         reply_end(exchange);
 }
 
+/* Ends the head of a reply with a body whose length shows only at its end: in
+ * chunks, or up to the end of the connection for a client of HTTP/1.0. */
+void reply_chunked(struct exchange *exchange)
+{
+    struct connection *c = exchange->connection;
+
+    if (exchange->replied)
+        return;
+    exchange->chunked = c->http.own.minor > 0;
+    if (exchange->chunked)
+        reply_header(exchange, "Transfer-Encoding", "chunked");
+    else
+        exchange->close = true;
+    bytes_add_string(&c->out, "\r\n");
+    exchange->body_left = UINT64_MAX;
+    if (exchange->is_head)
+        reply_end(exchange);
+}
+
+/* Ends the head of a reply (101) behind which the connection is a stream of
+ * bytes in each direction: what arrives is told to on_body, unless `paused`,
+ * its end to on_end (without one the reply is finished then); reply_body
+ * sends, reply_finish ends. */
+void reply_raw(struct exchange *exchange)
+{
+    if (exchange->replied)
+        return;
+    bytes_add_string(&exchange->connection->out, "\r\n");
+    exchange->body_left = UINT64_MAX;
+    exchange->raw = true;
+    exchange->close = true;
+}
+
+/* Ends a body of which the length was not told. */
+void reply_finish(struct exchange *exchange)
+{
+    if (exchange->replied)
+        return;
+    if (exchange->chunked)
+        bytes_add_string(&exchange->connection->out, "0\r\n\r\n");
+    reply_end(exchange);
+    connection_kick(exchange->connection);
+}
+
 /* How much of a long reply should be given now. */
 size_t reply_room(const struct exchange *exchange)
 {
@@ -735,10 +805,19 @@ void reply_body(struct exchange *exchange, const void *bytes, size_t len)
         return;
     if (len > exchange->body_left)
         len = (size_t)exchange->body_left;
-    exchange->body_left -= len;
+    if (exchange->body_left != UINT64_MAX)
+        exchange->body_left -= len;
     if (len > exchange->cut_at)
         len = (size_t)exchange->cut_at;
+    if (exchange->chunked && len > 0) {
+        char line[24];
+
+        snprintf(line, sizeof line, "%zx\r\n", len);
+        bytes_add_string(&exchange->connection->out, line);
+    }
     bytes_add(&exchange->connection->out, bytes, len);
+    if (exchange->chunked && len > 0)
+        bytes_add_string(&exchange->connection->out, "\r\n");
     if (exchange->cut_at != UINT64_MAX)
         exchange->cut_at -= len;
     if (exchange->body_left == 0 || exchange->cut_at == 0)
