@@ -816,6 +816,10 @@ LSSB_PRIVATE void lssb_json_bool(struct lssb_json_writer *json,
                                  const char *name, bool value);
 LSSB_PRIVATE void lssb_json_null(struct lssb_json_writer *json,
                                  const char *name);
+/* One value that is JSON already, put as it is: the caller answers for it. */
+LSSB_PRIVATE void lssb_json_raw(struct lssb_json_writer *json,
+                                const char *name, const char *raw,
+                                size_t len);
 /* `name` is NULL inside an array and at the top. Pairs become an object. */
 LSSB_PRIVATE void lssb_json_pairs(struct lssb_json_writer *json,
                                   const char *name, const lssb_pair *pairs,

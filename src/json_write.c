@@ -203,6 +203,13 @@ void lssb_json_null(struct lssb_json_writer *json, const char *name)
         lssb_put_text(json->to, "null");
 }
 
+void lssb_json_raw(struct lssb_json_writer *json, const char *name,
+                   const char *raw, size_t len)
+{
+    if (json_put_front(json, name))
+        lssb_put(json->to, raw, len);
+}
+
 void lssb_json_pairs(struct lssb_json_writer *json, const char *name,
                      const lssb_pair *pairs, size_t count)
 {

@@ -1152,6 +1152,25 @@ static void a_writer_puts_commas_quotes_and_needed_escapes(void)
                "\"e\":{}}");
 }
 
+static void raw_json_is_put_as_it_is(void)
+{
+    struct lssb_json_writer json;
+
+    write_start(&json);
+    lssb_json_object(&json, NULL);
+    lssb_json_raw(&json, "a", "{\"b\": [1 ,2]}!", 13);
+    lssb_json_raw(&json, "c\t", "1.5e3", 5);
+    lssb_json_array(&json, "d");
+    lssb_json_raw(&json, NULL, "null", 4);
+    lssb_json_raw(&json, NULL, "[]", 2);
+    lssb_json_close(&json);
+    lssb_json_raw(&json, NULL, "0", 1);
+    lssb_json_close(&json);
+    EXPECT_STR(out.wrong, "A member of a JSON object has no name");
+    EXPECT_STR(write_end(),
+               "{\"a\":{\"b\": [1 ,2]},\"c\\t\":1.5e3,\"d\":[null,[]]");
+}
+
 static void a_scalar_alone_is_complete(void)
 {
     struct lssb_json_writer json;
@@ -1360,6 +1379,7 @@ static const struct test tests[] = {
     TEST(a_raw_string_is_decoded),
     TEST(an_integer_is_read_exactly_or_not_at_all),
     TEST(a_writer_puts_commas_quotes_and_needed_escapes),
+    TEST(raw_json_is_put_as_it_is),
     TEST(a_scalar_alone_is_complete),
     TEST(a_misused_writer_says_so_and_puts_nothing_more),
     TEST(whatever_is_written_and_complete_is_valid),

@@ -117,8 +117,6 @@ bool value_map(struct value value, struct map *map);
 
 typedef void json_fn(struct lssb_json_writer *json, const void *ctx);
 char *json_text(json_fn *write, const void *ctx, size_t *len);
-void json_raw(struct lssb_json_writer *json, const char *name,
-              const char *raw, size_t len);
 void json_redacted(struct lssb_json_writer *json, const char *name,
                    const char *raw);
 void json_map(struct lssb_json_writer *json, const char *name,

@@ -226,20 +226,6 @@ char *json_text(json_fn *write, const void *ctx, size_t *len)
     return text;
 }
 
-/* Puts text that is JSON already. The writer has no verb for it: a 0 is put
- * for the sake of the comma and the name, and taken back. */
-void json_raw(struct lssb_json_writer *json, const char *name,
-              const char *raw, size_t len)
-{
-    lssb_json_number(json, name, 0);
-    if (json->to->wrong != NULL)
-        return;
-    json->to->total--;
-    if (json->to->len > 0)
-        json->to->len--;
-    lssb_put(json->to, raw, len);
-}
-
 /* Whether an object is a secret: its type is opaque. */
 static bool value_is_secret(struct value value)
 {
@@ -263,7 +249,7 @@ static void value_put(struct lssb_json_writer *json, const char *name,
     bool secret = value_is_secret(value);
 
     if (!value_is(value, '{') && !value_is(value, '[')) {
-        json_raw(json, name, value.at, value.len);
+        lssb_json_raw(json, name, value.at, value.len);
         return;
     }
     if (value_is(value, '{'))
