@@ -32,11 +32,12 @@ SANDBOXD_FLAGS = -DSANDBOXD_NO_TLS
 endif
 
 HTTP_PARTS = text url http1 conn dial
+WS_PARTS = websocket
 LSSB_PARTS = json_char json json_read json_write error request slot reply call client sandbox provision file
 ifeq ($(PARTS),)
-UNITS = http lssb
+UNITS = http ws lssb
 else
-UNITS = $(HTTP_PARTS:%=src/%) $(LSSB_PARTS:%=src/%)
+UNITS = $(HTTP_PARTS:%=src/%) $(WS_PARTS:%=src/%) $(LSSB_PARTS:%=src/%)
 endif
 OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/posix.o $(BUILD)/port/tls_$(TLS).o
 LIBRARY = $(BUILD)/liblssb.a
@@ -130,12 +131,12 @@ DIST = build/dist
 dist: ## three self-contained sources, a header, the port
 	@rm -rf $(DIST) && mkdir -p $(DIST)/port
 	@cp lssb.h LICENSE $(DIST) && cp port/port.h port/tls.h port/posix.c $(DIST)/port
-	@for unit in lssb http; do awk -f src/flatten.awk $$unit.c >$(DIST)/$$unit.c || exit 1; done
+	@for unit in lssb http ws; do awk -f src/flatten.awk $$unit.c >$(DIST)/$$unit.c || exit 1; done
 	@for tls in bearssl none; do \
 	    awk -v up=../ -f src/flatten.awk port/tls_$$tls.c >$(DIST)/port/tls_$$tls.c || exit 1; done
 
 test-dist: dist $(BUILD)/sandboxd
-	@cd $(DIST) && for file in lssb http port/posix port/tls_bearssl; do \
+	@cd $(DIST) && for file in lssb http ws port/posix port/tls_bearssl; do \
 	    $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $$file.o $$file.c || exit 1; done
 	@$(CC) $(CPPFLAGS) -I$(DIST) $(ALL_CFLAGS) -o $(DIST)/quickstart examples/quickstart.c \
 	    $(DIST)/*.o $(DIST)/port/*.o $(LDFLAGS) $(LIBS)
@@ -146,7 +147,7 @@ size: ## what it costs on this machine: flash, memory
 	    build/size/tests/size build/size/examples/quickstart
 	@build/size/tests/size
 	@echo 'bytes of code and constants, -Os, by part'
-	@size -t build/size/http.o build/size/lssb.o build/size/port/*.o | \
+	@size -t build/size/http.o build/size/ws.o build/size/lssb.o build/size/port/*.o | \
 	    awk 'NR > 1 { printf "  %-46s %7d\n", $$6, $$1 + $$2 }'
 
 bench: $(BUILD)/sandboxd $(BUILD)/tests/once ## beside the official JS SDK and curl
@@ -164,7 +165,7 @@ fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	    $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 $$f.corpus || exit 1; \
 	    echo "$$f: $(FUZZ_SECONDS) s, nothing found"; done
 
-FUZZED = $(HTTP_PARTS:%=src/%.c) $(filter src/json%,$(LSSB_PARTS:%=src/%.c)) port/posix.c
+FUZZED = $(HTTP_PARTS:%=src/%.c) $(WS_PARTS:%=src/%.c) $(filter src/json%,$(LSSB_PARTS:%=src/%.c)) port/posix.c
 
 build/fuzz/%: tests/%.c $(SOURCES)
 	@mkdir -p $(@D)

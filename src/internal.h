@@ -487,10 +487,11 @@ LSSB_PRIVATE void lssb_ws_accept(char accept[LSSB_WS_ACCEPT_SIZE],
 /* What the headers of an upgrade say, collected one by one. */
 struct lssb_ws_upgrade {
     bool server;                    /* collects a request, not a reply */
-    bool upgrade;                   /* Upgrade: websocket */
+    bool upgrade;                   /* Upgrade: …, websocket, … */
+    bool other;                     /* Upgrade names something else, too */
     bool connection;                /* Connection: …, upgrade, … */
     bool version;                   /* server: Sec-WebSocket-Version: 13 */
-    bool version_given;
+    uint8_t versions;               /* server: such headers seen */
     bool extension;                 /* client: one that was not asked for */
     bool protocol;                  /* client: a subprotocol, likewise */
     uint8_t keys;                   /* server: keys, client: accepts seen */
@@ -505,7 +506,8 @@ LSSB_PRIVATE void lssb_ws_upgrade_header(struct lssb_ws_upgrade *upgrade,
 /* All headers have come. NULL, or what is wrong with them. For a client: with
  * a reply whose status is 101; `key` is the one that it sent. For a server:
  * with a GET request of HTTP/1.1; *status is what to answer then: 400, or 426
- * with "Sec-WebSocket-Version: 13"; `key` is NULL. */
+ * with "Sec-WebSocket-Version: 13"; `key` is NULL. A client's `status` may be
+ * NULL and is not set. */
 LSSB_PRIVATE const char *
 lssb_ws_upgrade_wrong(const struct lssb_ws_upgrade *upgrade, const char *key,
                       int *status);
@@ -531,7 +533,8 @@ enum lssb_ws_code {
 };
 
 enum lssb_ws_event {
-    LSSB_WS_MORE = 0,               /* all consumed; more bytes, please */
+    LSSB_WS_MORE = 0,               /* all consumed (after a close frame: no
+                                       more than it); more bytes, please */
     LSSB_WS_PIECE,                  /* data, data_len: of a message; `begins`,
                                        `ends`; may be empty at either end */
     LSSB_WS_CONTROL_FRAME,          /* opcode, data, data_len: a whole ping,
@@ -563,27 +566,27 @@ struct lssb_ws {
     struct {                        /* the parser's own */
         uint64_t left;              /* of this frame's payload */
         uint8_t mask[4];
-        uint8_t head[LSSB_WS_HEADER];
+        uint8_t head[2];            /* of the header: all but length, mask */
         uint8_t control[LSSB_WS_CONTROL];
-        uint8_t have;               /* of head, or of control */
+        uint8_t have;               /* of the header, or of control */
         uint8_t state;
         uint8_t message;            /* opcode of the message under way, or 0 */
         uint8_t mask_at;
         uint8_t utf8_left;          /* of the character at hand, and what its */
         uint8_t utf8_low;           /* next byte must be */
         uint8_t utf8_most;
-        bool fin;
         bool fresh;                 /* nothing of the message was told yet */
-        bool closed;                /* a close frame has come */
     } own;
 };
 
 LSSB_PRIVATE void lssb_ws_start(struct lssb_ws *ws, bool server);
 
 /* Looks at `len` bytes, consumes *used of them and says what it found. Call it
- * again with the rest until it says MORE. The events are the same wherever the
- * input is split, but for the pieces. In the server's role what comes in is
- * unmasked where it stands. After a close frame nothing more is consumed. */
+ * again with the rest, also when none is left, until it says MORE. The events
+ * are the same wherever the input is split, but for the pieces, which are cut
+ * anywhere, within characters too; so is what was consumed and told before
+ * WRONG: all that is in order. In the server's role what comes in is unmasked
+ * where it stands. After a close frame nothing more is consumed. */
 LSSB_PRIVATE enum lssb_ws_event lssb_ws_next(struct lssb_ws *ws,
                                              uint8_t *bytes, size_t len,
                                              size_t *used);
@@ -604,6 +607,288 @@ LSSB_PRIVATE void lssb_ws_mask(uint8_t *bytes, size_t len,
  * between characters. Returns its length, at most LSSB_WS_CONTROL. */
 LSSB_PRIVATE size_t lssb_ws_close_payload(uint8_t payload[LSSB_WS_CONTROL],
                                           uint16_t code, const char *reason);
+
+/* ------------------------------------------------------------- ws.c: yamux */
+
+#define LSSB_YAMUX_HEADER 12        /* bytes of a frame's header, and of every
+                                       frame but those with data */
+#define LSSB_YAMUX_WINDOW 262144    /* bytes that each direction of a stream
+                                       begins with */
+#define LSSB_YAMUX_UNACKED 256      /* streams of ours that wait for their ACK */
+#define LSSB_YAMUX_REPLIES 16       /* pongs and refusals that wait to go */
+#define LSSB_YAMUX_BUCKETS 16       /* of the table of streams */
+
+/* Go away codes. */
+enum lssb_yamux_code {
+    LSSB_YAMUX_NORMAL = 0,
+    LSSB_YAMUX_PROTOCOL = 1,
+    LSSB_YAMUX_INTERNAL = 2
+};
+
+/* What the engine found. `stream` and `id` say whose it is. */
+enum lssb_yamux_event {
+    LSSB_YAMUX_MORE = 0,            /* all is consumed; more bytes, please */
+    LSSB_YAMUX_OPENED,              /* the peer opens stream `id`: accept it
+                                       before the next call, or it is refused */
+    LSSB_YAMUX_ACKED,               /* the peer has accepted ours */
+    LSSB_YAMUX_DATA,                /* data, data_len: a slice of the input,
+                                       which *used does not count: say with
+                                       lssb_yamux_take how much you take */
+    LSSB_YAMUX_FINISHED,            /* the peer sends no more on it */
+    LSSB_YAMUX_RESET,               /* both directions are dead at once; the
+                                       stream's memory is yours again */
+    LSSB_YAMUX_WRITABLE,            /* the window for sending was used up, and
+                                       is no longer */
+    LSSB_YAMUX_PONG,                /* `value`, and `round_trip_ms` */
+    LSSB_YAMUX_GO_AWAY,             /* `code`: no new streams; those that exist
+                                       may finish */
+    LSSB_YAMUX_FULL,                /* send what lssb_yamux_control has, then
+                                       call again with the same bytes */
+    LSSB_YAMUX_WRONG                /* `wrong` says what; final. The go away
+                                       that tells the peer is in
+                                       lssb_yamux_control; then close */
+};
+
+/* What became of an attempt to open a stream. */
+enum lssb_yamux_opening {
+    LSSB_YAMUX_OPEN = 0,
+    LSSB_YAMUX_LATER,               /* too many wait for their ACK: again when
+                                       one is acked, finished or reset */
+    LSSB_YAMUX_NO_IDS,              /* all 2^31 ids are used: a new session */
+    LSSB_YAMUX_CLOSED               /* go away was said, or the session is
+                                       broken: a new session */
+};
+
+/* One stream, in memory of the user's: zeroed, the first three members set,
+ * then given to lssb_yamux_open or lssb_yamux_accept. It is the session's while
+ * `id` is not 0, and must not move; the session lets go of it when both
+ * directions are finished or a reset was sent or came: before
+ * LSSB_YAMUX_FINISHED or LSSB_YAMUX_RESET is told, or in lssb_yamux_control. */
+struct lssb_yamux_stream {
+    void *user;                     /* the user's own */
+    uint32_t window;                /* bytes that the peer may be ahead of what
+                                       was consumed; 0: LSSB_YAMUX_WINDOW. A
+                                       smaller one counts once the peer has used
+                                       up what every stream begins with */
+    uint32_t window_most;           /* it doubles up to this when the round
+                                       trip is what limits the peer; 0: never */
+
+    /* To be read only. */
+    uint32_t id;                    /* 0: the stream is not in use */
+    uint32_t send_window;           /* bytes that may be sent now */
+    uint32_t unconsumed;            /* bytes taken and not consumed yet */
+    bool acked;                     /* the other side has accepted it */
+    bool finished;                  /* this side sends no more */
+    bool peer_finished;
+
+    struct {                        /* the engine's own */
+        struct lssb_yamux_stream *chain;
+        struct lssb_yamux_stream *before[2];
+        struct lssb_yamux_stream *behind[2];
+        uint64_t credit_at;         /* when credit was last due */
+        uint64_t held_at;           /* when holding back began, or ended */
+        uint32_t held_ms;
+        uint32_t held_left;         /* bytes until what was on its way when
+                                       holding back began has been taken */
+        uint32_t receive_window;    /* bytes that the peer may send */
+        uint8_t due;                /* frames that are to go */
+        uint8_t queued;             /* lines that it stands in */
+        bool unacked;
+        bool holding;
+        bool wants;
+        bool reset;
+    } own;
+};
+
+/* One session, either side, without I/O, memory or time of its own: received
+ * bytes go in at lssb_yamux_next, which tells events; what is to be sent comes
+ * out of lssb_yamux_control and, for data, of lssb_yamux_turn and
+ * lssb_yamux_commit. Every function returns at once. A user's step:
+ *
+ *     if (!lssb_yamux_tick(&session, now))
+ *         ... the peer is dead: end the connection, reset every stream
+ *
+ *     while ((bytes = look(&len)) != NULL) {
+ *         event = lssb_yamux_next(&session, bytes, len, &used);
+ *         if (event == LSSB_YAMUX_OPENED && (mine = ... a free one))
+ *             lssb_yamux_accept(&session, mine);
+ *         if (event == LSSB_YAMUX_DATA) {
+ *             n = ... as many of the session.data_len bytes at session.data as
+ *                 session.stream->user has room for, perhaps 0
+ *             used += lssb_yamux_take(&session, n);
+ *         }
+ *         consume(used);
+ *         if (event == LSSB_YAMUX_FULL || ... it took less than offered, or
+ *             WRONG)
+ *             break;                        until there is room again
+ *     }
+ *     when a stream's user has consumed n bytes for good (at once, if take went
+ *     straight to a socket): lssb_yamux_consumed(&session, stream, n)
+ *
+ *     when there is something to send on a stream:
+ *         lssb_yamux_want(&session, stream, true)
+ *     for (;;) {
+ *         room = reserve(&len)
+ *         commit(lssb_yamux_control(&session, room, len));
+ *         if (... that filled the room) continue;
+ *         stream = lssb_yamux_turn(&session, &most);
+ *         if (stream == NULL) break;
+ *         n = receive(stream->user, room + 12, the lesser of len - 12 and most)
+ *         if (n > 0)  { lssb_yamux_commit(&session, n, room); commit(n + 12); }
+ *         if (n == 0) lssb_yamux_finish(&session, stream);
+ *         if (n < 0)  lssb_yamux_want(&session, stream, false);
+ *     }
+ *
+ * What the peer does costs no memory beyond this struct: frames are neither
+ * collected nor copied, a window that is overrun ends the session, pongs and
+ * refusals that wait to be sent are few, and stop the input when they are too
+ * many. Streams that the peer opens are bounded by what the user accepts. */
+struct lssb_yamux {
+    /* Set by lssb_yamux_start; the user may change them. */
+    bool accepts;                   /* streams of the peer are told; else they
+                                       are refused. Server: true */
+    uint32_t ping_interval_ms;      /* 30,000; 0: only when asked */
+    uint32_t ping_timeout_ms;       /* 20,000: without an answer or any other
+                                       byte for so long, the peer is dead; 0:
+                                       never */
+
+    /* Set by lssb_yamux_next, valid until its next call. */
+    struct lssb_yamux_stream *stream;
+    uint32_t id;
+    const uint8_t *data;
+    size_t data_len;
+    uint32_t value;
+    uint32_t round_trip_ms;
+    uint32_t code;                  /* of the peer's go away */
+    const char *wrong;              /* a sentence; static */
+
+    /* To be read only. */
+    bool server;
+    bool going_away;                /* either side has said so */
+    uint32_t streams;               /* that are in use */
+    uint32_t unacked;               /* of ours, LSSB_YAMUX_UNACKED at most */
+    uint32_t least_round_trip_ms;   /* UINT32_MAX: not measured yet */
+
+    struct {                        /* the engine's own */
+        struct lssb_yamux_stream *table[LSSB_YAMUX_BUCKETS];
+        struct lssb_yamux_stream *first[2];
+        struct lssb_yamux_stream *last[2];
+        struct lssb_yamux_stream *in;   /* whose frame it is */
+        uint64_t now;
+        uint64_t heard_at;          /* a byte came */
+        uint64_t ping_at;           /* the next one; or when the one that is
+                                       under way was due, and when it was sent */
+        uint64_t ping_sent_at;
+        struct {
+            uint32_t value;
+            uint16_t flags;
+            uint8_t type;
+        } replies[LSSB_YAMUX_REPLIES];
+        uint8_t reply_first;
+        uint8_t reply_count;
+        uint32_t next_id;           /* 0: all are used */
+        uint32_t left;              /* of the frame's length */
+        uint32_t frame_id;
+        uint32_t ping_value;
+        uint32_t away_code;
+        uint16_t flags;             /* of the frame, still to be told */
+        uint8_t header[LSSB_YAMUX_HEADER];
+        uint8_t header_len;
+        uint8_t type;
+        uint8_t state;
+        uint8_t ping;
+        uint8_t away;
+    } own;
+};
+
+/* Starts a session at `now`. Both sides send a ping at once, which measures the
+ * round trip. */
+LSSB_PRIVATE void lssb_yamux_start(struct lssb_yamux *session, bool server,
+                                   uint64_t now);
+
+/* Tells the time: call it before anything else in a step. False: the peer has
+ * been silent for too long after a ping. */
+LSSB_PRIVATE bool lssb_yamux_tick(struct lssb_yamux *session, uint64_t now);
+
+/* When lssb_yamux_tick wants to be called at the latest; UINT64_MAX: never. */
+LSSB_PRIVATE uint64_t lssb_yamux_wake_at(const struct lssb_yamux *session);
+
+/* Looks at `len` bytes, consumes *used of them, says what it found. Call it
+ * again with the rest, also when none is left, until it says MORE. The events
+ * are the same wherever the input is split, but for the slices. */
+LSSB_PRIVATE enum lssb_yamux_event lssb_yamux_next(struct lssb_yamux *session,
+                                                   const uint8_t *bytes,
+                                                   size_t len, size_t *used);
+
+/* Takes the first `len` bytes of the slice just told, and returns `len`: they
+ * count as used. The rest is offered again by the next call, until it is
+ * taken or the stream is reset: the whole session waits for it meanwhile. Call
+ * it also when nothing is taken. */
+LSSB_PRIVATE size_t lssb_yamux_take(struct lssb_yamux *session, size_t len);
+
+/* For how many milliseconds *stream has held the session back; 0, and NULL, if
+ * none does. Counted until the stream has taken what was on its way when it
+ * began, or for as long again nothing was held back. Resetting the stream lets
+ * the session go on: the rest of its data is swallowed. */
+LSSB_PRIVATE uint32_t lssb_yamux_held(const struct lssb_yamux *session,
+                                      struct lssb_yamux_stream **stream);
+
+/* Accepts the stream just told as LSSB_YAMUX_OPENED. */
+LSSB_PRIVATE void lssb_yamux_accept(struct lssb_yamux *session,
+                                    struct lssb_yamux_stream *stream);
+
+/* Opens a stream: it may send at once. */
+LSSB_PRIVATE enum lssb_yamux_opening
+lssb_yamux_open(struct lssb_yamux *session, struct lssb_yamux_stream *stream);
+
+/* `len` of the bytes that were taken need no room any more: they become credit
+ * for the peer. No effect on a stream that is not in use. */
+LSSB_PRIVATE void lssb_yamux_consumed(struct lssb_yamux *session,
+                                      struct lssb_yamux_stream *stream,
+                                      size_t len);
+
+/* Sets another window. */
+LSSB_PRIVATE void lssb_yamux_set_window(struct lssb_yamux *session,
+                                        struct lssb_yamux_stream *stream,
+                                        uint32_t window);
+
+/* Writes what goes before all data, whole frames of 12 bytes each, as many as
+ * fit into `room`: pongs, pings, go away, openings, credit, ends. Returns the
+ * bytes written. The second says whether there is any. */
+LSSB_PRIVATE size_t lssb_yamux_control(struct lssb_yamux *session,
+                                       uint8_t *out, size_t room);
+LSSB_PRIVATE bool lssb_yamux_has_control(const struct lssb_yamux *session);
+
+/* Whether a stream has something to send. Off by itself after
+ * lssb_yamux_finish. */
+LSSB_PRIVATE void lssb_yamux_want(struct lssb_yamux *session,
+                                  struct lssb_yamux_stream *stream, bool wants);
+
+/* The stream whose turn it is to send, at most *most bytes; NULL: none wants
+ * to and may, or control frames go first. */
+LSSB_PRIVATE struct lssb_yamux_stream *
+lssb_yamux_turn(struct lssb_yamux *session, uint32_t *most);
+
+/* The stream whose turn it is sends `len` bytes, 1 to *most, right behind the
+ * 12 bytes of `header`, which is written here. The next one's turn comes. */
+LSSB_PRIVATE void lssb_yamux_commit(struct lssb_yamux *session, size_t len,
+                                    uint8_t *header);
+
+/* This side sends no more on the stream: FIN, once. */
+LSSB_PRIVATE void lssb_yamux_finish(struct lssb_yamux *session,
+                                    struct lssb_yamux_stream *stream);
+
+/* Ends both directions at once: RST. Nothing is told of the stream from now
+ * on; it is the session's until the frame is written. */
+LSSB_PRIVATE void lssb_yamux_reset(struct lssb_yamux *session,
+                                   struct lssb_yamux_stream *stream);
+
+/* Sends a ping, unless one is under way. */
+LSSB_PRIVATE void lssb_yamux_ping(struct lssb_yamux *session);
+
+/* Says go away: what the peer opens from now on is refused. */
+LSSB_PRIVATE void lssb_yamux_go_away(struct lssb_yamux *session,
+                                     enum lssb_yamux_code code);
 
 /* ------------------------------------------------------------- lssb.c: json */
 
@@ -820,6 +1105,9 @@ LSSB_PRIVATE void lssb_json_null(struct lssb_json_writer *json,
 LSSB_PRIVATE void lssb_json_raw(struct lssb_json_writer *json,
                                 const char *name, const char *raw,
                                 size_t len);
+/* The members of an object that is JSON already, into the one at hand. */
+LSSB_PRIVATE void lssb_json_members(struct lssb_json_writer *json,
+                                    const char *raw, size_t len);
 /* `name` is NULL inside an array and at the top. Pairs become an object. */
 LSSB_PRIVATE void lssb_json_pairs(struct lssb_json_writer *json,
                                   const char *name, const lssb_pair *pairs,
@@ -1159,5 +1447,37 @@ LSSB_PRIVATE lssb_status lssb_sandbox_failed(lssb_op *op, lssb_error *error);
 LSSB_PRIVATE bool lssb_sandbox_again(lssb_op *op);
 /* Whether an attempt before this one may have done what was asked. */
 LSSB_PRIVATE bool lssb_sandbox_may_be_done(lssb_op *op);
+
+/* spec.c: members of requests that more than one call has. What is wrong with
+ * them is the writer's mistake, a sentence without their content.
+ *
+ * Sent if it is set: a text that is not empty, a number that is not 0, a
+ * lifetime in seconds (LSSB_NEVER is 0 there), labels, a run configuration. */
+LSSB_PRIVATE void lssb_spec_text(struct lssb_json_writer *json,
+                                 const char *name, const char *text);
+LSSB_PRIVATE void lssb_spec_number(struct lssb_json_writer *json,
+                                   const char *name, uint64_t number);
+LSSB_PRIVATE void lssb_spec_ttl(struct lssb_json_writer *json,
+                                const char *name, int64_t seconds);
+LSSB_PRIVATE void lssb_spec_run_config(struct lssb_json_writer *json,
+                                       const lssb_run_config *config);
+/* Strings as an array, always. */
+LSSB_PRIVATE void lssb_spec_strings(struct lssb_json_writer *json,
+                                    const char *name,
+                                    const char *const *strings, size_t count);
+/* Further members, given as a JSON object or NULL. */
+LSSB_PRIVATE void lssb_spec_more(struct lssb_json_writer *json,
+                                 const char *more);
+/* Protocol 2.13, 2.14, 2.19; NULL: nothing is put. `proxy` is what goes along
+ * with the mounts. `update`: secrets may be left out that are stored. */
+LSSB_PRIVATE void lssb_spec_mounts(struct lssb_json_writer *json,
+                                   const lssb_mount_config *config,
+                                   const lssb_proxy_config *proxy);
+LSSB_PRIVATE void lssb_spec_proxy(struct lssb_json_writer *json,
+                                  const lssb_proxy_config *config,
+                                  bool update);
+LSSB_PRIVATE void
+lssb_spec_delegation(struct lssb_json_writer *json,
+                     const lssb_access_delegation *delegation);
 
 #endif
