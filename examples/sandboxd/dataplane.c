@@ -201,6 +201,7 @@ static void execute_start(struct exchange *exchange, struct box *box,
     struct command *command;
     char *why;
 
+    memset(&options, 0, sizeof options);
     options.argv = request->argv;
     options.env = &request->env;
     options.cwd = request->cwd;

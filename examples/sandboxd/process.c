@@ -1,4 +1,4 @@
-/* process.c: commands as real processes, and their end.
+/* process.c: signals, and the end of processes.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -11,10 +11,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,13 +23,9 @@
 
 #include "sandboxd.h"
 
-#define PROCESS_GRACE_MS 100        /* for output behind a command's end */
-#define PROCESS_DRAINS 64           /* ended ones whose output is still open */
-#define PROCESS_PATH \
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PROCESS_FILES 65536         /* descriptors, if the system lets us */
 
-extern char **environ;
-
+static struct rlimit process_files;
 static int process_signals[2];
 static struct watch process_watch;
 
@@ -45,475 +40,28 @@ static void process_signal(int number)
     errno = why;
 }
 
-/* ------------------------------------------------------------------ users -- */
+/* ----------------------------------------------------------------- limits -- */
 
-/* Reads one decimal number that is all of a text. */
-static bool user_number(const char *text, unsigned long *number)
+/* Lets this process have as many descriptors as the system allows: each
+ * command takes up to four. Commands themselves start with what was there. */
+static void process_limits_raise(void)
 {
-    char *end;
+    struct rlimit more;
 
-    if (!isdigit((unsigned char)text[0]))
-        return false;
-    *number = strtoul(text, &end, 10);
-    return *end == '\0' && *number < 0xFFFFFFFFul;
-}
-
-/* Finds out who "name", "uid", "name:group", "uid:gid" is; false: nobody. */
-bool user_find(const char *user, struct user_ids *ids)
-{
-    char name[64];
-    size_t len = strcspn(user, ":");
-    const struct passwd *entry;
-    const struct group *group;
-    unsigned long number;
-
-    if (len == 0 || len >= sizeof name)
-        return false;
-    memcpy(name, user, len);
-    name[len] = '\0';
-    memset(ids, 0, sizeof *ids);
-    if (user_number(name, &number)) {
-        ids->uid = (uid_t)number;
-        ids->gid = (gid_t)number;
-        entry = getpwuid(ids->uid);
-    } else {
-        entry = getpwnam(name);
-        if (entry == NULL)
-            return false;
-    }
-    if (entry != NULL) {
-        ids->uid = entry->pw_uid;
-        ids->gid = entry->pw_gid;
-        snprintf(ids->name, sizeof ids->name, "%s", entry->pw_name);
-    }
-    if (user[len] == '\0')
-        return true;
-    group = getgrnam(user + len + 1);
-    if (group == NULL && !user_number(user + len + 1, &number))
-        return false;
-    ids->gid = group != NULL ? group->gr_gid : (gid_t)number;
-    return true;
-}
-
-/* Whether commands can run as that user: as root, anybody; else oneself. */
-bool user_possible(const char *user)
-{
-    struct user_ids ids;
-
-    return user_find(user, &ids) &&
-           (geteuid() == 0 || (ids.uid == geteuid() && ids.gid == getegid()));
-}
-
-/* Called in the child: becomes that user. */
-static bool user_become(const struct user_ids *ids)
-{
-    if (geteuid() != 0 || (ids->uid == 0 && ids->gid == getegid()))
-        return true;
-    if (ids->name[0] != '\0' ? initgroups(ids->name, ids->gid) != 0
-                             : setgroups(1, &ids->gid) != 0)
-        return false;
-    return setgid(ids->gid) == 0 && setuid(ids->uid) == 0;
-}
-
-/* --------------------------------------------------------------- spawning -- */
-
-/* What the child needs, made ready before the fork. */
-struct process_plan {
-    struct box *box;
-    char **argv;
-    char **env;
-    char *cwd;                      /* in the view, or the host's path */
-    bool switch_user;
-    struct user_ids ids;
-    int out[2];
-    int err[2];
-};
-
-/* Lays the environment's layers over one another. */
-static void process_environment(const struct box *box,
-                                const struct command_options *options,
-                                const char *home, const char *cwd,
-                                struct map *env)
-{
-    const char *path = getenv("PATH");
-
-    map_set(env, "PATH",
-            box->d->view || path == NULL ? PROCESS_PATH : path);
-    map_set(env, "HOME", home);
-    map_set(env, "LANG", "C.UTF-8");
-    map_set(env, "PWD", cwd);
-    if (!box->d->view) {
-        char *tmp = take_format("%s/root/tmp", box->dir);
-
-        map_set(env, "TMPDIR", tmp);
-        free(tmp);
-    }
-    map_merge(env, &box->run.env);
-    map_merge(env, &box->env);
-    map_merge(env, options->env);
-    map_set(env, "SANDBOXD_BOX", box->id);
-}
-
-/* The environment as execve wants it. */
-static char **process_strings(const struct map *env)
-{
-    char **strings = take((env->count + 1) * sizeof *strings);
-    size_t i;
-
-    for (i = 0; i < env->count; i++)
-        strings[i] = take_format("%s=%s", env->pairs[i].name,
-                                 env->pairs[i].value);
-    return strings;
-}
-
-/* The directory in which a command starts, as the child has to name it; NULL
- * when there is none. */
-static char *process_directory(const struct box *box, const char *cwd)
-{
-    char *path = take_format("%s%s/.", cwd[0] == '/' ? "" : "/home/user/",
-                             cwd);
-    char *inside;
-    struct place place;
-    bool found = path_find(box, path, false, &place);
-
-    if (found)
-        place_close(&place);
-    path[strlen(path) - 2] = '\0';
-    inside = !found           ? NULL
-             : box->d->view ? take_copy(path[0] != '\0' ? path : "/")
-                              : take_format("%s/root%s", box->dir, path);
-    free(path);
-    return inside;
-}
-
-/* Says on its standard error why a command did not start, as a shell does. */
-static void process_complain(const char *what)
-{
-    char text[512];
-    int len = snprintf(text, sizeof text, "sandboxd: %s: %s\n", what,
-                       strerror(errno));
-
-    if (len > 0 && write(2, text, (size_t)len < sizeof text
-                                      ? (size_t)len
-                                      : sizeof text - 1) < 0)
-        _exit(126);
-}
-
-/* Called in the child: puts the descriptors and signals into place. */
-static void process_stage(const struct process_plan *plan)
-{
-    struct sigaction plain;
-    sigset_t none;
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC), number;
-
-    memset(&plain, 0, sizeof plain);
-    plain.sa_handler = SIG_DFL;
-    for (number = 1; number < 32; number++)
-        sigaction(number, &plain, NULL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
-    umask(022);
-    dup2(null, 0);
-    dup2(plan->out[1], 1);
-    dup2(plan->err[1], 2);
-}
-
-/* Called in the child: becomes the command. 126, 127: it could not. */
-static void process_become(const struct process_plan *plan)
-{
-    const char *step;
-
-    process_stage(plan);
-    if (plan->box->d->view && !view_enter(plan->box, &step)) {
-        process_complain(step);
-        _exit(126);
-    }
-    if (plan->switch_user && !user_become(&plan->ids)) {
-        process_complain("its user");
-        _exit(126);
-    }
-#ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-    if (chdir(plan->cwd) != 0) {
-        process_complain(plan->cwd);
-        _exit(126);
-    }
-    environ = plan->env;
-    execvp(plan->argv[0], plan->argv);
-    process_complain(plan->argv[0]);
-    _exit(errno == ENOENT ? 127 : 126);
-}
-
-/* Opens a pipe whose ends are not inherited. */
-static bool process_pipe(int ends[2])
-{
-    if (pipe(ends) != 0)
-        return false;
-    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-    fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    return true;
-}
-
-/* Opens both pipes and forks; the child's id, or -1. */
-static pid_t process_fork(struct process_plan *plan)
-{
-    pid_t pid = -1;
-
-    if (!process_pipe(plan->out))
-        return -1;
-    if (process_pipe(plan->err)) {
-        pid = fork();
-        if (pid == 0)
-            process_become(plan);
-        close(plan->err[1]);
-        if (pid < 0)
-            close(plan->err[0]);
-    }
-    close(plan->out[1]);
-    if (pid < 0)
-        close(plan->out[0]);
-    return pid;
-}
-
-/* --------------------------------------------------------------- commands -- */
-
-/* Stops watching one of the outputs. */
-static void command_shut(struct command *command, struct watch *watch)
-{
-    if (watch->fd < 0)
+    if (getrlimit(RLIMIT_NOFILE, &process_files) != 0)
         return;
-    loop_unwatch(&command->d->loop, watch);
-    close(watch->fd);
-    watch->fd = -1;
+    more = process_files;
+    more.rlim_cur = more.rlim_max < PROCESS_FILES ? more.rlim_max
+                                                  : PROCESS_FILES;
+    if (more.rlim_cur > process_files.rlim_cur)
+        setrlimit(RLIMIT_NOFILE, &more);
 }
 
-/* Forgets a command; its process has ended, or is nobody's any more. */
-static void command_free(struct command *command)
+/* Called in the child: the limits as they were. */
+void process_limits_restore(void)
 {
-    struct sandboxd *d = command->d;
-    struct command **link = &d->commands;
-
-    while (*link != command)
-        link = &(*link)->next;
-    *link = command->next;
-    command_shut(command, &command->out);
-    command_shut(command, &command->err);
-    loop_cancel(&d->loop, &command->timeout);
-    loop_cancel(&d->loop, &command->grace);
-    bytes_free(&command->out_bytes);
-    bytes_free(&command->err_bytes);
-    free(command);
-}
-
-/* Of the ended commands whose output somebody still holds open, lets the
- * oldest go when there are too many. */
-static void command_limit_drains(struct sandboxd *d)
-{
-    struct command *command, *oldest = NULL;
-    size_t count = 0;
-
-    for (command = d->commands; command != NULL; command = command->next) {
-        if (command->finished && command->exited) {
-            oldest = command;
-            count++;
-        }
-    }
-    if (count > PROCESS_DRAINS)
-        command_free(oldest);
-}
-
-/* A command is over: tells its owner. What processes that it left behind
- * still print is read and dropped, so that they do not break. */
-static void command_finish(struct command *command)
-{
-    struct sandboxd *d = command->d;
-
-    if (command->finished)
-        return;
-    command->finished = true;
-    d->command_count--;
-    loop_cancel(&d->loop, &command->timeout);
-    loop_cancel(&d->loop, &command->grace);
-    if (command->box != NULL) {
-        command->box->commands--;
-        box_touch(command->box);
-    }
-    if (command->owner != NULL)
-        command->done(command);
-    command->owner = NULL;
-    bytes_free(&command->out_bytes);
-    bytes_free(&command->err_bytes);
-    command_limit_drains(d);
-}
-
-/* Sees whether a command is over: it has exited and its output has ended. */
-static void command_check(struct command *command)
-{
-    if (!command->exited || command->out.fd >= 0 || command->err.fd >= 0)
-        return;
-    command_finish(command);
-    command_free(command);
-}
-
-/* Keeps a piece of output, as much as is allowed. */
-static void command_keep(struct command *command, struct bytes *bytes,
-                         const char *piece, size_t len)
-{
-    if (command->finished || command->overflowed)
-        return;
-    if (bytes->len + len > command->d->settings.max_output) {
-        command->overflowed = true;
-        kill(-command->pid, SIGKILL);
-        return;
-    }
-    bytes_add(bytes, piece, len);
-}
-
-/* One of the outputs can be read. */
-static void command_readable(struct watch *watch, bool readable,
-                             bool writable)
-{
-    struct command *command = watch->owner;
-    char piece[16384];
-    ssize_t got = read(watch->fd, piece, sizeof piece);
-
-    (void)readable;
-    (void)writable;
-    if (got > 0)
-        command_keep(command,
-                     watch == &command->out ? &command->out_bytes
-                                            : &command->err_bytes,
-                     piece, (size_t)got);
-    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
-        return;
-    command_shut(command, watch);
-    command_check(command);
-}
-
-/* The command's time is up. */
-static void command_late(struct timer *timer)
-{
-    struct command *command = timer->owner;
-
-    command->timed_out = true;
-    kill(-command->pid, SIGKILL);
-}
-
-/* The time for output behind the end is up. */
-static void command_graced(struct timer *timer)
-{
-    command_finish(timer->owner);
-}
-
-/* A process of ours has ended. */
-static void command_exited(struct sandboxd *d, pid_t pid, int status)
-{
-    struct command *command = d->commands;
-
-    while (command != NULL && (command->pid != pid || command->exited))
-        command = command->next;
-    if (command == NULL)
-        return;
-    command->exited = true;
-    command->exit_code = WIFEXITED(status) ? WEXITSTATUS(status)
-                                           : 128 + WTERMSIG(status);
-    loop_cancel(&d->loop, &command->timeout);
-    loop_at(&d->loop, &command->grace, now_ms() + PROCESS_GRACE_MS);
-    command_check(command);
-}
-
-/* Watches one of the outputs. */
-static void command_watch(struct command *command, struct watch *watch,
-                          int fd)
-{
-    watch->fd = fd;
-    watch->read = true;
-    watch->owner = command;
-    watch->ready = command_readable;
-    loop_watch(&command->d->loop, watch);
-}
-
-/* Enters a command that has been started into the books. */
-static struct command *command_new(struct box *box, pid_t pid,
-                                   const struct process_plan *plan,
-                                   uint32_t timeout_s)
-{
-    struct sandboxd *d = box->d;
-    struct command *command = take(sizeof *command);
-
-    command->box = box;
-    command->d = d;
-    command->pid = pid;
-    command->timeout.owner = command;
-    command->timeout.fire = command_late;
-    command->grace.owner = command;
-    command->grace.fire = command_graced;
-    command_watch(command, &command->out, plan->out[0]);
-    command_watch(command, &command->err, plan->err[0]);
-    if (timeout_s > 0)
-        loop_at(&d->loop, &command->timeout,
-                now_ms() + (uint64_t)timeout_s * 1000);
-    command->next = d->commands;
-    d->commands = command;
-    d->command_count++;
-    box->commands++;
-    box_touch(box);
-    return command;
-}
-
-/* Makes the plan's parts that can be wrong; NULL, or what is, taken. */
-static char *process_plan(struct process_plan *plan, struct box *box,
-                          const struct command_options *options)
-{
-    const char *user =
-        options->user != NULL ? options->user : box->run.user;
-    const char *cwd = options->cwd != NULL ? options->cwd
-                      : box->run.work_dir != NULL ? box->run.work_dir
-                                                   : "/home/user";
-
-    memset(plan, 0, sizeof *plan);
-    plan->box = box;
-    plan->argv = options->argv;
-    plan->switch_user = user != NULL;
-    if (user != NULL &&
-        (!user_possible(user) || !user_find(user, &plan->ids)))
-        return take_format("commands cannot run as user %s here", user);
-    plan->cwd = process_directory(box, cwd);
-    if (plan->cwd == NULL)
-        return take_format("working directory %s: %s", cwd, strerror(errno));
-    return NULL;
-}
-
-/* Starts a command. NULL: it could not be; *why says so, taken. */
-struct command *command_start(struct box *box,
-                              const struct command_options *options,
-                              char **why)
-{
-    struct process_plan plan;
-    struct map env = {0};
-    char *home = box->d->view ? take_copy("/home/user")
-                              : take_format("%s/root/home/user", box->dir);
-    pid_t pid = -1;
-    size_t i;
-
-    *why = process_plan(&plan, box, options);
-    if (*why == NULL) {
-        process_environment(box, options, home, plan.cwd, &env);
-        plan.env = process_strings(&env);
-        pid = process_fork(&plan);
-        if (pid < 0)
-            *why = take_format("no process: %s", strerror(errno));
-        for (i = 0; i < env.count; i++)
-            free(plan.env[i]);
-        free(plan.env);
-    }
-    map_free(&env);
-    free(plan.cwd);
-    free(home);
-    return pid < 0 ? NULL : command_new(box, pid, &plan, options->timeout_s);
+    if (process_files.rlim_max > 0)
+        setrlimit(RLIMIT_NOFILE, &process_files);
 }
 
 /* ----------------------------------------------------------------- the end -- */
@@ -682,16 +230,6 @@ static bool process_reap(struct sandboxd *d)
     return pid == 0;
 }
 
-/* Kills a command's group. When its leader has gone, the group is known to be
- * there still only while somebody holds the output open. */
-static void command_kill(const struct command *command)
-{
-    if (!command->exited)
-        kill(command->pid, SIGKILL);
-    if (!command->exited || command->out.fd >= 0 || command->err.fd >= 0)
-        kill(-command->pid, SIGKILL);
-}
-
 /* Kills every process of a box: those that fork meanwhile, too. */
 void commands_kill(struct box *box)
 {
@@ -774,6 +312,7 @@ void process_start(struct sandboxd *d)
 #ifdef __linux__
     prctl(PR_SET_CHILD_SUBREAPER, 1);
 #endif
+    process_limits_raise();
 }
 
 /* Called in a child that is no command: runs a program, silently. */

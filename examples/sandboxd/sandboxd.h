@@ -231,6 +231,7 @@ void reply_error(struct exchange *exchange, int status, const char *type,
 void reply_problem(struct exchange *exchange, const char *field,
                    const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void reply_missing(struct exchange *exchange, const char *field);
 void reply_allow(struct exchange *exchange, const char *methods);
 
 /* Collects a JSON body, bounded, then calls `then` with it; "{}" when the
@@ -372,12 +373,22 @@ bool view_enter(const struct box *box, const char **step);
 
 /* --------------------------------------------------------------- commands */
 
+struct command;
+
 struct command_options {
     char **argv;
     const struct map *env;          /* over the box's */
+    const struct map *own_env;      /* over that; may be NULL */
     const char *cwd;                /* NULL: the box's */
     const char *user;               /* NULL: the box's */
     uint32_t timeout_s;             /* 0: none */
+    bool input;                     /* its input is not empty: command_write */
+    bool pty;                       /* it has a terminal */
+
+    /* NULL: the output is kept, up to settings.max_output. */
+    void (*output)(struct command *command, bool is_err, const char *bytes,
+                   size_t len);
+    void (*drained)(struct command *command);   /* it has read some input */
 };
 
 struct command {
@@ -385,8 +396,13 @@ struct command {
     struct box *box;                /* NULL when it is gone */
     struct sandboxd *d;
     pid_t pid;
+    bool pty;
+    struct watch in;
     struct watch out;
     struct watch err;
+    struct bytes in_bytes;
+    size_t in_from;
+    bool in_ended;                  /* behind what is in in_bytes */
     struct bytes out_bytes;
     struct bytes err_bytes;
     struct timer timeout;
@@ -396,8 +412,19 @@ struct command {
     bool timed_out;
     bool overflowed;
     int exit_code;
+    void (*output)(struct command *command, bool is_err, const char *bytes,
+                   size_t len);
+    void (*drained)(struct command *command);
     void (*done)(struct command *command);  /* once */
     void *owner;                    /* NULL: nobody cares any more */
+};
+
+/* A process that was started; descriptors may be -1. */
+struct spawned {
+    pid_t pid;
+    int in;
+    int out;
+    int err;
 };
 
 struct user_ids {
@@ -408,6 +435,16 @@ struct user_ids {
 
 bool user_find(const char *user, struct user_ids *ids);
 bool user_possible(const char *user);
+bool spawn(struct box *box, const struct command_options *options,
+           struct spawned *spawned, char **why);
+void command_write(struct command *command, const char *bytes, size_t len);
+size_t command_unwritten(const struct command *command);
+void command_end_input(struct command *command);
+void command_resize(struct command *command, uint16_t cols, uint16_t rows);
+void command_kill(const struct command *command);
+void command_exited(struct sandboxd *d, pid_t pid, int status);
+void command_free(struct command *command);
+void process_limits_restore(void);
 struct command *command_start(struct box *box,
                               const struct command_options *options,
                               char **why);
