@@ -33,7 +33,7 @@ endif
 
 HTTP_PARTS = text url http1 conn dial
 WS_PARTS = websocket
-LSSB_PARTS = json_char json json_read json_write error request slot reply call client sandbox provision file
+LSSB_PARTS = json_char json json_read json_write error request slot reply call client spec sandbox provision file
 ifeq ($(PARTS),)
 UNITS = http ws lssb
 else
@@ -78,6 +78,10 @@ $(BUILD)/tests/%: tests/%.c $(wildcard tests/*.h) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -I. $(ALL_CFLAGS) -o $@ $< $(LIBRARY) $(LDFLAGS) $(LIBS)
 
+$(BUILD)/tests/badnet: tests/badnet.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $< $(LDFLAGS)
+
 programs: $(PROGRAMS:%=$(BUILD)/tests/%)
 
 unit: programs ## every test program of this build
@@ -107,7 +111,8 @@ test: ## everything that CI runs
 	    'sandboxd' '$(AGAIN) test-sandboxd' \
 	    'demo' '$(AGAIN) test-demo' \
 	    'nginx, squid, tinyproxy, openssl' '$(AGAIN) test-servers' \
-	    'the official JS SDK' '$(AGAIN) test-interop'
+	    'the official JS SDK' '$(AGAIN) test-interop' \
+	    'peers, and a network that misbehaves' '$(AGAIN) test-peers'
 
 test-sandboxd: $(BUILD)/sandboxd ## sandboxd by curl
 	@sh tests/sandboxd.sh $(BUILD)/sandboxd
@@ -124,6 +129,9 @@ test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe $(BUILD)/examples/quickstar
 
 test-interop: $(BUILD)/sandboxd $(LIBRARY) ## the official JS SDK, our server
 	@sh tests/interop/run.sh $(BUILD)
+
+test-peers: $(BUILD)/tests/badnet ## a network that misbehaves
+	@/usr/bin/python3 tests/badnet.py $(BUILD)/tests/badnet
 
 # The flattened sources, as somebody builds them who has nothing else.
 DIST = build/dist
@@ -182,7 +190,7 @@ mutants: ## each certificate check removed: its test must turn red
 # `make deps test` installs for the tests, too; `make deps demo` only to build.
 PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev libjsmn-dev openssl=openssl
 ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
-PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3=python3 node=nodejs npm=npm \
+PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websockets node=nodejs npm=npm \
     nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time
 endif
 
@@ -196,5 +204,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-demo test-servers \
-    test-interop dist test-dist size bench check fuzz valgrind mutants deps clean help
+    test-interop test-peers dist test-dist size bench check fuzz valgrind mutants deps clean help
 .SECONDARY:
