@@ -15,6 +15,7 @@
 #include "src/reply.c"
 #include "src/call.c"
 #include "src/client.c"
+#include "src/spec.c"
 #include "src/sandbox.c"
 #include "src/provision.c"
 #include "src/file.c"

@@ -36,13 +36,14 @@
  * operation, every string and option struct, and the place for the result.
  * Exceptions say so. What you get is yours: plain structs, strings inside.
  *
- * Threads. A client belongs to one thread at a time. lssb_post_cancel is the
- * one function that another thread or a signal handler may call. Two clients
- * share nothing.
+ * Threads. A client belongs to one thread at a time. lssb_post_cancel and
+ * lssb_post_kill are the functions that another thread or a signal handler may
+ * call. Two clients share nothing.
  *
  * Callbacks run inside lssb_step, lssb_wait and waiting calls only. In one you
- * may start calls with an operation and cancel; a waiting call, lssb_step,
- * lssb_wait and lssb_close return LSSB_E_IN_CALLBACK there.
+ * may start calls with an operation, cancel, write to a command, kill and
+ * close it; a waiting call, lssb_step, lssb_wait and lssb_close return
+ * LSSB_E_IN_CALLBACK there.
  *
  * Zero is the default. An options struct of zeros means the documented
  * defaults, NULL options mean the same; "none" and "no limit" have names.
@@ -118,7 +119,16 @@ typedef enum lssb_status {
     LSSB_E_QUOTA = -39,             /* QuotaExceededError: quota */
     LSSB_E_CREATION = -40,          /* ResourceCreationError: type */
     LSSB_E_NOT_READY = -41,         /* SandboxNotReadyError */
-    LSSB_E_OPERATION = -42          /* SandboxOperationError: operation, type */
+    LSSB_E_OPERATION = -42,         /* SandboxOperationError: operation, type */
+
+    /* Commands, over their WebSocket (the SDKs' parents behind a colon). */
+    LSSB_E_COMMAND_TIMEOUT = -50,   /* CommandTimeoutError: operation */
+    LSSB_E_CONNECT_TIMEOUT = -51,   /* SandboxConnectTimeoutError: it could not
+                                       be opened, whatever the cause */
+    LSSB_E_UNAVAILABLE = -52,       /* SandboxRetryableConnectionError: the
+                                       service refused it for now */
+    LSSB_E_SERVER_RELOAD = -53,     /* SandboxServerReloadError: connection */
+    LSSB_E_NOT_STARTED = -54        /* StreamEndedBeforeStarted: operation */
 } lssb_status;
 
 /* Where a failure arose. */
@@ -133,7 +143,8 @@ typedef enum lssb_layer {
     LSSB_LAYER_TRANSPORT,           /* sending or receiving on a connection */
     LSSB_LAYER_HTTP,                /* the framing of a reply */
     LSSB_LAYER_JSON,                /* the content of a reply */
-    LSSB_LAYER_SERVICE              /* what the service answered */
+    LSSB_LAYER_SERVICE,             /* what the service answered */
+    LSSB_LAYER_WEBSOCKET            /* the upgrade, its frames, its end */
 } lssb_layer;
 
 /* What a failure is about. */
@@ -418,6 +429,8 @@ typedef struct lssb_feature_list {
     uint32_t send_buffer;           /* LSSB_SEND_BUFFER */
     uint32_t element;               /* LSSB_ELEMENT */
     bool trace;                     /* LSSB_TRACE */
+    uint32_t hold;                  /* LSSB_HOLD */
+    bool websocket;                 /* LSSB_WEBSOCKET */
 } lssb_feature_list;
 
 void lssb_features(lssb_feature_list *features);
@@ -477,6 +490,9 @@ typedef struct lssb_sandbox {
     int64_t fs_capacity_bytes;
     int32_t preserve_memory_on_stop;    /* 0, 1, LSSB_UNKNOWN */
     bool has_run_config;            /* the reply had one */
+    char template_name[LSSB_NAME_SIZE];     /* this and below: older servers */
+    char expires_at[LSSB_TIME_SIZE];
+    int64_t ttl_s;                  /* from its creation on; 0: no end */
 } lssb_sandbox;
 
 /* Who runs commands, where, and with which variables (a layer over the
@@ -500,6 +516,17 @@ typedef struct lssb_details {
                         size_t len);
     void *user;
 } lssb_details;
+
+struct lssb_mount_config;           /* see "mounts and the proxy" */
+struct lssb_proxy_config;
+
+/* Access to the LangSmith API for code inside a box, as its creator: whatever
+ * the creator may do, or these permissions at most. */
+typedef struct lssb_access_delegation {
+    bool inherit;                   /* true: all of it, and no permissions */
+    const char *const *permissions; /* "sandboxes:read", …; at least one */
+    size_t permission_count;
+} lssb_access_delegation;
 
 typedef struct lssb_sandbox_options {
     const char *name;               /* NULL: the server makes one up */
@@ -526,6 +553,15 @@ typedef struct lssb_sandbox_options {
     int32_t restore_memory;         /* 0: if the snapshot has an image; 1:
                                        always; LSSB_NONE: never */
     const lssb_details *details;    /* of the reply; may be NULL */
+    const struct lssb_mount_config *mount_config;   /* storage in the box */
+    const struct lssb_proxy_config *proxy_config;   /* its way out */
+    const lssb_access_delegation *access_delegation;
+    const char *template_name;      /* older servers: instead of a snapshot */
+    int64_t ttl_s;                  /* older servers: the longest life, a
+                                       multiple of 60; LSSB_NEVER */
+    const char *more;               /* a JSON object: its members are sent
+                                       along as they are, for what this release
+                                       does not know; none that it does */
 } lssb_sandbox_options;
 
 /* Creates a sandbox and, unless no_wait, waits until it is ready. *box is
@@ -549,6 +585,14 @@ lssb_status lssb_sandbox_get_details(lssb_client *client, const char *name,
                                      const lssb_details *details,
                                      lssb_op *op);
 
+/* The library's own part of a walk through a list; not for you. */
+struct lssb_page {
+    char cursor[LSSB_URL_SIZE];
+    uint64_t offset;
+    uint32_t skip;
+    uint8_t mode;
+};
+
 /* A walk through the list of sandboxes. All zeros, then set filters. */
 typedef struct lssb_sandbox_list {
     const char *name_contains;      /* ignoring case */
@@ -558,12 +602,7 @@ typedef struct lssb_sandbox_list {
     size_t label_count;
     const char *sort_by;            /* "name", "status", "created_at", … */
     const char *sort_order;         /* "asc", "desc" */
-    struct {
-        char cursor[LSSB_URL_SIZE];
-        uint64_t offset;
-        uint32_t skip;
-        uint8_t mode;
-    } reserved;
+    struct lssb_page reserved;
 } lssb_sandbox_list;
 
 /* Stores the next sandboxes of the walk, at most `max`, and their number.
@@ -587,10 +626,17 @@ typedef struct lssb_sandbox_update {
     const lssb_run_config *run_config;  /* merged into the box's */
     const char *const *tag_value_ids;
     size_t tag_value_id_count;
+    const struct lssb_proxy_config *proxy_config;   /* replaces all of it; a
+                                       header whose secret is opaque and NULL
+                                       keeps its stored value */
+    int64_t ttl_s;                  /* older servers; 0: keep; LSSB_NEVER */
+    const char *more;               /* a JSON object of further members */
 } lssb_sandbox_update;
 
 /* Changes a sandbox and stores what it is afterwards in *box, which also says
- * which one. With nothing to change, describes it. LSSB_E_NAME_CONFLICT. */
+ * which one. With nothing to change, describes it. LSSB_E_NAME_CONFLICT;
+ * LSSB_E_NOT_READY: this server changes the proxy of a box that is ready only,
+ * so start it first. */
 lssb_status lssb_sandbox_change(lssb_sandbox *box,
                                 const lssb_sandbox_update *update,
                                 lssb_op *op);
@@ -657,11 +703,41 @@ lssb_status lssb_usage_get(lssb_client *client, lssb_usage *usage,
 
 /* ------------------------------------------------------------- commands -- */
 
-/* Takes output as it arrives. LSSB_OK: go on. LSSB_AGAIN: nothing was taken,
- * offer the same bytes again later. Anything else ends the call with
- * LSSB_E_STOPPED. */
+/* A command runs in the box whether anybody is connected to it or not. Here it
+ * is followed over a WebSocket (protocol 5); when that breaks, the library
+ * attaches to the command again where the output stopped, by itself. No byte
+ * is delivered twice; what the server could not keep is reported as lost.
+ *
+ * lssb_run runs one to its end. With an lssb_command you hold it while it
+ * runs: take its output piece by piece, write to its stdin, kill it, leave it
+ * and come back to it by its id, from any process.
+ *
+ * Output is text: the service sends UTF-8, with U+FFFD for each byte that is
+ * none. Offsets count its bytes. */
+
+/* Takes output as it arrives: whole characters. LSSB_OK: go on. LSSB_AGAIN:
+ * nothing was taken, offer the same bytes again later; the command's output
+ * waits meanwhile. Anything else ends the call with LSSB_E_STOPPED. */
 typedef lssb_status (*lssb_take_fn)(void *user, const void *bytes, size_t len);
 
+typedef enum lssb_stream {
+    LSSB_STDOUT = 1,                /* with a PTY: everything */
+    LSSB_STDERR = 2
+} lssb_stream;
+
+/* Hears that output is missing: `lost` bytes of a stream from `offset` on,
+ * because the server no longer had them. */
+typedef void (*lssb_gap_fn)(void *user, lssb_stream stream, uint64_t offset,
+                            uint64_t lost);
+
+/* Takes what comes on a channel of a forwarded ssh-agent, from the box to the
+ * agent: `channel` is the server's name for it. `bytes` NULL: the channel was
+ * closed. Answer with lssb_command_agent_write. The status as above, but
+ * LSSB_AGAIN, which ends the call. */
+typedef lssb_status (*lssb_agent_fn)(void *user, const char *channel,
+                                     const void *bytes, size_t len);
+
+/* All zeros: a command with an empty stdin and 60 seconds of time. */
 typedef struct lssb_run_options {
     char *out;                      /* stdout goes here, with a NUL behind it */
     size_t out_size;
@@ -677,6 +753,35 @@ typedef struct lssb_run_options {
     const char *as_user;            /* NULL: the box's. Newer servers only */
     const lssb_pair *env;           /* over the box's variables */
     size_t env_count;
+
+    const char *command_id;         /* NULL: one is made up. Unique within the
+                                       box; the same one again means the same
+                                       command (protocol 5.4) */
+    int32_t idle_timeout_s;         /* the server kills the command after so
+                                       long without any client; 0: 300;
+                                       LSSB_NEVER */
+    int32_t keep_s;                 /* how long one may come back to it after
+                                       its end; 0: 600; LSSB_NEVER: no end */
+    bool kill_on_disconnect;        /* the server kills it as soon as the last
+                                       client is gone, also when a connection
+                                       breaks */
+    bool open_stdin;                /* true: lssb_command_write is going to be
+                                       used, and lssb_command_close_stdin */
+    const char *input;              /* lssb_run, lssb_command_start: all of
+                                       stdin, UTF-8; excludes open_stdin */
+    size_t input_len;
+    bool pty;                       /* a terminal: stdin is open, input is
+                                       echoed, stderr comes with stdout */
+    uint32_t columns;               /* its size; 0: the server's */
+    uint32_t rows;
+    bool ssh_agent;                 /* forwards an ssh-agent: on_agent */
+    lssb_agent_fn on_agent;
+    lssb_gap_fn on_gap;             /* may be NULL */
+    uint32_t open_ms;               /* for the command to begin, all attempts
+                                       of it; 0: 120,000; LSSB_FOREVER */
+    uint32_t ping_ms;               /* between pings; twice as long without an
+                                       answer is a broken connection; 0:
+                                       30,000; LSSB_FOREVER: none */
 } lssb_run_options;
 
 /* How a command ended. */
@@ -686,17 +791,194 @@ typedef struct lssb_result {
     uint64_t err_len;               /* than your buffer held is no error */
     bool out_cut;                   /* some did not fit `out` */
     bool err_cut;
+    char command_id[LSSB_ID_SIZE];  /* set as soon as it is known, also when
+                                       the call fails: to come back with */
+    uint64_t out_offset;            /* behind the last byte that came */
+    uint64_t err_offset;
+    uint64_t out_lost;              /* bytes that the server did not keep */
+    uint64_t err_lost;
+    uint32_t reattached;            /* how often the connection was replaced */
+    bool input_uncertain;           /* a connection broke after input had gone
+                                       out on it: some may be missing */
 } lssb_result;
 
 /* Runs a command by a shell and waits for its end. An exit code that is not 0
  * is a result, not an error. Output beyond a buffer is counted and dropped;
- * callbacks get everything. The command's stdin is empty. By default the call
- * may take timeout_s + 10 s; with LSSB_NO_LIMIT it may take for ever. Never
- * tried again once it may have reached the server. LSSB_E_OPERATION,
- * LSSB_E_NOT_READY, LSSB_E_NOT_CONFIGURED. */
+ * callbacks get everything. By default the call may take open_ms, timeout_s
+ * and a minute; with LSSB_NO_LIMIT it may take for ever. Canceled, or out of
+ * time, it leaves the command to the server and its limits. Starting is tried
+ * again up to five times, under the same id, so that it runs once.
+ *
+ * An older server does not know how to give a command an empty stdin: one that
+ * reads it waits there for its timeout_s; "exec </dev/null; …" helps.
+ *
+ * LSSB_E_COMMAND_TIMEOUT, LSSB_E_OPERATION (what the server said, type),
+ * LSSB_E_CONNECTION (lost for good; result->command_id is how to come back),
+ * LSSB_E_CONNECT_TIMEOUT, LSSB_E_UNAVAILABLE, LSSB_E_SERVER_RELOAD,
+ * LSSB_E_NOT_STARTED (could not be started), LSSB_E_PROTOCOL,
+ * LSSB_E_NOT_CONFIGURED. A build with LSSB_WEBSOCKET 0 asks by POST /execute
+ * instead (protocol 4.1): once, without most of the options. */
 lssb_status lssb_run(const lssb_sandbox *box, const char *command,
                      const lssb_run_options *options, lssb_result *result,
                      lssb_op *op);
+
+/* A piece of output. */
+typedef struct lssb_chunk {
+    lssb_stream stream;
+    const char *bytes;              /* whole characters; no NUL behind them */
+    size_t len;                     /* may be 0 if `lost` is not */
+    uint64_t offset;                /* of the first byte, in its stream */
+    uint64_t lost;                  /* bytes just before that which the server
+                                       no longer had */
+} lssb_chunk;
+
+/* What is known of one stream; not for you. */
+struct lssb_command_stream {
+    uint64_t anchor;                /* offset of the last message */
+    uint64_t text;                  /* bytes of it that were delivered */
+    uint64_t drop;                  /* to be dropped of a replay */
+    bool approximate;               /* that text holds a U+FFFD */
+    bool fresh;                     /* nothing came yet on this connection */
+};
+
+/* The library's own part of a command; not for you. */
+struct lssb_command_state {
+    lssb_op carrier;
+    const lssb_sandbox *box;
+    const char *text;
+    const lssb_run_options *options;
+    lssb_result *result;            /* who waits wants this filled */
+    struct lssb_command_stream streams[2];
+    uint64_t open_end_at;
+    uint64_t kill_end_at;
+    uint64_t input_sent;            /* bytes of options->input */
+    uint64_t gap;                   /* lost before the chunk at hand */
+    uint64_t offset;                /* of the message at hand */
+    uint64_t base;                  /* text of it that was passed on before */
+    int64_t exit_code;
+    volatile uint32_t kill_posted;
+    uint32_t held;                  /* decoded bytes that wait */
+    uint32_t given;                 /* of them, those that the caller looks at */
+    uint32_t columns;
+    uint32_t rows;
+    uint32_t flags;
+    uint16_t failures;
+    uint8_t phase;
+    uint8_t sending;
+    uint8_t type;                   /* of the message at hand */
+    uint8_t stream;
+    char word[LSSB_ID_SIZE];        /* its type, then its channel_id */
+};
+
+/* A command that somebody holds. Yours; it must stay where it is, and its
+ * members are read only, until lssb_command_close is final. */
+typedef struct lssb_command {
+    lssb_client *client;
+    char id[LSSB_ID_SIZE];          /* known before the first attempt */
+    int64_t pid;                    /* LSSB_UNKNOWN until the server says it */
+    lssb_status status;             /* LSSB_PENDING while it is followed;
+                                       LSSB_OK: it ended, exit_code; else why
+                                       it is followed no longer */
+    int32_t exit_code;              /* -1 if the server did not say */
+    bool attached;                  /* a connection is there now */
+    bool input_uncertain;           /* as in lssb_result, with what follows */
+    uint32_t reattached;
+    uint64_t out_offset;            /* behind the last byte that you got */
+    uint64_t err_offset;
+    uint64_t out_lost;
+    uint64_t err_lost;
+    union {
+        struct lssb_command_state state;
+        uint64_t size[96];          /* the same size in every build */
+    } reserved;
+} lssb_command;
+
+/* Starts a command; done when the server says that it runs. From then on the
+ * command holds a connection of the client's, one of lssb_config.slots, until
+ * it has ended and you have taken its output, or until you close it. Borrowed
+ * until then: `box`, `options` with everything in it, the operation's headers;
+ * `command` only until this call is done. NULL or "" for `command` with a PTY:
+ * an interactive shell.
+ *
+ * If options have on_out, on_err, out or err, output goes there as with
+ * lssb_run; otherwise to lssb_command_next. Failures as with lssb_run. */
+lssb_status lssb_command_start(lssb_command *command, const lssb_sandbox *box,
+                               const char *text,
+                               const lssb_run_options *options, lssb_op *op);
+
+/* Comes back to a command by its id, from whichever process: options as far as
+ * they concern output, pings, stdin (open_stdin, pty: what you started it
+ * with) and the agent. Output begins at the offsets: 0 for all that the server
+ * still has, or out_offset and err_offset of whoever followed it before. One
+ * that has ended gives the rest of its output and its exit code. Several
+ * clients may follow one command. Tried once, for at most 30 s. Failures as
+ * with lssb_run; LSSB_E_OPERATION with type CommandNotFound or SessionExpired:
+ * the server does not know it any more. */
+lssb_status lssb_command_reattach(lssb_command *command,
+                                  const lssb_sandbox *box, const char *id,
+                                  uint64_t out_offset, uint64_t err_offset,
+                                  const lssb_run_options *options,
+                                  lssb_op *op);
+
+/* The next piece of output, valid until the next call of this function for
+ * this command, or its close. LSSB_AGAIN: none within `wait_ms` (0: looks
+ * only, steps nothing; the one that is allowed in a callback). LSSB_END: the
+ * command has ended, and exit_code says how. Otherwise the failure that ended
+ * it, as often as it is asked for. */
+lssb_status lssb_command_next(lssb_command *command, lssb_chunk *chunk,
+                              uint32_t wait_ms);
+
+/* Waits for the end of a command. Output that nobody takes is counted and
+ * dropped meanwhile: result->out_len is what was delivered and what was
+ * dropped. `result` may be NULL. The failure that ended the command is this
+ * call's; a deadline or a cancel ends the waiting only. */
+lssb_status lssb_command_wait(lssb_command *command, lssb_result *result,
+                              lssb_op *op);
+
+/* Gives input to a command: text, whole UTF-8 characters; one that is cut at
+ * the end stays untaken. Stores in *taken (which may be NULL) how much was
+ * taken: all of it, or what there was room for within `wait_ms`. LSSB_OK if it
+ * was any, LSSB_AGAIN if nothing can be sent just now (no room, or no
+ * connection), LSSB_END when the command has ended. Input is not acknowledged:
+ * what was sent just before a connection broke may be lost, and
+ * command->input_uncertain says so. For input that has to be complete upload a
+ * file and redirect from it. LSSB_E_OPERATION: its stdin is not open. */
+lssb_status lssb_command_write(lssb_command *command, const void *bytes,
+                               size_t len, size_t *taken, uint32_t wait_ms);
+
+/* Ends the input: the command reads end-of-file after what was written. Queued,
+ * and said again on every new connection. With a PTY write "\004" instead:
+ * LSSB_E_OPERATION. A second time it does nothing. An older server ignores
+ * it. */
+lssb_status lssb_command_close_stdin(lssb_command *command);
+
+/* Tells a PTY its size, both at least 1. Queued; the last one counts. */
+lssb_status lssb_command_resize(lssb_command *command, uint32_t columns,
+                                uint32_t rows);
+
+/* Kills the command and its process group (SIGKILL). Queued, also before it
+ * has started and while there is no connection. Ten seconds after the server
+ * was told, if no exit code has come, the command ends with
+ * LSSB_E_CONNECTION. */
+lssb_status lssb_command_kill(lssb_command *command);
+
+/* The same from another thread or a signal handler: a flag and a wake. The
+ * command must have been started, and not closed. */
+void lssb_post_kill(lssb_command *command);
+
+/* Answers on a channel of a forwarded ssh-agent, and ends one. *taken and
+ * `wait_ms` as with lssb_command_write. */
+lssb_status lssb_command_agent_write(lssb_command *command,
+                                     const char *channel, const void *bytes,
+                                     size_t len, size_t *taken,
+                                     uint32_t wait_ms);
+lssb_status lssb_command_agent_close(lssb_command *command,
+                                     const char *channel, uint32_t wait_ms);
+
+/* Lets go of a command: gives its connection back. One that still runs goes on
+ * in the box by its limits (idle_timeout_s, kill_on_disconnect). When this is
+ * final the struct is yours again. All zeros is allowed, and nothing to do. */
+lssb_status lssb_command_close(lssb_command *command, lssb_op *op);
 
 /* ---------------------------------------------------------------- files -- */
 
@@ -784,6 +1066,160 @@ lssb_status lssb_file_download(const lssb_sandbox *box, const char *path,
 /* Size and validators of a file, without its bytes. */
 lssb_status lssb_file_stat(const lssb_sandbox *box, const char *path,
                            lssb_file *file, lssb_op *op);
+
+/* ----------------------------------------------- mounts and the proxy -- */
+
+/* What the service puts where a secret belongs. It is sent once, never shown
+ * again, and never part of an error or a trace. Blanks around it do not
+ * count. */
+typedef enum lssb_secret_kind {
+    LSSB_SECRET_UNSET = 0,
+    LSSB_SECRET_WORKSPACE,          /* a secret of the workspace by its name,
+                                       "NAME" or "{NAME}"; in a header also
+                                       within text, "Bearer {NAME}" */
+    LSSB_SECRET_OPAQUE,             /* the value itself, write-only */
+    LSSB_SECRET_PLAINTEXT           /* readable, as it is: headers only */
+} lssb_secret_kind;
+
+typedef struct lssb_secret {
+    lssb_secret_kind kind;
+    const char *value;
+} lssb_secret;
+
+/* Who an AWS request is from: both keys, or a role alone. */
+typedef struct lssb_aws {
+    lssb_secret access_key_id;
+    lssb_secret secret_access_key;
+    const char *role_arn;           /* "arn:aws:iam::…:role/…"; at creation
+                                       only. Newer servers */
+    const char *subject_scope;      /* with a role: "workspace" or "tag:" and
+                                       one of the box's tag_value_ids; NULL:
+                                       the server's default */
+} lssb_aws;
+
+typedef struct lssb_gcp {
+    lssb_secret service_account_json;
+    const char *const *scopes;      /* at least one in a proxy rule; in a mount
+                                       configuration they do not count */
+    size_t scope_count;
+} lssb_gcp;
+
+/* Kinds of storage. A mount has one of them. */
+typedef struct lssb_s3 {
+    const char *bucket;
+    const char *region;             /* NULL: "us-east-1" */
+    const char *endpoint_url;       /* NULL: "https://s3.amazonaws.com" */
+    const char *prefix;             /* NULL: all of the bucket */
+    bool path_style;
+} lssb_s3;
+
+typedef struct lssb_gcs {
+    const char *bucket;
+    const char *prefix;             /* NULL: all of the bucket */
+} lssb_gcs;
+
+typedef struct lssb_git {
+    const char *remote_url;         /* https, a host and a path; no user, no
+                                       query */
+    const char *branch;             /* at most one of these two; neither: the */
+    const char *tag;                /* remote's default */
+    uint32_t refresh_interval_s;    /* 0: the server's */
+} lssb_git;
+
+typedef struct lssb_contexthub {
+    const char *repo;               /* "owner/repo"; "-/repo": this workspace's
+                                       own */
+    bool initial_pull_only;         /* true: not kept up to date */
+} lssb_contexthub;
+
+/* How a bucket is cached. 0: the server's; LSSB_NONE: 0. */
+typedef struct lssb_mount_cache {
+    int64_t max_size_bytes;
+    int64_t writeback_s;
+} lssb_mount_cache;
+
+typedef struct lssb_mount {
+    const char *id;                 /* letters, digits, '_', '-'; unique */
+    const char *path;               /* where in the box: buckets and git below
+                                       /mnt/mounts */
+    const lssb_s3 *s3;              /* one of these four */
+    const lssb_gcs *gcs;
+    const lssb_git *git;
+    const lssb_contexthub *contexthub;
+    int32_t read_only;              /* buckets: 1: yes; LSSB_NONE: no; 0: the
+                                       server's default */
+    const lssb_mount_cache *cache;  /* buckets */
+    const char *json;               /* instead of all the above: the mount as a
+                                       JSON object, for kinds that this release
+                                       does not know */
+} lssb_mount;
+
+/* Storage in a box. S3 wants `aws` here or an enabled AWS rule in the proxy's
+ * configuration, GCS wants `gcp`; what no mount needs, or what the proxy has a
+ * rule for as well, is refused. */
+typedef struct lssb_mount_config {
+    const lssb_mount *mounts;
+    size_t mount_count;             /* at least 1 */
+    const lssb_aws *aws;            /* what these mounts may do; or NULL */
+    const lssb_gcp *gcp;
+    const char *json;               /* instead of all the above: the whole as a
+                                       JSON object */
+} lssb_mount_config;
+
+typedef struct lssb_proxy_header {
+    const char *name;
+    lssb_secret value;
+} lssb_proxy_header;
+
+/* What the proxy does to requests. With `aws` or `gcp` it signs those to AWS
+ * or Google (name NULL: "aws", "gcp"); otherwise it adds headers to those that
+ * match. A host pattern is a domain, "*.example.com", an address, a CIDR
+ * block, "~regex" or "host:port". */
+typedef struct lssb_proxy_rule {
+    const char *name;
+    bool disabled;                  /* true: kept, but not in force */
+    const char *const *match_hosts; /* these three: header rules only */
+    size_t match_host_count;
+    const char *const *match_paths;
+    size_t match_path_count;
+    const lssb_proxy_header *headers;
+    size_t header_count;
+    const lssb_aws *aws;
+    const lssb_gcp *gcp;
+    const lssb_pair *env;           /* placeholders for every command, for
+                                       programs that want a key to be set */
+    size_t env_count;
+    const char *json;               /* instead of all the above: the rule as a
+                                       JSON object */
+} lssb_proxy_rule;
+
+/* Where the proxy asks for credentials. */
+typedef struct lssb_proxy_callback {
+    const char *const *match_hosts; /* at least 1 */
+    size_t match_host_count;
+    const char *url;
+    uint32_t ttl_s;                 /* 60 to 3600 */
+    bool full_request;
+    const lssb_proxy_header *request_headers;
+    size_t request_header_count;
+} lssb_proxy_callback;
+
+/* A box's way out. All zeros: no rules. Of the two lists at most one is not
+ * NULL; one with a count of 0 lets nothing through, or refuses nothing. By
+ * default HTTP and HTTPS may go anywhere, other ports want an entry with the
+ * port in `allow`. */
+typedef struct lssb_proxy_config {
+    const lssb_proxy_rule *rules;
+    size_t rule_count;
+    const char *const *allow;       /* host patterns */
+    size_t allow_count;
+    const char *const *deny;
+    size_t deny_count;
+    const lssb_proxy_callback *callbacks;
+    size_t callback_count;
+    const char *json;               /* instead of all the above: the whole as a
+                                       JSON object */
+} lssb_proxy_config;
 
 #ifdef __cplusplus
 }

@@ -798,6 +798,7 @@ struct lssb_yamux {
         uint8_t state;
         uint8_t ping;
         uint8_t away;
+        bool doubted;               /* the time is up; one more step */
     } own;
 };
 
@@ -807,7 +808,8 @@ LSSB_PRIVATE void lssb_yamux_start(struct lssb_yamux *session, bool server,
                                    uint64_t now);
 
 /* Tells the time: call it before anything else in a step. False: the peer has
- * been silent for too long after a ping. */
+ * been silent for too long after a ping, and in the step before this one, too,
+ * which began when the time was up. */
 LSSB_PRIVATE bool lssb_yamux_tick(struct lssb_yamux *session, uint64_t now);
 
 /* When lssb_yamux_tick wants to be called at the latest; UINT64_MAX: never. */

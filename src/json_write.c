@@ -210,6 +210,30 @@ void lssb_json_raw(struct lssb_json_writer *json, const char *name,
         lssb_put(json->to, raw, len);
 }
 
+void lssb_json_members(struct lssb_json_writer *json, const char *raw,
+                       size_t len)
+{
+    static const char blanks[] = " \t\r\n";
+    uint32_t bit = UINT32_C(1) << json->depth;
+    const char *end = raw + len;
+
+    while (raw < end && (*raw == '{' || strchr(blanks, *raw) != NULL))
+        if (*raw++ == '{')
+            break;
+    while (end > raw && strchr(blanks, end[-1]) != NULL)
+        end--;
+    if (end > raw)
+        end--;                      /* the brace */
+    while (raw < end && strchr(blanks, *raw) != NULL)
+        raw++;
+    if (raw == end || json->to->wrong != NULL)
+        return;
+    if ((json->begun & bit) != 0)
+        lssb_put(json->to, ",", 1);
+    json->begun |= bit;
+    lssb_put(json->to, raw, (size_t)(end - raw));
+}
+
 void lssb_json_pairs(struct lssb_json_writer *json, const char *name,
                      const lssb_pair *pairs, size_t count)
 {

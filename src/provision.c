@@ -19,60 +19,6 @@ static struct lssb_op_state *provision_of(lssb_op *op)
 
 /* -------------------------------------------------------------- creating -- */
 
-/* A lifetime: not sent, never (0 on the wire), or seconds. */
-static void provision_ttl(struct lssb_json_writer *json, const char *name,
-                          int64_t seconds)
-{
-    if (seconds != 0)
-        lssb_json_number(json, name, seconds == LSSB_NEVER ? 0 : seconds);
-}
-
-/* A string or a number that is sent if it is set. */
-static void provision_text(struct lssb_json_writer *json, const char *name,
-                           const char *text)
-{
-    if (text != NULL && text[0] != '\0')
-        lssb_json_string(json, name, text);
-}
-
-static void provision_number(struct lssb_json_writer *json, const char *name,
-                             uint64_t number)
-{
-    if (number != 0)
-        lssb_json_number(json, name, (int64_t)number);
-}
-
-/* Who runs the commands, where, with which variables (protocol 2.18). */
-static void provision_run_config(struct lssb_json_writer *json,
-                                 const lssb_run_config *config)
-{
-    if (config == NULL)
-        return;
-    lssb_json_object(json, "run_config");
-    provision_text(json, "user", config->user);
-    provision_text(json, "work_dir", config->work_dir);
-    if (config->env_count > 0)
-        lssb_json_pairs(json, "env_vars", config->env, config->env_count);
-    lssb_json_close(json);
-}
-
-static void provision_tags(struct lssb_json_writer *json,
-                           const char *const *ids, size_t count)
-{
-    size_t i;
-
-    if (count == 0)
-        return;
-    if (ids == NULL) {
-        json->to->wrong = "tag_value_ids: NULL, but their count is not 0";
-        return;
-    }
-    lssb_json_array(json, "tag_value_ids");
-    for (i = 0; i < count; i++)
-        lssb_json_string(json, NULL, ids[i]);
-    lssb_json_close(json);
-}
-
 /* Seconds that the server may take to make a box ready. */
 static uint32_t provision_timeout_s(const lssb_sandbox_options *options)
 {
@@ -83,16 +29,18 @@ static uint32_t provision_timeout_s(const lssb_sandbox_options *options)
 static void provision_resources(struct lssb_json_writer *json,
                                 const lssb_sandbox_options *options)
 {
-    provision_number(json, "vcpus", options->vcpus);
-    provision_number(json, "cpu_millicores", options->cpu_millicores);
-    provision_number(json, "mem_bytes", options->mem_bytes);
-    provision_number(json, "fs_capacity_bytes", options->fs_capacity_bytes);
-    provision_run_config(json, options->run_config);
+    lssb_spec_number(json, "vcpus", options->vcpus);
+    lssb_spec_number(json, "cpu_millicores", options->cpu_millicores);
+    lssb_spec_number(json, "mem_bytes", options->mem_bytes);
+    lssb_spec_number(json, "fs_capacity_bytes", options->fs_capacity_bytes);
+    lssb_spec_run_config(json, options->run_config);
     if (options->env_count > 0)
         lssb_json_pairs(json, "env_vars", options->env, options->env_count);
     if (options->label_count > 0)
         lssb_json_pairs(json, "labels", options->labels, options->label_count);
-    provision_tags(json, options->tag_value_ids, options->tag_value_id_count);
+    if (options->tag_value_id_count > 0)
+        lssb_spec_strings(json, "tag_value_ids", options->tag_value_ids,
+                          options->tag_value_id_count);
     if (options->preserve_memory_on_stop)
         lssb_json_bool(json, "preserve_memory_on_stop", true);
     if (options->restore_memory != 0)
@@ -107,15 +55,21 @@ static void provision_create_body(const lssb_op *op, struct lssb_writer *to)
     lssb_json_write(&json, to);
     lssb_json_object(&json, NULL);
     lssb_json_bool(&json, "wait_for_ready", !options->no_wait);
-    provision_text(&json, "snapshot_id", options->snapshot_id);
-    provision_text(&json, "snapshot_name", options->snapshot_name);
+    lssb_spec_text(&json, "snapshot_id", options->snapshot_id);
+    lssb_spec_text(&json, "snapshot_name", options->snapshot_name);
+    lssb_spec_text(&json, "template_name", options->template_name);
     if (!options->no_wait)
         lssb_json_number(&json, "timeout", provision_timeout_s(options));
-    provision_text(&json, "name", options->name);
-    provision_ttl(&json, "idle_ttl_seconds", options->idle_ttl_s);
-    provision_ttl(&json, "delete_after_stop_seconds",
+    lssb_spec_text(&json, "name", options->name);
+    lssb_spec_ttl(&json, "idle_ttl_seconds", options->idle_ttl_s);
+    lssb_spec_ttl(&json, "delete_after_stop_seconds",
                   options->delete_after_stop_s);
+    lssb_spec_ttl(&json, "ttl_seconds", options->ttl_s);
     provision_resources(&json, options);
+    lssb_spec_mounts(&json, options->mount_config, options->proxy_config);
+    lssb_spec_proxy(&json, options->proxy_config, false);
+    lssb_spec_delegation(&json, options->access_delegation);
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 
@@ -168,7 +122,7 @@ static const char *provision_ttl_wrong(int64_t seconds)
 /* Refuses a call whose lifetimes are wrong; LSSB_OK otherwise. */
 static lssb_status provision_check_ttls(lssb_client *client, lssb_op *call,
                                         const char *what, int64_t idle,
-                                        int64_t after_stop)
+                                        int64_t after_stop, int64_t whole)
 {
     const char *wrong = provision_ttl_wrong(idle);
 
@@ -178,7 +132,16 @@ static lssb_status provision_check_ttls(lssb_client *client, lssb_op *call,
     if (wrong != NULL)
         return lssb_refuse(client, call, what, "delete_after_stop_s ", wrong,
                            NULL);
+    wrong = provision_ttl_wrong(whole);
+    if (wrong != NULL)
+        return lssb_refuse(client, call, what, "ttl_s ", wrong, NULL);
     return LSSB_OK;
+}
+
+/* Whether a text is set. */
+static bool provision_given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
 }
 
 /* What is checked before a creation is sent. */
@@ -188,17 +151,19 @@ static lssb_status provision_check(lssb_client *client, lssb_op *call,
 {
     if (box == NULL)
         return lssb_refuse(client, call, "create sandbox: box: NULL", NULL);
-    if (options->snapshot_id != NULL && options->snapshot_id[0] != '\0' &&
-        options->snapshot_name != NULL && options->snapshot_name[0] != '\0')
-        return lssb_refuse(client, call, "create sandbox: snapshot_id and "
-                           "snapshot_name are both given; give one", NULL);
+    if (provision_given(options->snapshot_id) +
+            provision_given(options->snapshot_name) +
+            provision_given(options->template_name) > 1)
+        return lssb_refuse(client, call, "create sandbox: more than one of "
+                           "snapshot_id, snapshot_name and template_name is "
+                           "given; give one", NULL);
     if (options->mem_bytes > INT64_MAX ||
         options->fs_capacity_bytes > INT64_MAX)
         return lssb_refuse(client, call, "create sandbox: mem_bytes or "
                            "fs_capacity_bytes is larger than 2^63-1", NULL);
     return provision_check_ttls(client, call, "create sandbox: ",
                                 options->idle_ttl_s,
-                                options->delete_after_stop_s);
+                                options->delete_after_stop_s, options->ttl_s);
 }
 
 lssb_status lssb_sandbox_create(lssb_client *client,
@@ -242,7 +207,9 @@ static bool provision_changes(const lssb_sandbox_update *update)
            update->idle_ttl_s != 0 || update->delete_after_stop_s != 0 ||
            update->vcpus != 0 || update->cpu_millicores != 0 ||
            update->mem_bytes != 0 || update->fs_capacity_bytes != 0 ||
-           update->run_config != NULL || update->tag_value_id_count != 0;
+           update->run_config != NULL || update->tag_value_id_count != 0 ||
+           update->proxy_config != NULL || update->ttl_s != 0 ||
+           update->more != NULL;
 }
 
 static void provision_change_body(const lssb_op *op, struct lssb_writer *to)
@@ -252,16 +219,21 @@ static void provision_change_body(const lssb_op *op, struct lssb_writer *to)
 
     lssb_json_write(&json, to);
     lssb_json_object(&json, NULL);
-    provision_text(&json, "name", update->name);
-    provision_ttl(&json, "idle_ttl_seconds", update->idle_ttl_s);
-    provision_ttl(&json, "delete_after_stop_seconds",
+    lssb_spec_text(&json, "name", update->name);
+    lssb_spec_ttl(&json, "idle_ttl_seconds", update->idle_ttl_s);
+    lssb_spec_ttl(&json, "delete_after_stop_seconds",
                   update->delete_after_stop_s);
-    provision_number(&json, "vcpus", update->vcpus);
-    provision_number(&json, "cpu_millicores", update->cpu_millicores);
-    provision_number(&json, "mem_bytes", update->mem_bytes);
-    provision_number(&json, "fs_capacity_bytes", update->fs_capacity_bytes);
-    provision_run_config(&json, update->run_config);
-    provision_tags(&json, update->tag_value_ids, update->tag_value_id_count);
+    lssb_spec_number(&json, "vcpus", update->vcpus);
+    lssb_spec_number(&json, "cpu_millicores", update->cpu_millicores);
+    lssb_spec_number(&json, "mem_bytes", update->mem_bytes);
+    lssb_spec_number(&json, "fs_capacity_bytes", update->fs_capacity_bytes);
+    lssb_spec_run_config(&json, update->run_config);
+    if (update->tag_value_id_count > 0)
+        lssb_spec_strings(&json, "tag_value_ids", update->tag_value_ids,
+                          update->tag_value_id_count);
+    lssb_spec_proxy(&json, update->proxy_config, true);
+    lssb_spec_ttl(&json, "ttl_seconds", update->ttl_s);
+    lssb_spec_more(&json, update->more);
     lssb_json_close(&json);
 }
 
@@ -328,6 +300,9 @@ static lssb_status provision_change_failed(lssb_op *op, lssb_error *error)
     struct lssb_op_state *state = provision_of(op);
     const lssb_sandbox_update *update = state->options;
 
+    if (error->http_status == 400 && update->proxy_config != NULL &&
+        strcmp(error->type, "InvalidRequest") == 0)
+        return error->status = LSSB_E_NOT_READY;
     if ((error->status != LSSB_E_NOT_FOUND &&
          error->status != LSSB_E_NAME_CONFLICT) ||
         update->name == NULL || update->name[0] == '\0' ||
@@ -369,7 +344,7 @@ lssb_status lssb_sandbox_change(lssb_sandbox *box,
                            "fs_capacity_bytes is larger than 2^63-1", NULL);
     status = provision_check_ttls(box->client, call, "change sandbox: ",
                                   update->idle_ttl_s,
-                                  update->delete_after_stop_s);
+                                  update->delete_after_stop_s, update->ttl_s);
     if (status != LSSB_OK)
         return status;
     provision_of(call)->options = update;

@@ -43,7 +43,10 @@ static const struct lssb_json_member sandbox_members[] = {
     SANDBOX_NUMBER("mem_bytes", mem_bytes, LSSB_JSON_I64),
     SANDBOX_NUMBER("fs_capacity_bytes", fs_capacity_bytes, LSSB_JSON_I64),
     SANDBOX_NUMBER("preserve_memory_on_stop", preserve_memory_on_stop,
-                   LSSB_JSON_FLAG)
+                   LSSB_JSON_FLAG),
+    SANDBOX_TEXT(template_name, LSSB_JSON_TEXT),
+    SANDBOX_TEXT(expires_at, LSSB_JSON_TEXT),
+    SANDBOX_NUMBER("ttl_seconds", ttl_s, LSSB_JSON_I64)
 };
 #define SANDBOX_MEMBERS (sizeof sandbox_members / sizeof sandbox_members[0])
 
