@@ -767,8 +767,8 @@ typedef struct lssb_run_options {
                                        breaks */
     bool open_stdin;                /* true: lssb_command_write is going to be
                                        used, and lssb_command_close_stdin */
-    const char *input;              /* lssb_run, lssb_command_start: all of
-                                       stdin, UTF-8; excludes open_stdin */
+    const char *input;              /* all of stdin, UTF-8; excludes
+                                       open_stdin */
     size_t input_len;
     bool pty;                       /* a terminal: stdin is open, input is
                                        echoed, stderr comes with stdout */
@@ -782,6 +782,8 @@ typedef struct lssb_run_options {
     uint32_t ping_ms;               /* between pings; twice as long without an
                                        answer is a broken connection; 0:
                                        30,000; LSSB_FOREVER: none */
+    lssb_error *error;              /* why a command that is held failed; may
+                                       be NULL (lssb_run: op->error) */
 } lssb_run_options;
 
 /* How a command ended. */

@@ -947,6 +947,8 @@ void lssb_features(lssb_feature_list *features)
     features->send_buffer = LSSB_SEND_BUFFER;
     features->element = LSSB_ELEMENT;
     features->trace = LSSB_TRACE != 0;
+    features->hold = LSSB_HOLD;
+    features->websocket = LSSB_WEBSOCKET != 0;
 }
 
 void lssb_stats(const lssb_client *client, lssb_stats_list *stats)

@@ -26,6 +26,20 @@
 #define LSSB_ELEMENT 4096
 #endif
 
+/* LSSB_HOLD            65,536   bytes   per slot. Decoded output of a command
+ * on its way to the caller: the largest piece that is delivered, and what may
+ * precede the `type` of its message. Memory that a desktop system only gives
+ * when it is used. At least 1,024. */
+#ifndef LSSB_HOLD
+#define LSSB_HOLD 65536
+#endif
+
+/* LSSB_WEBSOCKET             1   0 or 1  commands that are followed: streams,
+ * input, kill, PTY. Without it lssb_run asks once, over HTTP. */
+#ifndef LSSB_WEBSOCKET
+#define LSSB_WEBSOCKET 1
+#endif
+
 /* LSSB_TOKENS              128   tokens  16 bytes each, on the stack of one
  * function, while an element is read. */
 #ifndef LSSB_TOKENS

@@ -47,6 +47,11 @@ const char *lssb_status_name(lssb_status status)
     case LSSB_E_CREATION: return "LSSB_E_CREATION";
     case LSSB_E_NOT_READY: return "LSSB_E_NOT_READY";
     case LSSB_E_OPERATION: return "LSSB_E_OPERATION";
+    case LSSB_E_COMMAND_TIMEOUT: return "LSSB_E_COMMAND_TIMEOUT";
+    case LSSB_E_CONNECT_TIMEOUT: return "LSSB_E_CONNECT_TIMEOUT";
+    case LSSB_E_UNAVAILABLE: return "LSSB_E_UNAVAILABLE";
+    case LSSB_E_SERVER_RELOAD: return "LSSB_E_SERVER_RELOAD";
+    case LSSB_E_NOT_STARTED: return "LSSB_E_NOT_STARTED";
     }
     return "unknown status";
 }
@@ -65,6 +70,7 @@ const char *lssb_layer_name(lssb_layer layer)
     case LSSB_LAYER_HTTP: return "http";
     case LSSB_LAYER_JSON: return "json";
     case LSSB_LAYER_SERVICE: return "service";
+    case LSSB_LAYER_WEBSOCKET: return "websocket";
     }
     return "unknown layer";
 }
