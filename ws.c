@@ -2,8 +2,10 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * The WebSocket protocol (RFC 6455) in both roles, an engine without I/O. Knows
- * nothing of sandboxes, and of HTTP only which headers upgrade. The parts in
- * src/ compile by themselves, too.
+ * The WebSocket protocol (RFC 6455) and yamux, streams over one connection,
+ * both in both roles: engines without I/O. They know nothing of sandboxes, and
+ * of HTTP only which headers upgrade. The parts in src/ compile by themselves,
+ * too.
  */
 #include "src/websocket.c"
+#include "src/yamux.c"
