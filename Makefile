@@ -32,8 +32,8 @@ SANDBOXD_FLAGS = -DSANDBOXD_NO_TLS
 endif
 
 HTTP_PARTS = text url http1 conn dial
-WS_PARTS = websocket yamux
-LSSB_PARTS = json_char json json_read json_write error request slot reply call client spec sandbox provision file
+WS_PARTS = websocket channel yamux
+LSSB_PARTS = json_char json json_read json_write error request slot reply call client kind list spec sandbox provision file
 ifeq ($(PARTS),)
 UNITS = http ws lssb
 else

@@ -15,6 +15,8 @@
 #include "src/reply.c"
 #include "src/call.c"
 #include "src/client.c"
+#include "src/kind.c"
+#include "src/list.c"
 #include "src/spec.c"
 #include "src/sandbox.c"
 #include "src/provision.c"

@@ -280,21 +280,21 @@ LSSB_PRIVATE void lssb_put_header(struct lssb_writer *writer, const char *name,
  * byte in the value, or one that frames the message and so is the library's
  * own (Host, Connection, Content-Length, Transfer-Encoding, TE, Trailer,
  * Upgrade, Expect, Keep-Alive, Proxy-Connection, Proxy-Authorization,
- * Content-Type). */
+ * Content-Type, Sec-WebSocket-…). */
 LSSB_PRIVATE const char *lssb_header_wrong(const char *name,
                                            const char *value);
 
 /* ------------------------------------------------------------- http.c: conn */
 
 /* What a connection leads to. All is copied but the proxy's strings, which
- * are borrowed while it is being opened. With a proxy and TLS there is a
- * CONNECT first; with a proxy and without TLS the connection simply leads to
- * the proxy, and the user asks it in absolute form: `proxied` and not
- * `host_tls`. */
+ * are borrowed while it is being opened. With a proxy there is a CONNECT first
+ * for TLS, and for a tunnel; otherwise the connection simply leads to the
+ * proxy, and the user asks it in absolute form. */
 struct lssb_conn_target {
     const char *host;               /* without brackets */
     uint16_t port;
     bool tls;
+    bool tunnel;                    /* not for HTTP alone (RFC 6455 4.1) */
     const char *proxy_host;         /* NULL: straight */
     uint16_t proxy_port;
     const char *proxy_userinfo;     /* "user:password", percent-decoded; NULL */
@@ -892,6 +892,82 @@ LSSB_PRIVATE void lssb_yamux_ping(struct lssb_yamux *session);
 LSSB_PRIVATE void lssb_yamux_go_away(struct lssb_yamux *session,
                                      enum lssb_yamux_code code);
 
+/* --------------------------------------------------------- ws.c: channel */
+
+enum lssb_channel_event {
+    LSSB_CHANNEL_NONE = 0,          /* nothing now */
+    LSSB_CHANNEL_PIECE,             /* of a message: ws.data, ws.data_len,
+                                       ws.begins, ws.ends, until `done` */
+    LSSB_CHANNEL_CLOSED,            /* the peer's close frame: ws.code */
+    LSSB_CHANNEL_LOST,              /* the connection ended without one, as
+                                       conn->failure says */
+    LSSB_CHANNEL_WRONG              /* the peer broke the rules: ws.wrong */
+};
+
+/* A WebSocket on an open connection, in the client's role: pings and their
+ * answers, messages that go out through a small buffer, the closing handshake
+ * (RFC 6455 5.5, 7). */
+struct lssb_channel {
+    struct lssb_ws ws;
+    struct lssb_conn *conn;
+    uint64_t ping_ms;               /* between pings; 0: none */
+    uint64_t ping_at;
+    uint64_t pong_by;               /* the answer is late then; 0: not asked */
+    uint64_t total;                 /* of the message that goes out */
+    uint64_t put;                   /* of it, to the connection */
+    struct lssb_mark mark;
+    size_t used;                    /* of the look, by the event at hand */
+    uint8_t pong[LSSB_WS_CONTROL];
+    uint8_t pong_len;
+    bool pong_due;
+    bool sending;                   /* a message is under way */
+    bool close_sent;
+    bool no_random;                 /* the port has none for masks: nothing
+                                       goes out any more */
+};
+
+/* Begins where an upgrade has ended. */
+LSSB_PRIVATE void lssb_channel_start(struct lssb_channel *channel,
+                                     struct lssb_conn *conn, uint64_t ping_ms,
+                                     uint64_t now);
+/* Looks at what has come, at most `limit` bytes of it, and says what it is;
+ * pings and pongs it deals with itself. After a PIECE the connection must not
+ * be touched until `done` has consumed it. */
+LSSB_PRIVATE enum lssb_channel_event
+lssb_channel_next(struct lssb_channel *channel, size_t limit, uint64_t now);
+LSSB_PRIVATE void lssb_channel_done(struct lssb_channel *channel);
+
+/* Room for the payload of one frame that goes out now, or NULL: later. `want`
+ * is how much would be good: a buffer that is nearly full is flushed first.
+ * `commit` sends the first `len` bytes of it, masked, as a frame. */
+LSSB_PRIVATE uint8_t *lssb_channel_reserve(struct lssb_channel *channel,
+                                           size_t want, size_t *room);
+LSSB_PRIVATE void lssb_channel_commit(struct lssb_channel *channel,
+                                      enum lssb_ws_opcode opcode, bool fin,
+                                      size_t len);
+
+/* Sends a text message that `put` makes, window by window; true when all of it
+ * is with the connection. Call it again with the same message until then. */
+LSSB_PRIVATE bool lssb_channel_send(struct lssb_channel *channel,
+                                    void (*put)(const void *ctx,
+                                                struct lssb_writer *to),
+                                    const void *ctx);
+
+/* Pongs that are due, pings when it is time; false: the peer has not answered
+ * one in time. `reading` false: its answer may be waiting, unread. */
+LSSB_PRIVATE bool lssb_channel_tick(struct lssb_channel *channel, bool reading,
+                                    uint64_t now);
+/* Lowers *wake_at to when it wants that next. */
+LSSB_PRIVATE void lssb_channel_waits(const struct lssb_channel *channel,
+                                     bool reading, uint64_t *wake_at);
+
+/* Sends a close frame, if nothing is in its way. */
+LSSB_PRIVATE void lssb_channel_close(struct lssb_channel *channel,
+                                     uint16_t code);
+/* Waits for the peer's answer to that: true when it or the end has come. */
+LSSB_PRIVATE bool lssb_channel_leave(struct lssb_channel *channel,
+                                     uint64_t now);
+
 /* ------------------------------------------------------------- lssb.c: json */
 
 /* What to do with a member, asked when its name is known. */
@@ -1174,11 +1250,15 @@ struct lssb_exchange {
     enum lssb_retry retry;
     enum lssb_meaning meaning;
     lssb_resource resource;
+    const struct lssb_kind *kind;   /* of the thing it is about, or NULL */
     bool dataplane;                 /* at the box's URL, not the client's */
+    bool root;                      /* at the root of the API, above the base */
     bool transfer;                  /* its time is counted without progress */
     bool fresh;                     /* wants a connection idle for < 1 s */
     bool multipart;                 /* the body is a form; else JSON */
     bool may_hold;                  /* `event` may say LSSB_AGAIN */
+    bool upgrade;                   /* becomes a WebSocket: `step` follows. The
+                                       operation keeps its slot to its end */
 
     void (*path)(const lssb_op *op, struct lssb_writer *to);
     void (*headers)(const lssb_op *op, struct lssb_writer *to);
@@ -1208,6 +1288,19 @@ struct lssb_exchange {
     /* Before another attempt: forgets what came of the last one; false when it
      * cannot be asked for again. */
     bool (*again)(lssb_op *op);
+
+    /* Of an upgrade, and of what waits for one. A slot was got. */
+    lssb_status (*taken)(lssb_op *op);
+    /* Looked at in every step, whatever the phase; true: the call is over. */
+    bool (*watch)(lssb_op *op);
+    /* A step in LSSB_PHASE_OWN, and what it waits for. */
+    void (*step)(lssb_op *op);
+    void (*waits)(const lssb_op *op, uint64_t *wake_at);
+    /* An attempt failed, as the client's error says. Returns the outcome, or
+     * LSSB_PENDING after lssb_call_pause. */
+    lssb_status (*lost)(lssb_op *op);
+    /* The call is about to end, and still has its slot. */
+    void (*ended)(lssb_op *op, lssb_status outcome);
 };
 
 /* A connection and the request on it. */
@@ -1233,8 +1326,21 @@ struct lssb_slot {
     struct lssb_http http;
     struct lssb_json json;
     struct lssb_mark mark;          /* in a long string of the body */
-    uint8_t boundary[16];           /* of a multipart body */
+    uint8_t boundary[16];           /* of a multipart body, of a WebSocket's
+                                       key */
     char element[LSSB_ELEMENT];
+
+    /* Of an upgrade. */
+    bool claimed;                   /* held until its owner lets go */
+    bool full;                      /* what came waits for its reader */
+    uint64_t leave_by;              /* nobody's, but not closed before its
+                                       farewell is answered, or this time */
+    bool (*leave)(struct lssb_channel *channel, uint64_t now);
+    struct lssb_ws_upgrade upgrade;
+    struct lssb_channel channel;
+    lssb_command command;           /* of lssb_run */
+    char *hold;                     /* LSSB_HOLD bytes; those ever used: */
+    uint32_t hold_high;
 };
 
 /* Where a proxy is; strings in the client's block. */
@@ -1253,6 +1359,7 @@ struct lssb_client {
     lssb_trust trust;
     void *given;                    /* the port's block; NULL: the caller's */
     size_t size;
+    size_t plain_size;              /* of it, all before the slots' holds */
     void (*trace)(void *user, const lssb_trace_event *event);
     void *trace_user;
 
@@ -1294,14 +1401,20 @@ struct lssb_client {
     uint32_t slot_count;
 };
 
+/* One step; *gone: the client was closed in it. A sleep until something may
+ * have changed, or `end_at`. Both for calls that wait by themselves. */
+LSSB_PRIVATE lssb_status lssb_client_step(lssb_client *client, bool *gone);
+LSSB_PRIVATE void lssb_client_sleep(lssb_client *client, uint64_t end_at);
+
 /* Begins a call: `waiting` is the operation of the waiting form. Returns the
  * operation to use, all its arguments cleared, or NULL with *status. */
 LSSB_PRIVATE lssb_op *lssb_call_begin(lssb_client *client, lssb_op *op,
                                       lssb_op *waiting, lssb_status *status);
 /* Starts it with its first request, made once for trial: what is wrong with
  * the arguments is said at once. `attempt_ms` is for one attempt, and by
- * default for the whole call; 0: the client's, for each attempt. With the
- * waiting form it returns the outcome. */
+ * default for the whole call; 0: the client's, for each attempt. Of an upgrade
+ * it is for the whole call only: `attempt_ms` of the operation's state is set
+ * by `taken`. With the waiting form it returns the outcome. */
 LSSB_PRIVATE lssb_status lssb_call_go(lssb_op *op, bool wait,
                                       const struct lssb_exchange *exchange,
                                       uint32_t attempt_ms);
@@ -1349,6 +1462,7 @@ struct lssb_target {
     uint16_t port;
     bool tls;
     bool host_is_v6;
+    bool tunnel;                    /* through a proxy by CONNECT only */
     const char *base;               /* path before the exchange's own */
     size_t base_len;
 };
@@ -1374,11 +1488,14 @@ LSSB_PRIVATE struct lssb_slot *
 lssb_slot_reuse(lssb_client *client, const struct lssb_target *target,
                 bool fresh);
 LSSB_PRIVATE struct lssb_slot *lssb_slot_free(lssb_client *client);
+/* Whether every slot is held for good. */
+LSSB_PRIVATE bool lssb_slots_claimed(const lssb_client *client);
 LSSB_PRIVATE const lssb_tls_ticket *
 lssb_slot_ticket(lssb_client *client, const struct lssb_target *target);
 /* Counts the slots at work, for the high-water mark. */
 LSSB_PRIVATE void lssb_slot_note_use(lssb_client *client);
-/* Gives an operation's slot back: as an idle connection, or closed. */
+/* Gives an operation's slot back: as an idle connection, or closed. One that
+ * has a farewell to wait for closes by itself. */
 LSSB_PRIVATE void lssb_slot_release(lssb_op *op, bool keep);
 
 /* reply.c: feeds the parser with one look. LSSB_OK: all of it was taken;
@@ -1399,6 +1516,11 @@ LSSB_PRIVATE const struct lssb_exchange *lssb_call_exchange(const lssb_op *op);
 LSSB_PRIVATE void lssb_call_trace(lssb_op *op, lssb_trace_kind kind,
                                   int64_t number);
 LSSB_PRIVATE void lssb_call_moved(lssb_op *op);
+/* An attempt failed as slot->conn.failure says: `ended`, if its connection
+ * did. Another one, or the end. */
+LSSB_PRIVATE void lssb_call_lost(lssb_op *op, bool ended);
+/* Pauses, then tries from the beginning. */
+LSSB_PRIVATE void lssb_call_pause(lssb_op *op, uint64_t ms);
 LSSB_PRIVATE bool lssb_call_refused_again(lssb_op *op, const lssb_error *error,
                                           bool retry_after);
 
@@ -1422,6 +1544,7 @@ enum lssb_phase {
     LSSB_PHASE_CONNECT,
     LSSB_PHASE_EXCHANGE,
     LSSB_PHASE_PAUSE,               /* until wake_at, then PHASE_SLOT */
+    LSSB_PHASE_OWN,                 /* the exchange's own `step` */
     LSSB_PHASE_FINISHED             /* its outcome is to be told */
 };
 
@@ -1432,23 +1555,135 @@ LSSB_PRIVATE extern const struct lssb_exchange lssb_sandbox_poll_exchange;
 LSSB_PRIVATE lssb_op *lssb_sandbox_begin(const lssb_sandbox *box, lssb_op *op,
                                          lssb_op *own, lssb_status *status);
 LSSB_PRIVATE void lssb_sandbox_wait_until(lssb_op *call, uint32_t timeout_s);
+LSSB_PRIVATE extern const struct lssb_kind lssb_sandbox_kind;
 LSSB_PRIVATE void lssb_sandbox_path(const lssb_op *op,
                                     struct lssb_writer *to);
-/* Whether a member of a box is kept, visited or skipped. */
-LSSB_PRIVATE enum lssb_json_take lssb_sandbox_keep(const char *key,
-                                                   bool details);
-LSSB_PRIVATE enum lssb_json_take lssb_sandbox_choose(void *ctx, int depth,
-                                                     const char *parent,
-                                                     const char *key);
-LSSB_PRIVATE lssb_status lssb_sandbox_event(lssb_op *op,
-                                            struct lssb_json *json,
-                                            enum lssb_json_event event);
-LSSB_PRIVATE lssb_status lssb_sandbox_fill(lssb_op *op, lssb_sandbox *box,
-                                           const char *text, size_t len);
 LSSB_PRIVATE lssb_status lssb_sandbox_failed(lssb_op *op, lssb_error *error);
-LSSB_PRIVATE bool lssb_sandbox_again(lssb_op *op);
-/* Whether an attempt before this one may have done what was asked. */
-LSSB_PRIVATE bool lssb_sandbox_may_be_done(lssb_op *op);
+
+/* How a list pages: by cursor or, with an older server, by offset; always by
+ * offset; by cursor, or not at all. */
+enum lssb_paging {
+    LSSB_PAGING_BOTH = 0,
+    LSSB_PAGING_OFFSET,
+    LSSB_PAGING_CURSOR
+};
+
+/* kind.c: a kind of thing that the service keeps, and its struct. */
+struct lssb_kind {
+    const char *name;               /* "snapshot": for messages */
+    const char *type;               /* "lssb_snapshot" */
+    const char *items;              /* its array in the list of a server that
+                                       has no `items` */
+    const char *path;               /* "/snapshots" */
+    lssb_resource resource;
+    enum lssb_paging paging;
+    size_t size;                    /* of the struct */
+    const struct lssb_json_member *members;     /* one that is PRESENT is an
+                                       object for the caller's details */
+    size_t member_count;
+    const char *nested;             /* an object that `complete` reads */
+    /* What the members do not say: defaults, states. */
+    void (*complete)(lssb_op *op, void *thing, const char *text, size_t len);
+    const struct lssb_exchange *get;
+};
+
+/* Of an operation's `step`; the parts have 2, 4 and from 16 on. */
+#define LSSB_STEP_SAW_CONFIG 1      /* the reply has a run_config */
+#define LSSB_STEP_MAY_BE_DONE 8     /* an attempt before may have arrived */
+
+/* Whether a member of a thing is kept, visited or skipped. */
+LSSB_PRIVATE enum lssb_json_take lssb_kind_keep(const struct lssb_kind *kind,
+                                                const char *key,
+                                                bool details);
+/* A reply that is one thing: `extra` of the operation is NULL or details. */
+LSSB_PRIVATE enum lssb_json_take lssb_kind_choose(void *ctx, int depth,
+                                                  const char *parent,
+                                                  const char *key);
+LSSB_PRIVATE lssb_status lssb_kind_event(lssb_op *op, struct lssb_json *json,
+                                         enum lssb_json_event event);
+LSSB_PRIVATE lssb_status lssb_kind_fill(lssb_op *op,
+                                        const struct lssb_kind *kind,
+                                        void *thing, const char *text,
+                                        size_t len);
+/* Sets a text that the reply left out. */
+LSSB_PRIVATE void lssb_kind_default(char *to, size_t size,
+                                    const char *missing);
+/* The kind's path; the same and the operation's `text`. */
+LSSB_PRIVATE void lssb_kind_all_path(const lssb_op *op,
+                                     struct lssb_writer *to);
+LSSB_PRIVATE void lssb_kind_path(const lssb_op *op, struct lssb_writer *to);
+/* The reply is the thing, for `out`; nothing in the reply matters. */
+LSSB_PRIVATE lssb_status lssb_kind_got(lssb_op *op, const char *text,
+                                       size_t len);
+LSSB_PRIVATE lssb_status lssb_kind_done(lssb_op *op, const char *text,
+                                        size_t len);
+LSSB_PRIVATE enum lssb_json_take lssb_kind_choose_none(void *ctx, int depth,
+                                                       const char *parent,
+                                                       const char *key);
+/* Another meaning for a refusal. Returns `status`. */
+LSSB_PRIVATE lssb_status lssb_kind_mean(lssb_error *error, lssb_status status,
+                                        lssb_resource resource);
+/* Refusals: names what was not found; and 409 is "exists", is "in use", and a
+ * deletion or a change of name that an earlier attempt did is none. */
+LSSB_PRIVATE lssb_status lssb_kind_failed(lssb_op *op, lssb_error *error);
+LSSB_PRIVATE lssb_status lssb_kind_create_failed(lssb_op *op,
+                                                 lssb_error *error);
+LSSB_PRIVATE lssb_status lssb_kind_delete_failed(lssb_op *op,
+                                                 lssb_error *error);
+LSSB_PRIVATE lssb_status lssb_kind_change_failed(lssb_op *op,
+                                                 lssb_error *error);
+/* Before the same is asked again: one that was answered (other than by 429),
+ * or of which a byte was sent, may have been done. */
+LSSB_PRIVATE bool lssb_kind_again(lssb_op *op);
+LSSB_PRIVATE bool lssb_kind_may_be_done(lssb_op *op);
+LSSB_PRIVATE void lssb_kind_details(lssb_op *op, const lssb_details *details);
+
+/* Begins and starts a call with these arguments; what the exchange cannot do
+ * without is checked. `new_name`: the call is a change of name. */
+struct lssb_arguments {
+    const char *name;
+    const void *options;
+    void *out;
+    const lssb_details *details;
+    const char *new_name;
+    uint32_t attempt_ms;
+};
+LSSB_PRIVATE lssb_status lssb_kind_start(lssb_client *client,
+                                         const struct lssb_exchange *x,
+                                         const struct lssb_arguments *arguments,
+                                         lssb_op *op);
+
+/* list.c: a walk through a list. Its exchange has the kind, a path of its own
+ * that puts lssb_list_query and the filters, and the functions below. */
+struct lssb_walk {
+    struct lssb_page *page;
+    const void *filters;            /* becomes the operation's `text` */
+    const lssb_sandbox *box;        /* and its `box`; may be NULL */
+    void *things;
+    size_t max;
+    size_t *count;
+};
+LSSB_PRIVATE lssb_status lssb_list_next(lssb_client *client,
+                                        const struct lssb_exchange *x,
+                                        const struct lssb_walk *walk,
+                                        lssb_op *op);
+/* Whether an older server is asked, which has other names for parameters. */
+LSSB_PRIVATE bool lssb_list_is_old(const lssb_op *op);
+/* Parameters, '?' or '&' before them; a text that is NULL is left out. */
+LSSB_PRIVATE void lssb_list_query(const lssb_op *op, struct lssb_writer *to,
+                                  bool *first);
+LSSB_PRIVATE void lssb_list_text(struct lssb_writer *to, bool *first,
+                                 const char *name, const char *value);
+LSSB_PRIVATE void lssb_list_number(struct lssb_writer *to, bool *first,
+                                   const char *name, uint64_t number);
+LSSB_PRIVATE enum lssb_json_take lssb_list_choose(void *ctx, int depth,
+                                                  const char *parent,
+                                                  const char *key);
+LSSB_PRIVATE lssb_status lssb_list_event(lssb_op *op, struct lssb_json *json,
+                                         enum lssb_json_event event);
+LSSB_PRIVATE lssb_status lssb_list_done(lssb_op *op, const char *text,
+                                        size_t len);
+LSSB_PRIVATE bool lssb_list_again(lssb_op *op);
 
 /* spec.c: members of requests that more than one call has. What is wrong with
  * them is the writer's mistake, a sentence without their content.

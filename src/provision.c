@@ -3,14 +3,12 @@
  * SPDX-License-Identifier: MIT
  *
  * Protocol 2.3 to 2.5 and 2.12. Bodies are written from the caller's options
- * each time they are sent; lists are read one element at a time, straight into
- * the caller's array.
+ * each time they are sent.
  */
 #include "internal.h"
 
 #define PROVISION_TIMEOUT_S 30      /* of a creation */
 #define PROVISION_GRACE_S 30        /* HTTP's time beyond the server's */
-#define PROVISION_PAGE 100          /* most that a server gives at once */
 
 static struct lssb_op_state *provision_of(lssb_op *op)
 {
@@ -85,7 +83,7 @@ static lssb_status provision_created(lssb_op *op, const char *text, size_t len)
     struct lssb_op_state *state = provision_of(op);
     const lssb_sandbox_options *options = state->options;
     lssb_sandbox *box = state->out;
-    lssb_status status = lssb_sandbox_fill(op, box, text, len);
+    lssb_status status = lssb_kind_fill(op, &lssb_sandbox_kind, box, text, len);
 
     if (status != LSSB_OK || options->no_wait ||
         box->state == LSSB_STATE_READY)
@@ -101,12 +99,13 @@ static const struct lssb_exchange provision_create = {
     .fresh = true,
     .meaning = LSSB_MEANING_CREATE,
     .resource = LSSB_RESOURCE_SANDBOX,
+    .kind = &lssb_sandbox_kind,
     .path = provision_create_path,
     .body = provision_create_body,
-    .choose = lssb_sandbox_choose,
-    .event = lssb_sandbox_event,
+    .choose = lssb_kind_choose,
+    .event = lssb_kind_event,
     .done = provision_created,
-    .again = lssb_sandbox_again
+    .again = lssb_kind_again
 };
 
 /* NULL, or what is wrong with a lifetime. */
@@ -186,9 +185,7 @@ lssb_status lssb_sandbox_create(lssb_client *client,
     box->client = client;
     provision_of(call)->options = options;
     provision_of(call)->out = box;
-    if (options->details != NULL)
-        memcpy(&provision_of(call)->extra, &options->details,
-               sizeof options->details);
+    lssb_kind_details(call, options->details);
     timeout_s = options->no_wait ? 0 : provision_timeout_s(options);
     if (timeout_s > UINT32_MAX / 1000 - PROVISION_GRACE_S)
         return lssb_refuse(client, call, "create sandbox: timeout_s is larger "
@@ -244,7 +241,7 @@ static lssb_status provision_changed(lssb_op *op, const char *text, size_t len)
     const lssb_sandbox_update *update = state->options;
 
     if (text != NULL)
-        return lssb_sandbox_fill(op, state->out, text, len);
+        return lssb_kind_fill(op, &lssb_sandbox_kind, state->out, text, len);
     if (update->name != NULL && update->name[0] != '\0')
         state->text = update->name;
     return lssb_call_next(op, &lssb_sandbox_get_exchange, 0);
@@ -278,19 +275,20 @@ static lssb_status provision_renamed(lssb_op *op, const char *text, size_t len)
         lssb_json_decode(raw, raw_len, id, sizeof id);
     if (box->id[0] != '\0' && strcmp(box->id, id) != 0)
         return provision_not_renamed(op, &lssb_call_client(op)->error);
-    return lssb_sandbox_fill(op, box, text, len);
+    return lssb_kind_fill(op, &lssb_sandbox_kind, box, text, len);
 }
 
 static const struct lssb_exchange provision_look = {
     .name = "change sandbox",
     .method = "GET",
     .resource = LSSB_RESOURCE_SANDBOX,
+    .kind = &lssb_sandbox_kind,
     .path = lssb_sandbox_path,
-    .choose = lssb_sandbox_choose,
-    .event = lssb_sandbox_event,
+    .choose = lssb_kind_choose,
+    .event = lssb_kind_event,
     .done = provision_renamed,
     .failed = provision_not_renamed,
-    .again = lssb_sandbox_again
+    .again = lssb_kind_again
 };
 
 /* A rename that is refused after an attempt that may have arrived has perhaps
@@ -306,7 +304,7 @@ static lssb_status provision_change_failed(lssb_op *op, lssb_error *error)
     if ((error->status != LSSB_E_NOT_FOUND &&
          error->status != LSSB_E_NAME_CONFLICT) ||
         update->name == NULL || update->name[0] == '\0' ||
-        !lssb_sandbox_may_be_done(op))
+        !lssb_kind_may_be_done(op))
         return lssb_sandbox_failed(op, error);
     state->size = (uint64_t)error->http_status;
     state->text = update->name;
@@ -318,13 +316,14 @@ static const struct lssb_exchange provision_change = {
     .method = "PATCH",
     .meaning = LSSB_MEANING_UPDATE,
     .resource = LSSB_RESOURCE_SANDBOX,
+    .kind = &lssb_sandbox_kind,
     .path = lssb_sandbox_path,
     .body = provision_change_body,
-    .choose = lssb_sandbox_choose,
-    .event = lssb_sandbox_event,
+    .choose = lssb_kind_choose,
+    .event = lssb_kind_event,
     .done = provision_changed,
     .failed = provision_change_failed,
-    .again = lssb_sandbox_again
+    .again = lssb_kind_again
 };
 
 lssb_status lssb_sandbox_change(lssb_sandbox *box,
@@ -357,266 +356,46 @@ lssb_status lssb_sandbox_change(lssb_sandbox *box,
 
 /* --------------------------------------------------------------- listing -- */
 
-/* How a walk pages (protocol 2.4). */
-enum provision_mode {
-    PROVISION_FIRST = 0,            /* nothing known of the server yet */
-    PROVISION_CURSOR,
-    PROVISION_OFFSET,               /* an older server */
-    PROVISION_OVER
-};
-
-/* What a page's reply showed, in `step`. */
-#define PROVISION_SAW_ITEMS 1       /* or next_cursor: a newer server */
-#define PROVISION_IN_ITEMS 2        /* which of the two arrays is read */
-#define PROVISION_IN_SANDBOXES 4
-#define PROVISION_LEFT_SOME 8       /* the page had more than there was room */
-
-static lssb_sandbox_list *provision_list_of(const lssb_op *op)
-{
-    return op->reserved.state.out;
-}
-
-/* Puts one parameter of a query, '?' or '&' before it. */
-static void provision_query(struct lssb_writer *to, bool *first,
-                            const char *name, const char *value)
-{
-    if (value == NULL)
-        return;
-    lssb_put_text(to, *first ? "?" : "&");
-    *first = false;
-    lssb_put_text(to, name);
-    lssb_put_text(to, "=");
-    lssb_put_query(to, value);
-}
-
-static void provision_query_number(struct lssb_writer *to, bool *first,
-                                   const char *name, uint64_t number)
-{
-    lssb_put_text(to, *first ? "?" : "&");
-    *first = false;
-    lssb_put_text(to, name);
-    lssb_put_text(to, "=");
-    lssb_put_u64(to, number);
-}
-
-/* How many to ask for. */
-static uint64_t provision_page_size(const lssb_op *op)
-{
-    uint64_t size = op->reserved.state.size;
-
-    return size < PROVISION_PAGE ? size : PROVISION_PAGE;
-}
-
 static void provision_list_path(const lssb_op *op, struct lssb_writer *to)
 {
-    const lssb_sandbox_list *list = provision_list_of(op);
-    bool old = list->reserved.mode == PROVISION_OFFSET, first = true;
+    const lssb_sandbox_list *list = op->reserved.state.text;
+    bool first = true;
     size_t i;
 
     lssb_put_text(to, "/boxes");
-    provision_query_number(to, &first, old ? "limit" : "page_size",
-                           provision_page_size(op));
-    if (old)
-        provision_query_number(to, &first, "offset", list->reserved.offset);
-    if (list->reserved.mode == PROVISION_CURSOR)
-        provision_query(to, &first, "cursor",
-                        list->reserved.cursor[0] != '\0'
-                            ? list->reserved.cursor
-                            : NULL);
-    provision_query(to, &first, "name_contains", list->name_contains);
-    provision_query(to, &first, "status", list->status);
-    provision_query(to, &first, "created_by", list->created_by);
+    lssb_list_query(op, to, &first);
+    lssb_list_text(to, &first, "name_contains", list->name_contains);
+    lssb_list_text(to, &first, "status", list->status);
+    lssb_list_text(to, &first, "created_by", list->created_by);
     for (i = 0; i < list->label_count; i++)
-        provision_query(to, &first, "label", list->labels[i]);
-    provision_query(to, &first, "sort_by", list->sort_by);
-    provision_query(to, &first, old ? "sort_direction" : "sort_order",
-                    list->sort_order);
-}
-
-/* Whether an element is of the array to read: of the two the one that comes
- * first and is not empty (or null). */
-static bool provision_list_reads(lssb_op *op, const char *key)
-{
-    bool items = strcmp(key, "items") == 0;
-    uint8_t mine = items ? PROVISION_IN_ITEMS : PROVISION_IN_SANDBOXES;
-    uint8_t other = items ? PROVISION_IN_SANDBOXES : PROVISION_IN_ITEMS;
-
-    if ((provision_of(op)->step & other) != 0)
-        return false;
-    provision_of(op)->step |= mine;
-    return true;
-}
-
-static enum lssb_json_take provision_list_choose(void *ctx, int depth,
-                                                 const char *parent,
-                                                 const char *key)
-{
-    lssb_op *op = ctx;
-
-    if (depth == 1 && parent[0] != '\0')
-        return lssb_sandbox_keep(key, false);
-    if (depth != 1)
-        return LSSB_JSON_SKIP;
-    if (strcmp(key, "items") == 0) {
-        provision_of(op)->step |= PROVISION_SAW_ITEMS;
-        return LSSB_JSON_SPLIT;
-    }
-    if (strcmp(key, "next_cursor") == 0) {
-        provision_of(op)->step |= PROVISION_SAW_ITEMS;
-        return LSSB_JSON_KEEP;
-    }
-    if (strcmp(key, "sandboxes") == 0)
-        return LSSB_JSON_SPLIT;
-    return LSSB_JSON_SKIP;
-}
-
-/* One box of the page; those before `skip` were given to the caller already. */
-static lssb_status provision_list_event(lssb_op *op, struct lssb_json *json,
-                                        enum lssb_json_event event)
-{
-    struct lssb_op_state *state = provision_of(op);
-    lssb_sandbox_list *list = provision_list_of(op);
-    lssb_sandbox *boxes = state->extra;
-    uint64_t index, room;
-
-    if (event != LSSB_JSON_ELEMENT || !provision_list_reads(op, json->key))
-        return LSSB_OK;
-    index = state->progress++;
-    if (index < list->reserved.skip)
-        return LSSB_OK;
-    room = index - list->reserved.skip;
-    if (room >= state->size) {
-        state->step |= PROVISION_LEFT_SOME;
-        return LSSB_OK;
-    }
-    return lssb_sandbox_fill(op, &boxes[room], json->text, json->text_len);
-}
-
-/* Forgets the part of a page that came. */
-static bool provision_list_again(lssb_op *op)
-{
-    provision_of(op)->progress = 0;
-    provision_of(op)->step = 0;
-    return true;
-}
-
-/* Whether the reply names a next page; stores its cursor. */
-static lssb_status provision_next_cursor(lssb_op *op, const char *text,
-                                         size_t len, bool *more)
-{
-    lssb_sandbox_list *list = provision_list_of(op);
-    char cursor[sizeof list->reserved.cursor];
-    size_t raw_len, cursor_len = 0;
-    const char *raw = NULL;
-
-    if (text != NULL)
-        raw = lssb_json_find(text, len, "next_cursor", &raw_len);
-    if (raw != NULL && *raw == '"')
-        cursor_len = lssb_json_decode(raw, raw_len, cursor, sizeof cursor);
-    if (cursor_len >= sizeof cursor)
-        return lssb_fail(&lssb_call_client(op)->error, LSSB_E_TOO_LONG,
-                         LSSB_LAYER_JSON, "list sandboxes: the cursor is "
-                         "longer than its place in lssb_sandbox_list", NULL);
-    *more = cursor_len > 0 && strcmp(cursor, list->reserved.cursor) != 0;
-    if (*more)
-        memcpy(list->reserved.cursor, cursor, cursor_len + 1);
-    return LSSB_OK;
-}
-
-/* Sets where the walk goes on after a page of `got` boxes, all of them told. */
-static lssb_status provision_turn(lssb_op *op, const char *text, size_t len,
-                                  uint64_t got)
-{
-    lssb_sandbox_list *list = provision_list_of(op);
-    bool more;
-    lssb_status status;
-
-    list->reserved.skip = 0;
-    list->reserved.offset += got;
-    if (list->reserved.mode == PROVISION_OFFSET) {
-        if (got < provision_page_size(op))
-            list->reserved.mode = PROVISION_OVER;
-        return LSSB_OK;
-    }
-    if (list->reserved.mode == PROVISION_FIRST)
-        list->reserved.mode =
-            (provision_of(op)->step & PROVISION_SAW_ITEMS) != 0
-                ? PROVISION_CURSOR
-                : PROVISION_OFFSET;
-    if (list->reserved.mode == PROVISION_OFFSET)
-        return LSSB_OK;             /* its size is the server's own choice */
-    status = provision_next_cursor(op, text, len, &more);
-    if (status == LSSB_OK && (!more || got == 0))
-        list->reserved.mode = PROVISION_OVER;
-    return status;
-}
-
-static const struct lssb_exchange provision_list;
-
-/* The page is complete. */
-static lssb_status provision_listed(lssb_op *op, const char *text, size_t len)
-{
-    struct lssb_op_state *state = provision_of(op);
-    lssb_sandbox_list *list = provision_list_of(op);
-    size_t *count;
-    uint64_t told, got = state->progress;
-    lssb_status status = LSSB_OK;
-
-    memcpy(&count, &state->options, sizeof count);
-    told = got > list->reserved.skip ? got - list->reserved.skip : 0;
-    if (told > state->size)
-        told = state->size;
-    if ((state->step & PROVISION_LEFT_SOME) != 0 &&
-        list->reserved.mode != PROVISION_OFFSET &&
-        (state->step & PROVISION_SAW_ITEMS) != 0)
-        list->reserved.skip += (uint32_t)told;  /* the same page once more */
-    else if ((state->step & PROVISION_LEFT_SOME) != 0)
-        status = provision_turn(op, text, len, told);
-    else
-        status = provision_turn(op, text, len, got);
-    if (status != LSSB_OK)
-        return status;
-    *count = (size_t)told;
-    if (told > 0)
-        return LSSB_OK;
-    if (list->reserved.mode == PROVISION_OVER)
-        return LSSB_END;
-    provision_list_again(op);
-    return lssb_call_next(op, &provision_list, 0);
+        lssb_list_text(to, &first, "label", list->labels[i]);
+    lssb_list_text(to, &first, "sort_by", list->sort_by);
+    lssb_list_text(to, &first,
+                   lssb_list_is_old(op) ? "sort_direction" : "sort_order",
+                   list->sort_order);
 }
 
 static const struct lssb_exchange provision_list = {
     .name = "list sandboxes",
     .method = "GET",
     .meaning = LSSB_MEANING_LIST,
+    .kind = &lssb_sandbox_kind,
     .path = provision_list_path,
-    .choose = provision_list_choose,
-    .event = provision_list_event,
-    .done = provision_listed,
-    .again = provision_list_again
+    .choose = lssb_list_choose,
+    .event = lssb_list_event,
+    .done = lssb_list_done,
+    .again = lssb_list_again
 };
 
 lssb_status lssb_sandbox_next(lssb_client *client, lssb_sandbox_list *list,
                               lssb_sandbox *boxes, size_t max, size_t *count,
                               lssb_op *op)
 {
-    lssb_status status;
-    lssb_op own, *call = lssb_call_begin(client, op, &own, &status);
+    struct lssb_walk walk = { NULL, list, NULL, boxes, max, count };
 
-    if (call == NULL)
-        return status;
-    if (list == NULL || boxes == NULL || max == 0 || count == NULL ||
-        (list->label_count > 0 && list->labels == NULL))
-        return lssb_refuse(client, call, "list sandboxes: list, boxes, count "
-                           "or labels is NULL, or max is 0", NULL);
-    *count = 0;
-    if (list->reserved.mode == PROVISION_OVER)
-        return call->status = LSSB_END;
-    provision_of(call)->out = list;
-    provision_of(call)->extra = boxes;
-    provision_of(call)->size = max;
-    memcpy(&provision_of(call)->options, &count, sizeof count);
-    return lssb_call_go(call, op == NULL, &provision_list, 0);
+    if (list != NULL && (list->label_count == 0 || list->labels != NULL))
+        walk.page = &list->reserved;
+    return lssb_list_next(client, &provision_list, &walk, op);
 }
 
 /* ----------------------------------------------------------------- usage -- */

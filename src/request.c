@@ -83,6 +83,22 @@ static const char *request_dataplane(const lssb_op *op,
     return request_exposes(op, target);
 }
 
+/* Takes the base's own part off its end: "/v2/sandboxes", and "/api". */
+static void request_root(struct lssb_target *target)
+{
+    static const char *const ends[] = { "/v2/sandboxes", "/api" };
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        size_t len = strlen(ends[i]);
+
+        if (target->base_len < len ||
+            memcmp(target->base + target->base_len - len, ends[i], len) != 0)
+            return;
+        target->base_len -= len;
+    }
+}
+
 const char *lssb_request_target(const lssb_op *op,
                                 const struct lssb_exchange *x,
                                 struct lssb_target *target)
@@ -98,6 +114,8 @@ const char *lssb_request_target(const lssb_op *op,
     target->tls = client->host_tls;
     target->base = client->base;
     target->base_len = strlen(client->base);
+    if (x->root)
+        request_root(target);
     return request_exposes(op, target);
 }
 
@@ -241,6 +259,7 @@ void lssb_request_head(const lssb_op *op, const struct lssb_exchange *x,
     const struct lssb_proxy *proxy;
     const char *wrong = lssb_request_target(op, x, &target);
 
+    target.tunnel = x->upgrade;
     if (wrong == NULL &&
         !lssb_copy(host, sizeof host, target.host, target.host_len))
         wrong = "the host name is longer than 255 bytes";
@@ -248,7 +267,7 @@ void lssb_request_head(const lssb_op *op, const struct lssb_exchange *x,
         to->wrong = wrong;
         return;
     }
-    proxy = target.tls ? NULL
+    proxy = target.tls || x->upgrade ? NULL
                        : lssb_request_proxy(lssb_call_client(op), &target);
     lssb_put_text(to, x->method);
     lssb_put_text(to, " ");

@@ -9,10 +9,8 @@
 
 #define SANDBOX_WAIT_S 120
 #define SANDBOX_POLL_MS 1000
-#define SANDBOX_SAW_CONFIG 1        /* in `step`: the reply has a run_config */
-#define SANDBOX_STARTING 2          /* a wait that follows a start */
+#define SANDBOX_STARTING 2          /* in `step`: a wait that follows a start */
 #define SANDBOX_WAS_FAILED 4        /* a start of a box that had failed */
-#define SANDBOX_MAY_BE_DONE 8       /* an attempt before may have arrived */
 
 /* --------------------------------------------------------- reading boxes -- */
 
@@ -46,9 +44,9 @@ static const struct lssb_json_member sandbox_members[] = {
                    LSSB_JSON_FLAG),
     SANDBOX_TEXT(template_name, LSSB_JSON_TEXT),
     SANDBOX_TEXT(expires_at, LSSB_JSON_TEXT),
-    SANDBOX_NUMBER("ttl_seconds", ttl_s, LSSB_JSON_I64)
+    SANDBOX_NUMBER("ttl_seconds", ttl_s, LSSB_JSON_I64),
+    SANDBOX_NUMBER("run_config", has_run_config, LSSB_JSON_PRESENT)
 };
-#define SANDBOX_MEMBERS (sizeof sandbox_members / sizeof sandbox_members[0])
 
 static const struct lssb_json_member sandbox_status_members[] = {
     SANDBOX_TEXT(status, LSSB_JSON_TEXT_CUT),
@@ -82,52 +80,32 @@ static void sandbox_set_state(lssb_sandbox *box, lssb_state missing)
     }
 }
 
-/* Which members of a box are kept; those without room in the struct go to the
- * caller's callback, if there is one. */
-enum lssb_json_take lssb_sandbox_keep(const char *key, bool details)
+/* The client, the state, and whether there was a run_config. */
+static void sandbox_complete(lssb_op *op, void *thing, const char *text,
+                             size_t len)
 {
-    size_t i;
+    lssb_sandbox *box = thing;
 
-    for (i = 0; i < SANDBOX_MEMBERS; i++)
-        if (strcmp(key, sandbox_members[i].key) == 0)
-            return sandbox_members[i].kind == LSSB_JSON_TEXT_CUT
-                       ? LSSB_JSON_CUT
-                       : LSSB_JSON_KEEP;
-    return details ? LSSB_JSON_VISIT : LSSB_JSON_SKIP;
-}
-
-/* Fills a box from what was kept of an object. */
-lssb_status lssb_sandbox_fill(lssb_op *op, lssb_sandbox *box, const char *text,
-                              size_t len)
-{
-    lssb_client *client = lssb_call_client(op);
-    const char *key = "";
-    lssb_status status;
-
-    if (text == NULL)
-        return lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
-                         "a sandbox was expected in the reply, which is empty",
-                         NULL);
-    if (text[0] != '{')
-        return lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_JSON,
-                         "a sandbox was expected in the reply, a JSON object",
-                         NULL);
-    memset(box, 0, sizeof *box);
-    status = lssb_json_fill(text, len, sandbox_members, SANDBOX_MEMBERS, box,
-                            &key);
-    box->client = client;
-    box->has_run_config = (op->reserved.state.step & SANDBOX_SAW_CONFIG) != 0;
+    (void)text;
+    (void)len;
+    box->client = lssb_call_client(op);
+    if ((sandbox_of(op)->step & LSSB_STEP_SAW_CONFIG) != 0)
+        box->has_run_config = true;
     sandbox_set_state(box, LSSB_STATE_READY);
-    if (status == LSSB_E_TOO_LONG)
-        return lssb_fail(&client->error, status, LSSB_LAYER_JSON,
-                         "the sandbox's \"", key,
-                         "\" is longer than its place in lssb_sandbox", NULL);
-    if (status != LSSB_OK)
-        return lssb_fail(&client->error, status, LSSB_LAYER_JSON,
-                         "a sandbox was expected in the reply, a JSON object",
-                         NULL);
-    return LSSB_OK;
 }
+
+const struct lssb_kind lssb_sandbox_kind = {
+    .name = "sandbox",
+    .type = "lssb_sandbox",
+    .items = "sandboxes",
+    .path = "/boxes",
+    .resource = LSSB_RESOURCE_SANDBOX,
+    .size = sizeof(lssb_sandbox),
+    .members = sandbox_members,
+    .member_count = sizeof sandbox_members / sizeof sandbox_members[0],
+    .complete = sandbox_complete,
+    .get = &lssb_sandbox_get_exchange
+};
 
 /* -------------------------------------------------------------- requests -- */
 
@@ -194,70 +172,17 @@ lssb_status lssb_sandbox_failed(lssb_op *op, lssb_error *error)
 
 /* ------------------------------------------------------------ describing -- */
 
-/* The members of one box; `extra` is the callback for the others. */
-enum lssb_json_take lssb_sandbox_choose(void *ctx, int depth,
-                                        const char *parent, const char *key)
-{
-    lssb_op *op = ctx;
-    bool details = sandbox_of(op)->extra != NULL;
-
-    if (depth == 2 && strcmp(parent, "run_config") == 0)
-        sandbox_of(op)->step |= SANDBOX_SAW_CONFIG;
-    if (depth != 1)
-        return LSSB_JSON_SKIP;
-    if (strcmp(key, "run_config") == 0 && !details)
-        return LSSB_JSON_ENTER;
-    return lssb_sandbox_keep(key, details);
-}
-
-/* A member for the caller. */
-lssb_status lssb_sandbox_event(lssb_op *op, struct lssb_json *json,
-                               enum lssb_json_event event)
-{
-    const lssb_details *details = sandbox_of(op)->extra;
-
-    if (event != LSSB_JSON_VALUE)
-        return LSSB_OK;
-    if (strncmp(json->path, "/run_config/", 12) == 0)
-        sandbox_of(op)->step |= SANDBOX_SAW_CONFIG;
-    return lssb_call_heard(op, details->take(details->user, json->path,
-                                             json->slice, json->slice_len));
-}
-
-/* The reply is the box. */
-static lssb_status sandbox_got(lssb_op *op, const char *text, size_t len)
-{
-    return lssb_sandbox_fill(op, sandbox_of(op)->out, text, len);
-}
-
-/* Before the same is asked again: one that was answered (other than by 429),
- * or of which a byte was sent, may have been done. */
-bool lssb_sandbox_again(lssb_op *op)
-{
-    const struct lssb_slot *slot = lssb_call_slot(op);
-
-    sandbox_of(op)->step &= (uint8_t)~SANDBOX_SAW_CONFIG;
-    if ((slot == NULL || slot->conn.sent_any) &&
-        lssb_call_client(op)->error.http_status != 429)
-        sandbox_of(op)->step |= SANDBOX_MAY_BE_DONE;
-    return true;
-}
-
-bool lssb_sandbox_may_be_done(lssb_op *op)
-{
-    return (sandbox_of(op)->step & SANDBOX_MAY_BE_DONE) != 0;
-}
-
 const struct lssb_exchange lssb_sandbox_get_exchange = {
     .name = "get sandbox",
     .method = "GET",
     .resource = LSSB_RESOURCE_SANDBOX,
+    .kind = &lssb_sandbox_kind,
     .path = lssb_sandbox_path,
-    .choose = lssb_sandbox_choose,
-    .event = lssb_sandbox_event,
-    .done = sandbox_got,
+    .choose = lssb_kind_choose,
+    .event = lssb_kind_event,
+    .done = lssb_kind_got,
     .failed = lssb_sandbox_failed,
-    .again = lssb_sandbox_again
+    .again = lssb_kind_again
 };
 
 lssb_status lssb_sandbox_get_details(lssb_client *client, const char *name,
@@ -274,8 +199,7 @@ lssb_status lssb_sandbox_get_details(lssb_client *client, const char *name,
                            name == NULL ? "name" : "box", ": NULL", NULL);
     sandbox_of(call)->text = name;
     sandbox_of(call)->out = box;
-    if (details != NULL)
-        memcpy(&sandbox_of(call)->extra, &details, sizeof details);
+    lssb_kind_details(call, details);
     return lssb_call_go(call, op == NULL, &lssb_sandbox_get_exchange, 0);
 }
 
@@ -482,18 +406,6 @@ static lssb_status sandbox_started(lssb_op *op, const char *text, size_t len)
     return lssb_call_next(op, &lssb_sandbox_poll_exchange, 0);
 }
 
-/* Keeps nothing of a reply. */
-static enum lssb_json_take sandbox_choose_none(void *ctx, int depth,
-                                               const char *parent,
-                                               const char *key)
-{
-    (void)ctx;
-    (void)depth;
-    (void)parent;
-    (void)key;
-    return LSSB_JSON_SKIP;
-}
-
 static const struct lssb_exchange sandbox_start = {
     .name = "start sandbox",
     .method = "POST",
@@ -502,7 +414,7 @@ static const struct lssb_exchange sandbox_start = {
     .resource = LSSB_RESOURCE_SANDBOX,
     .path = sandbox_start_path,
     .body = sandbox_empty_body,
-    .choose = sandbox_choose_none,
+    .choose = lssb_kind_choose_none,
     .done = sandbox_started,
     .failed = lssb_sandbox_failed
 };
@@ -543,7 +455,7 @@ static const struct lssb_exchange sandbox_stop = {
     .resource = LSSB_RESOURCE_SANDBOX,
     .path = sandbox_stop_path,
     .body = sandbox_empty_body,
-    .choose = sandbox_choose_none,
+    .choose = lssb_kind_choose_none,
     .done = sandbox_stopped,
     .failed = lssb_sandbox_failed
 };
@@ -561,19 +473,10 @@ lssb_status lssb_sandbox_stop(lssb_sandbox *box, lssb_op *op)
 
 /* -------------------------------------------------------------- deleting -- */
 
-/* The reply has nothing of interest. */
-static lssb_status sandbox_deleted(lssb_op *op, const char *text, size_t len)
-{
-    (void)op;
-    (void)text;
-    (void)len;
-    return LSSB_OK;
-}
-
 /* Gone already, when an attempt before this one may have arrived: done. */
 static lssb_status sandbox_delete_failed(lssb_op *op, lssb_error *error)
 {
-    if (error->status == LSSB_E_NOT_FOUND && lssb_sandbox_may_be_done(op))
+    if (error->status == LSSB_E_NOT_FOUND && lssb_kind_may_be_done(op))
         return LSSB_OK;
     return lssb_sandbox_failed(op, error);
 }
@@ -583,10 +486,10 @@ static const struct lssb_exchange sandbox_delete = {
     .method = "DELETE",
     .resource = LSSB_RESOURCE_SANDBOX,
     .path = lssb_sandbox_path,
-    .choose = sandbox_choose_none,
-    .done = sandbox_deleted,
+    .choose = lssb_kind_choose_none,
+    .done = lssb_kind_done,
     .failed = sandbox_delete_failed,
-    .again = lssb_sandbox_again
+    .again = lssb_kind_again
 };
 
 lssb_status lssb_sandbox_delete(const lssb_sandbox *box, lssb_op *op)
@@ -685,7 +588,7 @@ static const struct lssb_exchange sandbox_delete_many = {
     .body = sandbox_many_body,
     .choose = sandbox_many_choose,
     .event = sandbox_many_event,
-    .done = sandbox_deleted
+    .done = lssb_kind_done
 };
 
 lssb_status lssb_sandbox_delete_many(lssb_client *client,
