@@ -691,7 +691,7 @@ static enum lssb_yamux_event yamux_window_frame(struct lssb_yamux *session)
 }
 
 /* The length of a frame with data, before any of it is read. Data behind a FIN
- * ends the stream: both sides hear of it, and nobody misses a byte unnoticed. */
+ * ends the stream: both sides hear of it, and no byte is missed unnoticed. */
 static enum lssb_yamux_event yamux_data_frame(struct lssb_yamux *session)
 {
     struct lssb_yamux_stream *stream = session->own.in;
