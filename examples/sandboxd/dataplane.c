@@ -14,7 +14,6 @@
 
 #define DATAPLANE_WAKE_MS 30000
 #define DATAPLANE_PIECE 65536
-#define DATAPLANE_TIMEOUT_S 60
 #define DATAPLANE_TIMED_OUT 124     /* the exit code, as timeout(1) has it */
 
 /* ----------------------------------------------------------------- execute -- */
@@ -23,16 +22,6 @@
 struct execution {
     struct exchange *exchange;
     struct command *command;
-};
-
-/* What an execute asks for, taken apart. */
-struct execution_request {
-    char **argv;
-    struct map env;
-    char *cwd;
-    char *user;
-    int64_t timeout_s;
-    const char *wrong;
 };
 
 /* A result, as its writer needs it. */
@@ -88,113 +77,9 @@ static void execute_over(struct exchange *exchange)
     free(execution);
 }
 
-/* Frees what was taken apart. */
-static void execute_free(struct execution_request *request)
-{
-    size_t i;
-
-    for (i = 0; request->argv != NULL && request->argv[i] != NULL; i++)
-        free(request->argv[i]);
-    free(request->argv);
-    map_free(&request->env);
-    free(request->cwd);
-    free(request->user);
-}
-
-/* A member that is a string, or missing. */
-static char *execute_text(struct execution_request *request,
-                          struct value object, const char *name,
-                          const char *wrong)
-{
-    struct value value = value_get(object, name);
-    char *text = value_is_null(value) ? NULL : value_text(value);
-
-    if (!value_is_null(value) && text == NULL)
-        request->wrong = wrong;
-    if (text != NULL && *text == '\0') {
-        free(text);
-        text = NULL;
-    }
-    return text;
-}
-
-/* The command: words, or a line for the shell. */
-static void execute_argv(struct execution_request *request, struct value body)
-{
-    struct value command = value_get(body, "command"), name, word;
-    char *shell = execute_text(request, body, "shell",
-                               "shell must be a string");
-    size_t place = 0, count = 0;
-
-    request->argv = take((command.len + 4) * sizeof *request->argv);
-    if (value_is(command, '"')) {
-        request->argv[0] =
-            shell != NULL ? shell : take_copy("/bin/bash");
-        request->argv[1] = take_copy("-c");
-        request->argv[2] = value_text(command);
-        shell = NULL;
-        if (request->argv[2] == NULL)
-            request->wrong = "command holds a NUL";
-    } else if (value_is(command, '[')) {
-        while (request->wrong == NULL &&
-               value_next(command, &place, &name, &word)) {
-            request->argv[count] = value_text(word);
-            if (request->argv[count++] == NULL)
-                request->wrong = "command must hold strings";
-        }
-    }
-    free(shell);
-    if (request->wrong == NULL && request->argv[0] == NULL)
-        request->wrong = "command must be a string or an array of strings";
-}
-
-/* env, cwd and run_config; the two spellings exclude each other. */
-static void execute_surroundings(struct execution_request *request,
-                                 struct value body)
-{
-    struct value config = value_get(body, "run_config");
-    struct value env = value_get(body, "env");
-
-    if (!value_is_null(config)) {
-        if (!value_is_null(env) || !value_is_null(value_get(body, "cwd"))) {
-            request->wrong = "run_config cannot be combined with env or cwd";
-            return;
-        }
-        request->user = execute_text(request, config, "user",
-                                     "user must be a string");
-        env = value_get(config, "env_vars");
-        request->cwd = execute_text(request, config, "work_dir",
-                                    "work_dir must be a string");
-        if (request->cwd != NULL && request->cwd[0] != '/')
-            request->wrong = "work_dir must be absolute";
-        if (!value_is(config, '{'))
-            request->wrong = "run_config must be an object";
-    } else {
-        request->cwd = execute_text(request, body, "cwd",
-                                    "cwd must be a string");
-    }
-    if (!value_is_null(env) && !value_map(env, &request->env))
-        request->wrong = "the environment must be an object of strings";
-}
-
-/* The time, in either spelling. */
-static void execute_timeout(struct execution_request *request,
-                            struct value body)
-{
-    struct value value = value_get(body, "timeout");
-
-    if (value_is_null(value))
-        value = value_get(body, "timeout_seconds");
-    request->timeout_s = DATAPLANE_TIMEOUT_S;
-    if (!value_is_null(value) &&
-        (!value_integer(value, &request->timeout_s) ||
-         request->timeout_s < 0 || request->timeout_s > 31536000))
-        request->wrong = "timeout must be a number of seconds, 0 for none";
-}
-
 /* Starts what was asked for. */
 static void execute_start(struct exchange *exchange, struct box *box,
-                          const struct execution_request *request)
+                          const struct run_request *request)
 {
     struct execution *execution;
     struct command_options options;
@@ -228,14 +113,11 @@ static void execute_body(struct exchange *exchange, struct value body)
     char *id = exchange->state;
     struct sandboxd *d = exchange->d;
     struct box *box = box_find(d, id);
-    struct execution_request request;
+    struct run_request request;
 
     free(id);
     exchange->state = NULL;
-    memset(&request, 0, sizeof request);
-    execute_timeout(&request, body);
-    execute_argv(&request, body);
-    execute_surroundings(&request, body);
+    run_request_read(&request, body, false);
     if (request.wrong != NULL)
         reply_error(exchange, 400, "InvalidRequest", "%s", request.wrong);
     else if (box == NULL || box->status != BOX_READY)
@@ -249,7 +131,7 @@ static void execute_body(struct exchange *exchange, struct value body)
                     (unsigned long long)d->command_count);
     else
         execute_start(exchange, box, &request);
-    execute_free(&request);
+    run_request_free(&request);
 }
 
 /* ------------------------------------------------------------------- files -- */
@@ -738,6 +620,8 @@ static void dataplane_go(struct exchange *exchange, struct box *box,
     box_touch(box);
     if (strcmp(operation, "execute") == 0)
         collect_named(exchange, box->id, execute_body);
+    else if (strcmp(operation, "execute/ws") == 0)
+        attachment_start(exchange, box);
     else if (strcmp(operation, "upload") == 0)
         upload_start(exchange, box);
     else
@@ -795,6 +679,7 @@ static void waking_start(struct exchange *exchange, struct box *box,
 bool dataplane_knows(const char *operation)
 {
     return strcmp(operation, "execute") == 0 ||
+           strcmp(operation, "execute/ws") == 0 ||
            strcmp(operation, "upload") == 0 ||
            strcmp(operation, "download") == 0;
 }
@@ -803,13 +688,14 @@ bool dataplane_knows(const char *operation)
 void dataplane_request(struct exchange *exchange, struct box *box,
                        const char *operation)
 {
-    bool get = strcmp(operation, "download") == 0;
-    bool matches = get ? exchange->is_head ||
+    bool socket = strcmp(operation, "execute/ws") == 0;
+    bool get = socket || strcmp(operation, "download") == 0;
+    bool matches = get ? (exchange->is_head && !socket) ||
                              strcmp(exchange->method, "GET") == 0
                        : strcmp(exchange->method, "POST") == 0;
 
     if (!matches)
-        reply_allow(exchange, get ? "GET, HEAD" : "POST");
+        reply_allow(exchange, socket ? "GET" : get ? "GET, HEAD" : "POST");
     else if (box->status == BOX_READY)
         dataplane_go(exchange, box, operation);
     else if (box->status == BOX_FAILED)

@@ -21,6 +21,8 @@ void fault_free(struct fault *fault)
     free(fault->close);
     free(fault->provision);
     free(fault->message);
+    free(fault->socket);
+    free(fault->order);
     free(fault);
 }
 
@@ -36,6 +38,12 @@ static struct fault *fault_copy(const struct fault *from)
     fault->close = take_copy(from->close);
     fault->provision = take_copy(from->provision);
     fault->message = take_copy(from->message);
+    fault->socket = take_copy(from->socket);
+    fault->order = take_copy(from->order);
+    fault->after = from->after;
+    fault->code = from->code;
+    fault->frames = from->frames;
+    fault->drop = from->drop;
     return fault;
 }
 
@@ -74,12 +82,30 @@ void faults_clear(struct sandboxd *d)
     }
 }
 
+/* Whether a word is one of a list that ends with NULL. */
+static bool fault_word(const char *word, const char *const *list)
+{
+    while (*list != NULL && strcmp(*list, word) != 0)
+        list++;
+    return *list != NULL;
+}
+
+/* Whether what it says of WebSockets can be done. */
+static bool fault_is_socket(const struct fault *fault)
+{
+    static const char *const words[] = {"close", "cut", "silent", "text",
+                                        "binary", "bytes", "accept", NULL};
+
+    return (fault->socket == NULL || fault_word(fault->socket, words)) &&
+           fault->after >= -1 && fault->code >= 0 && fault->code <= 65535 &&
+           fault->frames >= 0 && fault->drop >= 0;
+}
+
 /* Whether a fault says something that there is. */
 static bool fault_is_one(const struct fault *fault)
 {
     static const char *const closes[] = {"before-reply", "lost-reply",
-                                         "mid-body"};
-    size_t i;
+                                         "mid-body", NULL};
 
     if (fault->match == NULL || fault->times < 0 ||
         (fault->status != 0 && (fault->status < 200 || fault->status > 599)))
@@ -87,13 +113,12 @@ static bool fault_is_one(const struct fault *fault)
     if (fault->provision != NULL)
         return strcmp(fault->provision, "fail") == 0 ||
                strcmp(fault->provision, "hang") == 0;
-    if (fault->close == NULL)
-        return fault->status != 0;
-    for (i = 0; i < sizeof closes / sizeof closes[0]; i++) {
-        if (strcmp(fault->close, closes[i]) == 0)
-            return true;
-    }
-    return false;
+    if (!fault_is_socket(fault))
+        return false;
+    if (fault->close != NULL)
+        return fault_word(fault->close, closes);
+    return fault->status != 0 || fault->socket != NULL ||
+           fault->order != NULL || fault->frames > 0 || fault->drop > 0;
 }
 
 /* Takes a fault from its JSON. */
@@ -112,6 +137,12 @@ static void faults_add(struct exchange *exchange, struct value body)
     fault->times = 1;
     value_integer(value_get(body, "times"), &fault->times);
     value_integer(value_get(body, "status"), &fault->status);
+    fault->socket = value_text(value_get(body, "socket"));
+    fault->order = value_text(value_get(body, "order"));
+    value_integer(value_get(body, "after"), &fault->after);
+    value_integer(value_get(body, "code"), &fault->code);
+    value_integer(value_get(body, "frames"), &fault->frames);
+    value_integer(value_get(body, "drop"), &fault->drop);
     value_map(value_get(body, "headers"), &fault->headers);
     if (fault->match == NULL && fault->provision != NULL)
         fault->match = take_copy("*");

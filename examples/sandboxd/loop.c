@@ -10,6 +10,12 @@
 
 #include "sandboxd.h"
 
+#ifdef POLLRDHUP
+#define LOOP_HANGUP POLLRDHUP
+#else
+#define LOOP_HANGUP 0               /* POLLHUP comes uncalled */
+#endif
+
 /* Starts to watch. */
 void loop_watch(struct loop *loop, struct watch *watch)
 {
@@ -100,7 +106,8 @@ static void loop_fire(struct loop *loop)
 }
 
 /* One turn: waits, then tells what happened. A descriptor that waits for
- * nothing is left out, or its hang-up would be reported for ever. */
+ * nothing is left out, or its hang-up would be reported for ever; one that
+ * waits for that alone is told of it as if it were readable. */
 void loop_turn(struct loop *loop)
 {
     struct pollfd *fds;
@@ -112,9 +119,11 @@ void loop_turn(struct loop *loop)
     for (i = 0; i < count; i++) {
         const struct watch *watch = loop->watches[i];
 
-        fds[i].fd = watch->read || watch->write ? watch->fd : -1;
+        fds[i].fd =
+            watch->read || watch->write || watch->hangup ? watch->fd : -1;
         fds[i].events = (short)((watch->read ? POLLIN : 0) |
-                                (watch->write ? POLLOUT : 0));
+                                (watch->write ? POLLOUT : 0) |
+                                (watch->hangup ? LOOP_HANGUP : 0));
     }
     if (poll(fds, (nfds_t)count, loop_patience(loop)) > 0) {
         for (i = 0; i < count; i++) {
@@ -123,7 +132,7 @@ void loop_turn(struct loop *loop)
             if (got != 0 && loop->watches[i] != NULL)
                 loop->watches[i]->ready(
                     loop->watches[i],
-                    (got & (POLLIN | POLLHUP | POLLERR)) != 0,
+                    (got & (POLLIN | POLLHUP | POLLERR | LOOP_HANGUP)) != 0,
                     (got & (POLLOUT | POLLHUP | POLLERR)) != 0);
         }
     }

@@ -28,10 +28,16 @@ static const char main_usage[] =
     "  --second-ms N        how long a second of a TTL lasts; default 1000\n"
     "  --die-with-parent    stop when the parent process has ended\n"
     "  --faults             serve POST /_faults (see README.md)\n"
-    "  --max-connections N  default 256     --max-boxes N    default 100\n"
-    "  --max-commands N     default 64      --max-output N   8388608 bytes of\n"
+    "  --max-connections N  default 1024    --max-boxes N    default 100\n"
+    "  --max-commands N     default 1000    --max-output N   8388608 bytes of\n"
     "  --max-json N         1048576 bytes   each output of a command\n"
-    "  --max-upload N       bytes of a file; default 0, no limit\n";
+    "  --max-upload N       bytes of a file; default 0, no limit\n"
+    "  --max-message N      16777216 bytes of a message to a command\n"
+    "  --ring-bytes N       1048576 bytes of each output of a streamed command\n"
+    "                       are kept for those who read it late\n"
+    "  --message-bytes N    32768 bytes of output in a message, at most\n"
+    "  --ping-ms N          20000, between pings to a WebSocket's client\n"
+    "  --member-order LIST  of streamed messages; default type,data,offset\n";
 
 /* An option with a number. */
 struct main_number {
@@ -53,7 +59,11 @@ static bool main_set_number(struct settings *s, const char *name,
         {"max-commands", &s->max_commands, 1, 10000},
         {"max-output", &s->max_output, 1, 1073741824},
         {"max-json", &s->max_json, 2, 1073741824},
-        {"max-upload", &s->max_upload, 0, INT64_MAX}};
+        {"max-upload", &s->max_upload, 0, INT64_MAX},
+        {"max-message", &s->max_message, 256, 1073741824},
+        {"ring-bytes", &s->ring_bytes, 16, 1073741824},
+        {"message-bytes", &s->message_bytes, 4, 16777216},
+        {"ping-ms", &s->ping_ms, 1, 3600000}};
     size_t i;
 
     for (i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
@@ -86,6 +96,8 @@ static bool main_set_text(struct settings *s, const char *name,
         s->ca = text;
     else if (strcmp(name, "data") == 0)
         s->data = text;
+    else if (strcmp(name, "member-order") == 0)
+        s->member_order = text;
     else if (strcmp(name, "isolation") == 0 &&
              (strcmp(text, "auto") == 0 || strcmp(text, "view") == 0 ||
               strcmp(text, "none") == 0))
@@ -314,6 +326,7 @@ static void main_end(struct sandboxd *d)
         box_free(box);
     }
     commands_end(d);
+    sessions_end(d);
     faults_clear(d);
     argv[3] = d->data;
     if (!d->settings.keep)
@@ -334,11 +347,15 @@ int main(int argc, char **argv)
     d->settings.isolation = "auto";
     d->settings.provision_ms = 20;
     d->settings.second_ms = 1000;
-    d->settings.max_connections = 256;
+    d->settings.max_connections = 1024;
     d->settings.max_boxes = 100;
-    d->settings.max_commands = 64;
+    d->settings.max_commands = 1000;
     d->settings.max_output = 8 * 1024 * 1024;
     d->settings.max_json = 1024 * 1024;
+    d->settings.max_message = 16 * 1024 * 1024;
+    d->settings.ring_bytes = 1024 * 1024;
+    d->settings.message_bytes = 32 * 1024;
+    d->settings.ping_ms = 20000;
     if (!main_options(&d->settings, argc, argv)) {
         fputs(main_usage, stderr);
         return 2;

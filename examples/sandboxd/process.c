@@ -278,7 +278,9 @@ static void process_heard(struct watch *watch, bool readable, bool writable)
     (void)readable;
     (void)writable;
     for (i = 0; i < got; i++) {
-        if (bytes[i] != SIGCHLD)
+        if (bytes[i] == SIGHUP)
+            sockets_close(d, LSSB_WS_GOING_AWAY, "the server reloads");
+        else if (bytes[i] != SIGCHLD)
             d->loop.stopping = true;
     }
     process_reap(d);

@@ -68,6 +68,7 @@ struct watch {
     int fd;
     bool read;
     bool write;
+    bool hangup;                    /* the peer's end, while nothing is read */
     void (*ready)(struct watch *watch, bool readable, bool writable);
     void *owner;
 };
@@ -270,6 +271,46 @@ bool multipart_feed(struct multipart *multipart, const uint8_t *bytes,
                     size_t len);
 void multipart_free(struct multipart *multipart);
 
+/* ----------------------------------------------------------------- socket */
+
+/* A WebSocket connection, which a request has become. It is the server's: the
+ * owner sets these after socket_accept, and forgets it when on_over is called
+ * or when it has called socket_close. */
+struct websocket {
+    void *owner;
+    void (*on_piece)(struct websocket *socket, const uint8_t *bytes,
+                     size_t len, bool ends);        /* of a message */
+    void (*on_room)(struct websocket *socket);      /* room was 0 */
+    void (*on_over)(struct websocket *socket);      /* once; see `code` */
+    uint16_t code;                  /* the peer's close; 1006: there was none */
+    struct exchange *exchange;
+
+    /* Its own. */
+    struct sandboxd *d;
+    struct websocket *next;
+    struct lssb_ws ws;
+    struct timer timer;             /* the next ping; the end of a close */
+    struct timer doom;              /* a fault */
+    bool closing;                   /* a close frame was sent */
+    bool pong_due;
+    uint8_t pong[LSSB_WS_CONTROL];
+    size_t pong_len;
+    int64_t sent;                   /* messages */
+    bool met;                       /* the fault has happened */
+    bool doomed;                    /* … and ends it in a moment */
+    bool mute;                      /* … and nothing is said or heard any more */
+};
+
+struct websocket *socket_accept(struct exchange *exchange);
+void socket_begin(struct websocket *socket);
+size_t socket_room(const struct websocket *socket);
+void socket_send(struct websocket *socket, enum lssb_ws_opcode opcode,
+                 const void *bytes, size_t len);
+void socket_pause(struct websocket *socket, bool paused);
+void socket_close(struct websocket *socket, uint16_t code,
+                  const char *reason);
+void sockets_close(struct sandboxd *d, uint16_t code, const char *reason);
+
 /* ------------------------------------------------------------------ boxes */
 
 enum box_status {
@@ -419,6 +460,17 @@ struct command {
     void *owner;                    /* NULL: nobody cares any more */
 };
 
+/* What a request to run something asks for, taken apart. */
+struct run_request {
+    char **argv;
+    bool pty;
+    struct map env;
+    char *cwd;
+    char *user;
+    int64_t timeout_s;
+    const char *wrong;              /* NULL, or what is not acceptable */
+};
+
 /* A process that was started; descriptors may be -1. */
 struct spawned {
     pid_t pid;
@@ -437,6 +489,9 @@ bool user_find(const char *user, struct user_ids *ids);
 bool user_possible(const char *user);
 bool spawn(struct box *box, const struct command_options *options,
            struct spawned *spawned, char **why);
+void run_request_read(struct run_request *request, struct value body,
+                      bool stream);
+void run_request_free(struct run_request *request);
 void command_write(struct command *command, const char *bytes, size_t len);
 size_t command_unwritten(const struct command *command);
 void command_end_input(struct command *command);
@@ -454,6 +509,97 @@ void process_start(struct sandboxd *d);
 bool process_run(const char *const *argv, const char *dir);
 void process_remove_tree(struct sandboxd *d, const char *path);
 
+/* --------------------------------------------------------------- sessions */
+
+#define SESSION_INPUT (256 * 1024)  /* that a command has not read, before its
+                                       clients are held up */
+
+/* The last bytes of an output. Places are offsets since it began. */
+struct ring {
+    char *at;                       /* NULL: nothing has come */
+    size_t size;
+    uint64_t from;                  /* the oldest that is there */
+    uint64_t to;
+};
+
+void ring_add(struct ring *ring, const char *bytes, size_t len);
+void ring_drop(struct ring *ring, uint64_t len);
+void ring_free(struct ring *ring);
+size_t ring_text(const struct ring *ring, uint64_t *at, size_t most,
+                 bool ended, struct bytes *text);
+
+struct agent;
+
+/* A command under an id, with the last of its output. */
+struct session {
+    struct session *next;
+    struct sandboxd *d;
+    char *id;
+    char *box_id;
+    struct command *command;        /* NULL when it is over */
+    int64_t pid;
+    bool pty;
+    struct ring out;
+    struct ring err;
+    struct attachment *clients;     /* the last one first */
+    struct agent *agent;            /* NULL: no ssh-agent */
+    struct timer timer;             /* nobody is there; then: its time */
+    int64_t idle_s;                 /* -1: never */
+    int64_t ttl_s;
+    bool kill_on_disconnect;
+    bool over;
+    bool timed_out;
+    bool expired;                   /* gone when its last client leaves */
+    int exit_code;
+};
+
+/* One that has expired. */
+struct session_gone {
+    struct session_gone *next;
+    char *id;
+    char *box_id;
+};
+
+/* A client, at a command or about to be. */
+struct attachment {
+    struct attachment *next;
+    struct sandboxd *d;
+    struct websocket *socket;
+    struct session *session;        /* NULL before its first message */
+    char *box_id;
+    uint64_t out_at;                /* sent as far as there */
+    uint64_t err_at;
+    bool started;
+    bool ended;                     /* the last message was sent */
+    struct bytes message;           /* that is coming in */
+    struct bytes held;              /* input before the first message */
+    bool held_end;
+    bool held_kill;
+    struct timer timer;
+};
+
+struct session *session_find(struct sandboxd *d, const char *box_id,
+                             const char *id);
+bool session_is_gone(struct sandboxd *d, const char *box_id, const char *id);
+struct session *session_start(struct box *box, const char *id,
+                              struct value body, char **why);
+void session_attach(struct session *session, struct attachment *client);
+void session_detach(struct session *session, struct attachment *client);
+void sessions_end(struct sandboxd *d);
+
+void attachment_start(struct exchange *exchange, struct box *box);
+void attachment_pump(struct attachment *client);
+void attachment_resume(struct attachment *client);
+void attachment_agent(struct attachment *client, const char *channel,
+                      const void *bytes, size_t len);
+
+char *agent_start(struct session *session, const struct box *box,
+                  struct map *env, const char *user);
+void agent_message(struct attachment *client, struct value body, bool ends);
+void agent_room(struct session *session, struct attachment *client);
+void agent_detach(struct session *session, struct attachment *client);
+void agent_free(struct session *session);
+
 /* ----------------------------------------------------------------- faults */
 
 /* What shall go wrong, how often, with which requests. */
@@ -467,6 +613,14 @@ struct fault {
     char *close;                    /* "before-reply", … or NULL */
     char *provision;                /* "fail", "hang", or NULL */
     char *message;
+    char *socket;                   /* what a WebSocket does, or NULL: "close",
+                                       "cut", "silent", "text", "binary",
+                                       "bytes", "accept" */
+    int64_t after;                  /* … once so many messages are sent */
+    int64_t code;                   /* of the close; 0: none */
+    int64_t frames;                 /* most bytes of a frame; 0: no limit */
+    int64_t drop;                   /* bytes that the rings lose */
+    char *order;                    /* "data,offset,type" */
 };
 
 struct fault *faults_take(struct sandboxd *d, const char *method,
@@ -494,6 +648,7 @@ struct settings {
     bool die_with_parent;
     bool faults;
     const char *isolation;          /* "auto", "view", "none" */
+    const char *member_order;       /* of streamed messages, or NULL */
     uint64_t provision_ms;
     uint64_t second_ms;             /* how long a second of a TTL lasts */
     uint64_t max_connections;
@@ -502,6 +657,10 @@ struct settings {
     uint64_t max_output;
     uint64_t max_json;
     uint64_t max_upload;            /* 0: no limit */
+    uint64_t max_message;           /* bytes of a WebSocket message */
+    uint64_t ring_bytes;            /* that are kept of each output */
+    uint64_t message_bytes;         /* of output in a message, at most */
+    uint64_t ping_ms;
 };
 
 struct sandboxd {
@@ -519,6 +678,9 @@ struct sandboxd {
     struct box_wait *waits;
     struct command *commands;
     size_t command_count;           /* not finished */
+    struct websocket *sockets;
+    struct session *sessions;       /* newest first */
+    struct session_gone *gone;      /* newest first */
     struct fault *faults;
 };
 

@@ -30,6 +30,7 @@
 #define SERVER_IDLE_MS 75000
 #define SERVER_HEAD_MS 30000
 #define SERVER_STALL_MS 60000
+#define SERVER_RAW_MS 300000        /* the same, for streams of bytes */
 #define SERVER_LINGER_MS 2000
 
 struct connection {
@@ -37,6 +38,7 @@ struct connection {
     struct connection *next;
     struct watch watch;
     struct timer timer;
+    struct timer soon;              /* what is there is to be read again */
     struct tls_link *tls;
     struct lssb_http http;
     char line[SERVER_LINE];
@@ -51,6 +53,9 @@ struct connection {
     bool closing;                   /* after what is in `out` */
     bool lingering;                 /* our end is sent; theirs is awaited */
     bool cut;                       /* reset after what is in `out` */
+    bool starved;                   /* somebody was told that there is no room */
+    bool gone;                      /* the peer has hung up, though a stream's
+                                       bytes were not taken: they still are */
     bool dead;
     uint64_t head_at;               /* when this request began; 0: it has not */
     uint64_t progress_at;
@@ -114,6 +119,7 @@ static void connection_free(struct connection *c, bool reset)
     *link = c->next;
     loop_unwatch(&server->d->loop, &c->watch);
     loop_cancel(&server->d->loop, &c->timer);
+    loop_cancel(&server->d->loop, &c->soon);
     if (c->exchange != NULL)
         exchange_free(c->exchange);
     if (reset)
@@ -126,14 +132,23 @@ static void connection_free(struct connection *c, bool reset)
     server->listener.read = true;
 }
 
+/* Whether the connection is a stream of bytes. */
+static bool connection_is_raw(const struct connection *c)
+{
+    return c->exchange != NULL && c->exchange->raw;
+}
+
 /* Sends what waits, as far as the socket takes it; false when it is broken.
- * Reading goes on when writing fails only through the lingering end. */
+ * Reading goes on when writing fails only through the lingering end, and from
+ * a stream: what its peer said before it left counts. */
 static bool connection_flush(struct connection *c)
 {
     while (c->out_from < c->out.len) {
         ptrdiff_t put = connection_write(c, c->out.at + c->out_from,
                                          c->out.len - c->out_from);
 
+        if (put == LINK_BROKEN && connection_is_raw(c) && !c->closing)
+            break;
         if (put == LINK_BROKEN)
             return false;
         if (put == LINK_AGAIN)
@@ -389,7 +404,7 @@ static bool connection_may_parse(const struct connection *c)
     if (c->closing || c->dead)
         return false;
     if (exchange != NULL && exchange->raw)
-        return !exchange->replied && !exchange->paused;
+        return !exchange->replied && (!exchange->paused || c->gone);
     return exchange == NULL ||
            (!exchange->complete &&
             (exchange->replying ? exchange->replied : !exchange->paused));
@@ -541,8 +556,9 @@ static uint64_t connection_deadline(const struct connection *c)
     if (c->lingering)
         return c->head_at + SERVER_LINGER_MS;
     if (connection_unsent(c) > 0)
-        return c->progress_at + SERVER_STALL_MS;
-    if (exchange != NULL && exchange->raw)
+        return c->progress_at +
+               (connection_is_raw(c) ? SERVER_RAW_MS : SERVER_STALL_MS);
+    if (connection_is_raw(c))
         return 0;
     if (exchange == NULL || !c->head_told)
         return c->head_at != 0 ? c->head_at + SERVER_HEAD_MS
@@ -567,7 +583,10 @@ static void connection_arm(struct connection *c)
     struct loop *loop = &c->server->d->loop;
     uint64_t at = connection_deadline(c);
 
-    c->watch.write = connection_unsent(c) > 0 || connection_streams(c);
+    c->watch.write =
+        connection_unsent(c) > 0 ||
+        (connection_streams(c) && (!connection_is_raw(c) || c->starved));
+    c->watch.hangup = connection_is_raw(c) && c->exchange->paused && !c->gone;
     c->watch.read = c->lingering ||
                     (connection_may_parse(c) && !c->in_ended &&
                      c->in_from == c->in_to);
@@ -579,11 +598,15 @@ static void connection_arm(struct connection *c)
         loop_at(loop, &c->timer, at);
 }
 
-/* Lets a handler that streams its reply go on. */
+/* Lets a handler that streams its reply go on; a stream of bytes only when it
+ * was told that there is no room. */
 static void connection_refill(struct connection *c)
 {
-    if (connection_streams(c) && reply_room(c->exchange) > 0)
-        c->exchange->on_room(c->exchange);
+    if (!connection_streams(c) || connection_unsent(c) >= SERVER_OUTPUT ||
+        (connection_is_raw(c) && !c->starved))
+        return;
+    c->starved = false;
+    c->exchange->on_room(c->exchange);
 }
 
 /* Does all that can be done now. */
@@ -609,9 +632,11 @@ static void connection_pump(struct connection *c)
 /* The loop says that something can be done. */
 static void connection_ready(struct watch *watch, bool readable, bool writable)
 {
-    (void)readable;
+    struct connection *c = watch->owner;
+
     (void)writable;
-    connection_pump(watch->owner);
+    c->gone = c->gone || (watch->hangup && readable);
+    connection_pump(c);
 }
 
 /* The connection's patience has ended. */
@@ -635,11 +660,20 @@ static void connection_kick(struct connection *c)
     c->watch.write = true;
 }
 
-/* Lets a paused body come. */
+/* It is time to read again. */
+static void connection_soon(struct timer *timer)
+{
+    connection_pump(timer->owner);
+}
+
+/* Lets a paused body come: at the next turn, also when what is to be sent
+ * cannot be, and when all that has come is in the TLS engine. */
 void exchange_resume(struct exchange *exchange)
 {
+    struct connection *c = exchange->connection;
+
     exchange->paused = false;
-    connection_kick(exchange->connection);
+    loop_at(&c->server->d->loop, &c->soon, now_ms());
 }
 
 /* ----------------------------------------------------------------- replies -- */
@@ -654,7 +688,7 @@ static const struct {
     {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
     {413, "Content Too Large"}, {414, "URI Too Long"},
     {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
-    {422, "Unprocessable Content"}, {429, "Too Many Requests"},
+    {422, "Unprocessable Content"}, {426, "Upgrade Required"}, {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
     {501, "Not Implemented"}, {502, "Bad Gateway"},
     {503, "Service Unavailable"}, {504, "Gateway Timeout"},
@@ -793,8 +827,11 @@ void reply_finish(struct exchange *exchange)
 /* How much of a long reply should be given now. */
 size_t reply_room(const struct exchange *exchange)
 {
-    size_t unsent = connection_unsent(exchange->connection);
+    struct connection *c = exchange->connection;
+    size_t unsent = connection_unsent(c);
 
+    if (unsent >= SERVER_OUTPUT)
+        c->starved = true;
     return unsent < SERVER_OUTPUT ? SERVER_OUTPUT - unsent : 0;
 }
 
@@ -940,7 +977,25 @@ void reply_error(struct exchange *exchange, int status, const char *type,
     bytes_free(&clean);
 }
 
-/* {"detail":[{"loc":["body",field],"msg":…,"type":"value_error"}]} */
+/* Puts the steps of a place, "mounts.0.id": what is a number is an index. */
+static void reply_write_loc(struct lssb_json_writer *json, const char *place)
+{
+    lssb_json_array(json, "loc");
+    lssb_json_string(json, NULL, "body");
+    while (*place != '\0') {
+        size_t len = strcspn(place, ".");
+        uint64_t index;
+
+        if (lssb_parse_u64(place, len, &index) && index <= INT64_MAX)
+            lssb_json_number(json, NULL, (int64_t)index);
+        else
+            lssb_json_string_n(json, NULL, place, len);
+        place += len + (place[len] == '.');
+    }
+    lssb_json_close(json);
+}
+
+/* {"detail":[{"loc":["body",…],"msg":…,"type":"value_error"}]} */
 static void reply_write_problem(struct lssb_json_writer *json,
                                 const void *ctx)
 {
@@ -949,18 +1004,28 @@ static void reply_write_problem(struct lssb_json_writer *json,
     lssb_json_object(json, NULL);
     lssb_json_array(json, "detail");
     lssb_json_object(json, NULL);
-    lssb_json_array(json, "loc");
-    lssb_json_string(json, NULL, "body");
-    lssb_json_string(json, NULL, words->field);
-    lssb_json_close(json);
+    reply_write_loc(json, words->field);
     lssb_json_string(json, "msg", words->message);
-    lssb_json_string(json, "type", "value_error");
+    lssb_json_string(json, "type", words->type);
     lssb_json_close(json);
     lssb_json_close(json);
     lssb_json_close(json);
 }
 
-/* Replies 422: a member of the body is not acceptable. */
+/* Replies 422: a member of the body is missing. */
+void reply_missing(struct exchange *exchange, const char *field)
+{
+    struct reply_words words;
+
+    memset(&words, 0, sizeof words);
+    words.field = field;
+    words.message = "field required";
+    words.type = "value_error.missing";
+    reply_json(exchange, 422, reply_write_problem, &words);
+}
+
+/* Replies 422: a member of the body is not acceptable. Points in its name
+ * lead into objects and arrays. */
 void reply_problem(struct exchange *exchange, const char *field,
                    const char *format, ...)
 {
@@ -969,6 +1034,7 @@ void reply_problem(struct exchange *exchange, const char *field,
     va_list args;
 
     words.field = field;
+    words.type = "value_error";
     va_start(args, format);
     reply_words(&words, &clean, format, args);
     va_end(args);
@@ -1109,6 +1175,8 @@ static void server_accept(struct watch *watch, bool readable, bool writable)
     c->watch.ready = connection_ready;
     c->timer.owner = c;
     c->timer.fire = connection_late;
+    c->soon.owner = c;
+    c->soon.fire = connection_soon;
     c->progress_at = now_ms();
     if (server->tls != NULL)
         c->tls = tls_link_new(server->tls);
