@@ -20,4 +20,5 @@
 #include "src/spec.c"
 #include "src/sandbox.c"
 #include "src/provision.c"
+#include "src/snapshot.c"
 #include "src/file.c"

@@ -1223,6 +1223,174 @@ typedef struct lssb_proxy_config {
                                        JSON object */
 } lssb_proxy_config;
 
+/* ------------------------------------------------------------ snapshots -- */
+
+/* What boxes start from, as the service last described it: a file system, and
+ * perhaps a memory. A plain value, as an lssb_sandbox is. */
+typedef struct lssb_snapshot {
+    lssb_client *client;
+    lssb_state state;               /* building, ready, failed, deleting */
+    char status[16];                /* the word itself */
+    char id[LSSB_ID_SIZE];
+    char name[LSSB_NAME_SIZE];
+    char status_message[256];       /* may be cut */
+    char docker_image[LSSB_URL_SIZE];
+    char image_digest[128];
+    char source_sandbox_id[LSSB_ID_SIZE];
+    char registry_id[LSSB_ID_SIZE];
+    char created_by[LSSB_ID_SIZE];
+    char created_at[LSSB_TIME_SIZE];
+    char updated_at[LSSB_TIME_SIZE];
+    int64_t fs_capacity_bytes;      /* 0 if the server did not say */
+    int64_t fs_used_bytes;          /* LSSB_UNKNOWN, as is the next */
+    int64_t memory_snapshot_size_bytes;
+    bool has_run_config;            /* what its boxes run with is known */
+} lssb_snapshot;
+
+/* A snapshot from an image of a registry. */
+typedef struct lssb_snapshot_options {
+    const char *name;
+    const char *docker_image;       /* "python:3.12-slim" */
+    uint64_t fs_capacity_bytes;     /* of the boxes' file system; these three
+                                       are required */
+    const char *registry_id;        /* of a private registry */
+    const char *tag;                /* of the name; NULL: "latest" */
+    const lssb_run_config *run_config;  /* over the image's own */
+    const lssb_pair *labels;
+    size_t label_count;
+    bool no_wait;                   /* true: return while it is being built */
+    uint32_t timeout_s;             /* for becoming ready; 0: 60 */
+    const char *registry_url;       /* these three: older servers, instead of */
+    const char *registry_username;  /* a registry_id */
+    const char *registry_password;
+    const char *more;               /* a JSON object of further members */
+    const lssb_details *details;    /* "/labels/team", "/tags/0", … */
+} lssb_snapshot_options;
+
+/* Creates a snapshot from an image and, unless no_wait, waits until it is
+ * ready. *snapshot is filled as soon as the server has named it, also when
+ * waiting then fails. Not idempotent, as lssb_sandbox_create. LSSB_E_CREATION:
+ * the build failed; LSSB_E_TIMEOUT: last_status has its state. */
+lssb_status lssb_snapshot_create(lssb_client *client,
+                                 const lssb_snapshot_options *options,
+                                 lssb_snapshot *snapshot, lssb_op *op);
+
+/* A snapshot of a box that is there. */
+typedef struct lssb_capture_options {
+    const char *name;               /* required */
+    const char *docker_image;       /* an image of the Docker daemon inside the
+                                       box, instead of the box's files */
+    uint64_t fs_capacity_bytes;     /* for such an image; 0: the server's */
+    const char *tag;                /* of the name; NULL: "latest" */
+    bool include_memory;            /* what runs goes on in the new boxes */
+    const lssb_run_config *run_config;  /* over the box's own */
+    const lssb_pair *labels;
+    size_t label_count;
+    bool no_wait;
+    uint32_t timeout_s;             /* for becoming ready; 0: 60 */
+    const char *checkpoint;         /* older servers: the time of one */
+    const char *more;               /* a JSON object of further members */
+    const lssb_details *details;
+} lssb_capture_options;
+
+/* Captures the files of a box (but for /tmp, which is memory) and, unless
+ * no_wait, waits until the snapshot is ready. The rest is as above.
+ * LSSB_E_NOT_FOUND (sandbox). */
+lssb_status lssb_snapshot_capture(const lssb_sandbox *box,
+                                  const lssb_capture_options *options,
+                                  lssb_snapshot *snapshot, lssb_op *op);
+
+/* Describes a snapshot, by its id, "name" or "name:tag"; `details` (may be
+ * NULL) gets what the struct has no room for. LSSB_E_NOT_FOUND. */
+lssb_status lssb_snapshot_get(lssb_client *client, const char *name,
+                              lssb_snapshot *snapshot,
+                              const lssb_details *details, lssb_op *op);
+
+/* Polls until the snapshot is ready, about every two seconds, and stores the
+ * whole of it. timeout_s 0: 300. It polls at least once. LSSB_E_CREATION: it
+ * failed, or is being deleted; LSSB_E_TIMEOUT: last_status has its state. */
+lssb_status lssb_snapshot_wait(lssb_snapshot *snapshot, uint32_t timeout_s,
+                               lssb_op *op);
+
+/* Deletes a snapshot; and the same by id or name. LSSB_E_NOT_FOUND,
+ * LSSB_E_IN_USE. */
+lssb_status lssb_snapshot_delete(const lssb_snapshot *snapshot, lssb_op *op);
+lssb_status lssb_snapshot_delete_named(lssb_client *client, const char *name,
+                                       lssb_op *op);
+
+/* A walk through the list of snapshots. All zeros, then set filters. */
+typedef struct lssb_snapshot_list {
+    const char *name_contains;
+    const char *status;             /* "building", "ready", … */
+    const char *created_by;         /* "me" */
+    const char *const *labels;      /* "key" or "key=value"; all must match */
+    size_t label_count;
+    const char *sort_by;
+    const char *sort_order;         /* "asc", "desc" */
+    struct lssb_page reserved;
+} lssb_snapshot_list;
+
+/* Stores the next snapshots of the walk; as lssb_sandbox_next. */
+lssb_status lssb_snapshot_next(lssb_client *client, lssb_snapshot_list *list,
+                               lssb_snapshot *snapshots, size_t max,
+                               size_t *count, lssb_op *op);
+
+/* Takes the tags of a name, each with the id of the snapshot that it means.
+ * Returns LSSB_OK to go on. Both texts are valid during the call only. */
+typedef struct lssb_tag_list {
+    lssb_status (*take)(void *user, const char *tag, const char *snapshot_id);
+    void *user;
+    size_t count;                   /* set: how many there were */
+} lssb_tag_list;
+
+/* Tells all tags of a snapshot's name. Newer servers. LSSB_E_NOT_FOUND. */
+lssb_status lssb_snapshot_tags(lssb_client *client, const char *name,
+                               lssb_tag_list *tags, lssb_op *op);
+
+/* ----------------------------------------------------------- registries -- */
+
+/* Where private images come from. Its user and password never come back. */
+typedef struct lssb_registry {
+    char id[LSSB_ID_SIZE];          /* for lssb_snapshot_options */
+    char name[LSSB_NAME_SIZE];
+    char url[LSSB_URL_SIZE];
+    char created_at[LSSB_TIME_SIZE];
+    char created_by[LSSB_ID_SIZE];
+    char updated_at[LSSB_TIME_SIZE];
+    char updated_by[LSSB_ID_SIZE];
+} lssb_registry;
+
+typedef struct lssb_registry_options {
+    const char *name;               /* all four are required at creation; with */
+    const char *url;                /* a change, NULL: keep */
+    const char *username;
+    const char *password;
+} lssb_registry_options;
+
+/* All of these: 90 s by default. LSSB_E_ALREADY_EXISTS. */
+lssb_status lssb_registry_create(lssb_client *client,
+                                 const lssb_registry_options *options,
+                                 lssb_registry *registry, lssb_op *op);
+/* LSSB_E_NOT_FOUND, here and below. */
+lssb_status lssb_registry_get(lssb_client *client, const char *name,
+                              lssb_registry *registry, lssb_op *op);
+/* Changes what is set. With nothing set, describes it. LSSB_E_NAME_CONFLICT. */
+lssb_status lssb_registry_change(lssb_client *client, const char *name,
+                                 const lssb_registry_options *options,
+                                 lssb_registry *registry, lssb_op *op);
+lssb_status lssb_registry_delete(lssb_client *client, const char *name,
+                                 lssb_op *op);
+
+typedef struct lssb_registry_list {
+    const char *name_contains;
+    struct lssb_page reserved;
+} lssb_registry_list;
+
+/* Stores the next registries of the walk; as lssb_sandbox_next. */
+lssb_status lssb_registry_next(lssb_client *client, lssb_registry_list *list,
+                               lssb_registry *registries, size_t max,
+                               size_t *count, lssb_op *op);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1554,7 +1554,6 @@ LSSB_PRIVATE extern const struct lssb_exchange lssb_sandbox_get_exchange;
 LSSB_PRIVATE extern const struct lssb_exchange lssb_sandbox_poll_exchange;
 LSSB_PRIVATE lssb_op *lssb_sandbox_begin(const lssb_sandbox *box, lssb_op *op,
                                          lssb_op *own, lssb_status *status);
-LSSB_PRIVATE void lssb_sandbox_wait_until(lssb_op *call, uint32_t timeout_s);
 LSSB_PRIVATE extern const struct lssb_kind lssb_sandbox_kind;
 LSSB_PRIVATE void lssb_sandbox_path(const lssb_op *op,
                                     struct lssb_writer *to);
@@ -1638,10 +1637,28 @@ LSSB_PRIVATE bool lssb_kind_again(lssb_op *op);
 LSSB_PRIVATE bool lssb_kind_may_be_done(lssb_op *op);
 LSSB_PRIVATE void lssb_kind_details(lssb_op *op, const lssb_details *details);
 
+/* The state that a word names. */
+LSSB_PRIVATE lssb_state lssb_kind_state(const char *word);
+/* A wait for a state: sets its end, from now on; asks again after about
+ * interval_ms unless that has come; ends without the state. */
+LSSB_PRIVATE void lssb_kind_wait_until(lssb_op *op, uint32_t timeout_s);
+LSSB_PRIVATE lssb_status lssb_kind_wait_more(lssb_op *op,
+                                             const struct lssb_exchange *poll,
+                                             uint32_t interval_ms,
+                                             const char *title,
+                                             const char *last_status);
+LSSB_PRIVATE lssb_status lssb_kind_wait_failed(lssb_op *op,
+                                               lssb_status status,
+                                               const char *title,
+                                               const char *last_status,
+                                               const char *reason);
+
 /* Begins and starts a call with these arguments; what the exchange cannot do
  * without is checked. `new_name`: the call is a change of name. */
 struct lssb_arguments {
     const char *name;
+    bool named;                     /* it has to be there; so it has for
+                                       lssb_kind_path */
     const void *options;
     void *out;
     const lssb_details *details;
@@ -1662,6 +1679,7 @@ struct lssb_walk {
     void *things;
     size_t max;
     size_t *count;
+    uint32_t attempt_ms;            /* 0: the client's */
 };
 LSSB_PRIVATE lssb_status lssb_list_next(lssb_client *client,
                                         const struct lssb_exchange *x,
@@ -1689,7 +1707,7 @@ LSSB_PRIVATE bool lssb_list_again(lssb_op *op);
  * them is the writer's mistake, a sentence without their content.
  *
  * Sent if it is set: a text that is not empty, a number that is not 0, a
- * lifetime in seconds (LSSB_NEVER is 0 there), labels, a run configuration. */
+ * lifetime in seconds (LSSB_NEVER is 0 there), a run configuration. */
 LSSB_PRIVATE void lssb_spec_text(struct lssb_json_writer *json,
                                  const char *name, const char *text);
 LSSB_PRIVATE void lssb_spec_number(struct lssb_json_writer *json,
@@ -1698,6 +1716,11 @@ LSSB_PRIVATE void lssb_spec_ttl(struct lssb_json_writer *json,
                                 const char *name, int64_t seconds);
 LSSB_PRIVATE void lssb_spec_run_config(struct lssb_json_writer *json,
                                        const lssb_run_config *config);
+/* A text that must be set. */
+LSSB_PRIVATE void lssb_spec_required(struct lssb_json_writer *json,
+                                     const char *name, const char *text,
+                                     const char *wrong);
+LSSB_PRIVATE bool lssb_spec_given(const char *text);
 /* Strings as an array, always. */
 LSSB_PRIVATE void lssb_spec_strings(struct lssb_json_writer *json,
                                     const char *name,

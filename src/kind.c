@@ -18,7 +18,7 @@ static const struct lssb_kind *kind_at(const lssb_op *op)
     return lssb_call_exchange(op)->kind;
 }
 
-/* ---------------------------------------------------------------- reading -- */
+/* --------------------------------------------------------------- reading -- */
 
 enum lssb_json_take lssb_kind_keep(const struct lssb_kind *kind,
                                    const char *key, bool details)
@@ -100,7 +100,7 @@ void lssb_kind_default(char *to, size_t size, const char *missing)
         lssb_copy(to, size, missing, strlen(missing));
 }
 
-/* --------------------------------------------------------------- requests -- */
+/* -------------------------------------------------------------- requests -- */
 
 void lssb_kind_all_path(const lssb_op *op, struct lssb_writer *to)
 {
@@ -137,7 +137,7 @@ enum lssb_json_take lssb_kind_choose_none(void *ctx, int depth,
     return LSSB_JSON_SKIP;
 }
 
-/* --------------------------------------------------------------- failures -- */
+/* -------------------------------------------------------------- failures -- */
 
 lssb_status lssb_kind_mean(lssb_error *error, lssb_status status,
                            lssb_resource resource)
@@ -200,7 +200,78 @@ bool lssb_kind_may_be_done(lssb_op *op)
     return (kind_of(op)->step & LSSB_STEP_MAY_BE_DONE) != 0;
 }
 
-/* --------------------------------------------------------------- starting -- */
+/* --------------------------------------------------------------- waiting -- */
+
+lssb_state lssb_kind_state(const char *word)
+{
+    static const struct {
+        const char *word;
+        lssb_state state;
+    } words[] = { { "provisioning", LSSB_STATE_PROVISIONING },
+                  { "building", LSSB_STATE_BUILDING },
+                  { "ready", LSSB_STATE_READY },
+                  { "failed", LSSB_STATE_FAILED },
+                  { "stopped", LSSB_STATE_STOPPED },
+                  { "deleting", LSSB_STATE_DELETING } };
+    size_t i;
+
+    for (i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(word, words[i].word) == 0)
+            return words[i].state;
+    return LSSB_STATE_OTHER;
+}
+
+/* `size` keeps the seconds, for the message at the end. */
+void lssb_kind_wait_until(lssb_op *op, uint32_t timeout_s)
+{
+    lssb_client *client = lssb_call_client(op);
+
+    kind_of(op)->size = timeout_s;
+    kind_of(op)->wait_end_at = client->port->now_ms(client->port_context) +
+                               (uint64_t)timeout_s * 1000;
+}
+
+lssb_status lssb_kind_wait_failed(lssb_op *op, lssb_status status,
+                                  const char *title, const char *last_status,
+                                  const char *reason)
+{
+    lssb_error *error = &lssb_call_client(op)->error;
+
+    lssb_fail(error, status, LSSB_LAYER_SERVICE, kind_at(op)->name, " ", title,
+              ": ", reason, NULL);
+    error->resource = kind_at(op)->resource;
+    lssb_copy(error->last_status, sizeof error->last_status, last_status,
+              strlen(last_status));
+    return status;
+}
+
+lssb_status lssb_kind_wait_more(lssb_op *op, const struct lssb_exchange *poll,
+                                uint32_t interval_ms, const char *title,
+                                const char *last_status)
+{
+    struct lssb_op_state *state = kind_of(op);
+    lssb_client *client = lssb_call_client(op);
+    char reason[80];
+    struct lssb_text text;
+    uint64_t left;
+    uint32_t pause;
+
+    if (client->now >= state->wait_end_at) {
+        lssb_text_start(&text, reason, sizeof reason);
+        lssb_text_add(&text, "not ready after ");
+        lssb_text_add_u64(&text, state->size);
+        lssb_text_add(&text, " s (last_status: ");
+        lssb_text_add(&text, last_status);
+        lssb_text_add(&text, ")");
+        return lssb_kind_wait_failed(op, LSSB_E_TIMEOUT, title, last_status,
+                                     reason);
+    }
+    left = state->wait_end_at - client->now;
+    pause = interval_ms / 10 * 9 + lssb_random_below(client, interval_ms / 5);
+    return lssb_call_next(op, poll, left < pause ? (uint32_t)left : pause);
+}
+
+/* -------------------------------------------------------------- starting -- */
 
 void lssb_kind_details(lssb_op *op, const lssb_details *details)
 {
@@ -212,7 +283,8 @@ void lssb_kind_details(lssb_op *op, const lssb_details *details)
 static const char *kind_missing(const struct lssb_exchange *x,
                                 const struct lssb_arguments *arguments)
 {
-    if (x->path == lssb_kind_path && arguments->name == NULL)
+    if ((arguments->named || x->path == lssb_kind_path) &&
+        arguments->name == NULL)
         return ": name: NULL";
     if (x->body != NULL && arguments->options == NULL)
         return ": options: NULL";

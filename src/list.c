@@ -90,7 +90,7 @@ void lssb_list_query(const lssb_op *op, struct lssb_writer *to, bool *first)
         lssb_list_text(to, first, "cursor", page->cursor);
 }
 
-/* -------------------------------------------------------------- the reply -- */
+/* ------------------------------------------------------------- the reply -- */
 
 /* Whether an element is of the array to read: of the two the one that comes
  * first and is not empty (or null). */
@@ -129,7 +129,7 @@ enum lssb_json_take lssb_list_choose(void *ctx, int depth, const char *parent,
     return strcmp(key, kind->items) == 0 ? LSSB_JSON_SPLIT : LSSB_JSON_SKIP;
 }
 
-/* One thing of the page; those before `skip` were given to the caller already. */
+/* One thing of the page; the caller has those before `skip` already. */
 lssb_status lssb_list_event(lssb_op *op, struct lssb_json *json,
                             enum lssb_json_event event)
 {
@@ -185,7 +185,7 @@ static lssb_status list_next_cursor(lssb_op *op, const char *text, size_t len,
     return LSSB_OK;
 }
 
-/* Sets where the walk goes on after a page of `got` things, all of them told. */
+/* Sets where the walk goes on after a page of `got` things, all told. */
 static lssb_status list_turn(lssb_op *op, const char *text, size_t len,
                              uint64_t got)
 {
@@ -255,7 +255,7 @@ lssb_status lssb_list_done(lssb_op *op, const char *text, size_t len)
     return lssb_call_next(op, lssb_call_exchange(op), 0);
 }
 
-/* --------------------------------------------------------------- starting -- */
+/* -------------------------------------------------------------- starting -- */
 
 lssb_status lssb_list_next(lssb_client *client, const struct lssb_exchange *x,
                            const struct lssb_walk *walk, lssb_op *op)
@@ -280,5 +280,5 @@ lssb_status lssb_list_next(lssb_client *client, const struct lssb_exchange *x,
     list_of(call)->extra = walk->things;
     list_of(call)->size = walk->max;
     memcpy(&list_of(call)->options, &walk->count, sizeof walk->count);
-    return lssb_call_go(call, op == NULL, x, 0);
+    return lssb_call_go(call, op == NULL, x, walk->attempt_ms);
 }

@@ -137,12 +137,6 @@ static lssb_status provision_check_ttls(lssb_client *client, lssb_op *call,
     return LSSB_OK;
 }
 
-/* Whether a text is set. */
-static bool provision_given(const char *text)
-{
-    return text != NULL && text[0] != '\0';
-}
-
 /* What is checked before a creation is sent. */
 static lssb_status provision_check(lssb_client *client, lssb_op *call,
                                    const lssb_sandbox_options *options,
@@ -150,9 +144,9 @@ static lssb_status provision_check(lssb_client *client, lssb_op *call,
 {
     if (box == NULL)
         return lssb_refuse(client, call, "create sandbox: box: NULL", NULL);
-    if (provision_given(options->snapshot_id) +
-            provision_given(options->snapshot_name) +
-            provision_given(options->template_name) > 1)
+    if (lssb_spec_given(options->snapshot_id) +
+            lssb_spec_given(options->snapshot_name) +
+            lssb_spec_given(options->template_name) > 1)
         return lssb_refuse(client, call, "create sandbox: more than one of "
                            "snapshot_id, snapshot_name and template_name is "
                            "given; give one", NULL);
@@ -190,7 +184,7 @@ lssb_status lssb_sandbox_create(lssb_client *client,
     if (timeout_s > UINT32_MAX / 1000 - PROVISION_GRACE_S)
         return lssb_refuse(client, call, "create sandbox: timeout_s is larger "
                            "than 4,294,937", NULL);
-    lssb_sandbox_wait_until(call, timeout_s);
+    lssb_kind_wait_until(call, timeout_s);
     return lssb_call_go(call, op == NULL, &provision_create,
                         (timeout_s + PROVISION_GRACE_S) * 1000);
 }
@@ -391,7 +385,7 @@ lssb_status lssb_sandbox_next(lssb_client *client, lssb_sandbox_list *list,
                               lssb_sandbox *boxes, size_t max, size_t *count,
                               lssb_op *op)
 {
-    struct lssb_walk walk = { NULL, list, NULL, boxes, max, count };
+    struct lssb_walk walk = { NULL, list, NULL, boxes, max, count, 0 };
 
     if (list != NULL && (list->label_count == 0 || list->labels != NULL))
         walk.page = &list->reserved;

@@ -58,26 +58,11 @@ static struct lssb_op_state *sandbox_of(lssb_op *op)
     return &op->reserved.state;
 }
 
-/* The state that a word names; none is `missing`. */
-static void sandbox_set_state(lssb_sandbox *box, lssb_state missing)
+/* The state that the status names; none is `missing`. */
+static void sandbox_set_state(lssb_sandbox *box, const char *missing)
 {
-    static const struct {
-        const char *word;
-        lssb_state state;
-    } words[] = { { "provisioning", LSSB_STATE_PROVISIONING },
-                  { "ready", LSSB_STATE_READY },
-                  { "failed", LSSB_STATE_FAILED },
-                  { "stopped", LSSB_STATE_STOPPED },
-                  { "deleting", LSSB_STATE_DELETING } };
-    size_t i;
-
-    box->state = LSSB_STATE_OTHER;
-    for (i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (box->status[0] == '\0' && words[i].state == missing)
-            memcpy(box->status, words[i].word, strlen(words[i].word) + 1);
-        if (strcmp(box->status, words[i].word) == 0)
-            box->state = words[i].state;
-    }
+    lssb_kind_default(box->status, sizeof box->status, missing);
+    box->state = lssb_kind_state(box->status);
 }
 
 /* The client, the state, and whether there was a run_config. */
@@ -91,7 +76,7 @@ static void sandbox_complete(lssb_op *op, void *thing, const char *text,
     box->client = lssb_call_client(op);
     if ((sandbox_of(op)->step & LSSB_STEP_SAW_CONFIG) != 0)
         box->has_run_config = true;
-    sandbox_set_state(box, LSSB_STATE_READY);
+    sandbox_set_state(box, "ready");
 }
 
 const struct lssb_kind lssb_sandbox_kind = {
@@ -239,50 +224,17 @@ static lssb_status sandbox_got_status(lssb_op *op, const char *text,
         return lssb_fail(&lssb_call_client(op)->error, LSSB_E_PROTOCOL,
                          LSSB_LAYER_JSON, "sandbox status: a JSON object was "
                          "expected in the reply", NULL);
-    sandbox_set_state(box, LSSB_STATE_PROVISIONING);
+    sandbox_set_state(box, "provisioning");
     return LSSB_OK;
 }
 
 /* A wait ends without a ready box. */
-static lssb_status sandbox_wait_failed(lssb_op *op, lssb_status status,
-                                       const char *reason)
+static lssb_status sandbox_wait_failed(lssb_op *op, const char *reason)
 {
     const lssb_sandbox *box = sandbox_of(op)->out;
-    lssb_error *error = &lssb_call_client(op)->error;
 
-    lssb_fail(error, status, LSSB_LAYER_SERVICE, "sandbox ",
-              sandbox_title(op), ": ", reason, NULL);
-    error->resource = LSSB_RESOURCE_SANDBOX;
-    lssb_copy(error->last_status, sizeof error->last_status, box->status,
-              strlen(box->status));
-    return status;
-}
-
-/* Not ready yet: the next poll, or the end of patience. */
-static lssb_status sandbox_poll_later(lssb_op *op)
-{
-    struct lssb_op_state *state = sandbox_of(op);
-    lssb_client *client = lssb_call_client(op);
-    const lssb_sandbox *box = state->out;
-    char reason[80];
-    struct lssb_text text;
-    uint64_t left;
-    uint32_t pause;
-
-    if (client->now >= state->wait_end_at) {
-        lssb_text_start(&text, reason, sizeof reason);
-        lssb_text_add(&text, "not ready after ");
-        lssb_text_add_u64(&text, state->size);
-        lssb_text_add(&text, " s (last_status: ");
-        lssb_text_add(&text, box->status);
-        lssb_text_add(&text, ")");
-        return sandbox_wait_failed(op, LSSB_E_TIMEOUT, reason);
-    }
-    left = state->wait_end_at - client->now;
-    pause = SANDBOX_POLL_MS * 9 / 10 +
-            lssb_random_below(client, SANDBOX_POLL_MS / 5);
-    return lssb_call_next(op, &lssb_sandbox_poll_exchange,
-                          left < pause ? (uint32_t)left : pause);
+    return lssb_kind_wait_failed(op, LSSB_E_CREATION, sandbox_title(op),
+                                 box->status, reason);
 }
 
 /* What a poll's state means for the wait. */
@@ -301,30 +253,32 @@ static lssb_status sandbox_polled(lssb_op *op, const char *text, size_t len)
     case LSSB_STATE_FAILED:
         if ((state->step & SANDBOX_WAS_FAILED) != 0 && state->progress <= 3)
             break;                  /* still the state from before the start */
-        return sandbox_wait_failed(op, LSSB_E_CREATION,
+        return sandbox_wait_failed(op,
                                    box->status_message[0] != '\0'
                                        ? box->status_message
                                        : "Sandbox provisioning failed");
     case LSSB_STATE_DELETING:
-        return sandbox_wait_failed(op, LSSB_E_CREATION, "it is being deleted");
+        return sandbox_wait_failed(op, "it is being deleted");
     case LSSB_STATE_STOPPED:
         if ((state->step & SANDBOX_STARTING) != 0)
             break;
-        return sandbox_wait_failed(op, LSSB_E_CREATION,
-                                   "it is stopped and will not become ready "
-                                   "by itself; start it");
+        return sandbox_wait_failed(op, "it is stopped and will not become "
+                                   "ready by itself; start it");
     case LSSB_STATE_PROVISIONING:
     case LSSB_STATE_BUILDING:
     case LSSB_STATE_OTHER:
         break;
     }
-    return sandbox_poll_later(op);
+    return lssb_kind_wait_more(op, &lssb_sandbox_poll_exchange,
+                               SANDBOX_POLL_MS, sandbox_title(op),
+                               box->status);
 }
 
 const struct lssb_exchange lssb_sandbox_poll_exchange = {
     .name = "wait for sandbox",
     .method = "GET",
     .resource = LSSB_RESOURCE_SANDBOX,
+    .kind = &lssb_sandbox_kind,
     .path = sandbox_status_path,
     .choose = sandbox_status_choose,
     .done = sandbox_polled,
@@ -370,19 +324,6 @@ lssb_status lssb_sandbox_status(lssb_sandbox *box, lssb_op *op)
     return lssb_call_go(call, op == NULL, &sandbox_status, 0);
 }
 
-/* Sets the end of a wait that begins now; `size` keeps its seconds. */
-void lssb_sandbox_wait_until(lssb_op *call, uint32_t timeout_s)
-{
-    lssb_client *client = lssb_call_client(call);
-
-    if (timeout_s == 0)
-        timeout_s = SANDBOX_WAIT_S;
-    sandbox_of(call)->size = timeout_s;
-    sandbox_of(call)->wait_end_at =
-        client->port->now_ms(client->port_context) +
-        (uint64_t)timeout_s * 1000;
-}
-
 lssb_status lssb_sandbox_wait(lssb_sandbox *box, uint32_t timeout_s,
                               lssb_op *op)
 {
@@ -392,7 +333,7 @@ lssb_status lssb_sandbox_wait(lssb_sandbox *box, uint32_t timeout_s,
     if (call == NULL)
         return status;
     sandbox_of(call)->out = box;
-    lssb_sandbox_wait_until(call, timeout_s);
+    lssb_kind_wait_until(call, timeout_s != 0 ? timeout_s : SANDBOX_WAIT_S);
     return lssb_call_go(call, op == NULL, &lssb_sandbox_poll_exchange, 0);
 }
 
@@ -431,7 +372,7 @@ lssb_status lssb_sandbox_start(lssb_sandbox *box, uint32_t timeout_s,
     sandbox_of(call)->step = SANDBOX_STARTING;
     if (box->state == LSSB_STATE_FAILED)
         sandbox_of(call)->step |= SANDBOX_WAS_FAILED;
-    lssb_sandbox_wait_until(call, timeout_s);
+    lssb_kind_wait_until(call, timeout_s != 0 ? timeout_s : SANDBOX_WAIT_S);
     return lssb_call_go(call, op == NULL, &sandbox_start, 0);
 }
 

@@ -18,17 +18,33 @@ static void spec_wrong(struct lssb_json_writer *json, const char *wrong)
 
 /* --------------------------------------------------------- small members -- */
 
+bool lssb_spec_given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
 void lssb_spec_text(struct lssb_json_writer *json, const char *name,
                     const char *text)
 {
-    if (text != NULL && text[0] != '\0')
+    if (lssb_spec_given(text))
         lssb_json_string(json, name, text);
+}
+
+void lssb_spec_required(struct lssb_json_writer *json, const char *name,
+                        const char *text, const char *wrong)
+{
+    if (lssb_spec_given(text))
+        lssb_json_string(json, name, text);
+    else
+        spec_wrong(json, wrong);
 }
 
 void lssb_spec_number(struct lssb_json_writer *json, const char *name,
                       uint64_t number)
 {
-    if (number != 0)
+    if (number > INT64_MAX)
+        spec_wrong(json, "a number is larger than 2^63-1");
+    else if (number != 0)
         lssb_json_number(json, name, (int64_t)number);
 }
 
