@@ -53,7 +53,8 @@ static void the_accept_is_that_of_other_implementations(void)
         { "abcdefghijklmnopqrstuvwxyz0", "EILzWlrS81wtTUWarX1PC/TKrMw=" },
         { "abcdefghijklmnopqrstuvwxyz01", "jL4II6ks7RywSTUafFd+cJ7g5i0=" },
         { "abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz"
-          "0123456789abcdefghijklmnopqrstuvwxyz0123456789", "d/FCr/465f4931vUm8nJMRMEscE=" }
+          "0123456789abcdefghijklmnopqrstuvwxyz0123456789",
+          "d/FCr/465f4931vUm8nJMRMEscE=" }
     };
     char accept[LSSB_WS_ACCEPT_SIZE];
     size_t i;
@@ -524,7 +525,8 @@ static void what_is_wrong_is_refused_at_the_first_byte_that_shows_it(void)
         { "00", "1002: a continuation has no message to continue" },
         { "81 01 'a' 80",
           "text 'a' | 1002: a continuation has no message to continue" },
-        { "01 01 'a' 81", "text 'a... | 1002: a message begins within another" },
+        { "01 01 'a' 81",
+          "text 'a... | 1002: a message begins within another" },
         { "01 00 02", "1002: a message begins within another" },
         { "88 7e", "1002: a control frame is longer than 125 bytes" },
         { "89 7f", "1002: a control frame is longer than 125 bytes" },
@@ -586,6 +588,378 @@ static void a_frame_masked_by_the_wrong_side_is_refused(void)
     EXPECT_STR(story.text, "1002: a client's frame is not masked");
 }
 
+/* ------------------------------------------------------------- UTF-8, all */
+
+/* Whether the engine takes a text of these bytes, one to each call if
+ * `bytewise`, in a frame of its own each if `fragments`. */
+static bool takes_text(const uint8_t *text, size_t len, bool bytewise,
+                       bool fragments)
+{
+    uint8_t bytes[64];
+    size_t put = 0, at, i, used;
+    struct lssb_ws ws;
+    enum lssb_ws_event event = LSSB_WS_MORE;
+
+    for (i = 0; fragments && i < len; i++) {
+        bytes[put++] = (uint8_t)((i == 0 ? 1 : 0) | (i + 1 == len ? 128 : 0));
+        bytes[put++] = 1;
+        bytes[put++] = text[i];
+    }
+    if (!fragments) {
+        bytes[put++] = 0x81;
+        bytes[put++] = (uint8_t)len;
+        memcpy(bytes + put, text, len);
+        put += len;
+    }
+    lssb_ws_start(&ws, false);
+    for (at = 0; at < put; at += used) {
+        event = lssb_ws_next(&ws, bytes + at, bytewise ? 1 : put - at, &used);
+        if (event == LSSB_WS_WRONG)
+            return false;
+    }
+    return lssb_ws_next(&ws, bytes, 0, &used) != LSSB_WS_WRONG && ws.ends;
+}
+
+static size_t encode(uint32_t point, uint8_t out[4])
+{
+    size_t size = 1, i;
+
+    size += (point >= 0x80) + (point >= 0x800) + (point >= 0x10000);
+    for (i = size; i-- > 1; point >>= 6)
+        out[i] = (uint8_t)(0x80 | (point & 0x3F));
+    out[0] = (uint8_t)(size == 1 ? point : (0xF0u << (4 - size)) | point);
+    return size;
+}
+
+static void every_code_point_is_text_but_surrogates(void)
+{
+    uint8_t bytes[8];
+    uint32_t point;
+    unsigned wrong = 0;
+
+    for (point = 0; point < 0x120000; point += point < 0x3000 ? 1 : 7) {
+        bool valid = point < 0xD800 || (point > 0xDFFF && point < 0x110000);
+        size_t len = encode(point, bytes);
+
+        wrong += takes_text(bytes, len, false, false) != valid;
+        wrong += takes_text(bytes, len, true, false) != valid;
+        wrong += takes_text(bytes, len, false, true) != valid;
+    }
+    EXPECT_INT(wrong, 0);
+}
+
+/* Every first byte with every second one, then `rest` good ones: the only
+ * places where the rules differ. */
+static void every_pair_of_first_bytes_is_judged_alike_however_it_comes(void)
+{
+    uint8_t bytes[4] = { 0, 0, 0x80, 0xBF };
+    unsigned pair, wrong = 0;
+    size_t len;
+
+    for (pair = 0; pair < 0x10000; pair++) {
+        bytes[0] = (uint8_t)(pair >> 8);
+        bytes[1] = (uint8_t)pair;
+        for (len = 1; len <= 4; len++) {
+            bool valid = lssb_utf8_valid((const char *)bytes, len) == len;
+
+            wrong += takes_text(bytes, len, true, false) != valid;
+            wrong += takes_text(bytes, len, true, true) != valid;
+        }
+    }
+    EXPECT_INT(wrong, 0);
+}
+
+/* ------------------------------------------------------------ going out */
+
+static void a_header_is_as_short_as_its_length_allows(void)
+{
+    static const struct {
+        enum lssb_ws_opcode opcode;
+        bool fin;
+        uint64_t len;
+        bool masked;
+        const char *head;
+    } rows[] = {
+        { LSSB_WS_TEXT, true, 0, false, "8100" },
+        { LSSB_WS_TEXT, false, 125, false, "017d" },
+        { LSSB_WS_BINARY, true, 126, false, "827e007e" },
+        { LSSB_WS_CONTINUATION, true, 65535, false, "807effff" },
+        { LSSB_WS_CONTINUATION, false, 65536, false, "007f0000000000010000" },
+        { LSSB_WS_BINARY, true, UINT64_C(0x123456789AB), false,
+          "827f00000123456789ab" },
+        { LSSB_WS_PING, true, 0, true, "8980a1b2c3d4" },
+        { LSSB_WS_PONG, true, 125, true, "8afda1b2c3d4" },
+        { LSSB_WS_CLOSE, true, 2, true, "8882a1b2c3d4" },
+        { LSSB_WS_TEXT, true, 126, true, "81fe007ea1b2c3d4" },
+        { LSSB_WS_TEXT, true, 65536, true, "81ff0000000000010000a1b2c3d4" }
+    };
+    static const uint8_t key[4] = { 0xA1, 0xB2, 0xC3, 0xD4 };
+    uint8_t head[LSSB_WS_HEADER], expected[MOST];
+    size_t i, len;
+
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        test_row = rows[i].head;
+        len = lssb_ws_head(head, rows[i].opcode, rows[i].fin, rows[i].len,
+                           rows[i].masked ? key : NULL);
+        EXPECT_INT(len, bytes_of(rows[i].head, expected));
+        EXPECT(memcmp(head, expected, len) == 0);
+    }
+}
+
+static void masking_is_the_same_by_words_and_by_bytes(void)
+{
+    static const uint8_t key[4] = { 0x37, 0xFA, 0x21, 0x3D };
+    uint8_t bytes[96], expected[96];
+    size_t from, len, at, i;
+
+    for (from = 0; from < 9; from++)
+        for (len = 0; len < 40; len++)
+            for (at = 0; at < 5; at++) {
+                for (i = 0; i < sizeof bytes; i++)
+                    bytes[i] = expected[i] = (uint8_t)(i * 7 + 1);
+                for (i = 0; i < len; i++)
+                    expected[from + i] ^= key[(at + i) % 4];
+                lssb_ws_mask(bytes + from, len, key, at);
+                EXPECT(memcmp(bytes, expected, sizeof bytes) == 0);
+            }
+    memset(bytes, 0, 4);
+    lssb_ws_mask(bytes, 4, key, UINT64_MAX - 1);
+    EXPECT(memcmp(bytes, "\x21\x3D\x37\xFA", 4) == 0);
+}
+
+#define X41 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+static void a_close_holds_its_code_and_as_much_of_its_reason_as_fits(void)
+{
+    static const struct {
+        uint16_t code;
+        const char *reason;
+        size_t len;
+    } rows[] = {
+        { 1005, NULL, 0 },
+        { 1000, NULL, 2 },
+        { 1000, "", 2 },
+        { 1001, "bye", 5 },
+        { 1000, X41 X41 X41, 125 },
+        { 1000, X41 X41 X41 "x", 125 },
+        { 1000, X41 X41 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\xC3\xA4",
+          124 },
+        { 1000, X41 X41 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\xE2\x82\xAC",
+          125 },
+        { 1000, X41 X41 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\xE2\x82\xAC",
+          123 }
+    };
+    uint8_t payload[LSSB_WS_CONTROL];
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        test_row = rows[i].reason != NULL ? rows[i].reason : "no reason";
+        EXPECT_INT(lssb_ws_close_payload(payload, rows[i].code,
+                                         rows[i].reason), rows[i].len);
+        if (rows[i].len >= 2)
+            EXPECT_INT(payload[0] << 8 | payload[1], rows[i].code);
+        if (rows[i].len > 2)
+            EXPECT(memcmp(payload + 2, rows[i].reason, rows[i].len - 2) == 0);
+    }
+}
+
+/* --------------------------------------------------------------- at length */
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+static uint8_t byte_at(uint64_t at)
+{
+    return (uint8_t)('a' + at % 26);
+}
+
+/* One frame of 1 MiB, masked or not, that passes through a buffer of 4 KiB. */
+static void a_mebibyte_passes_through_four_kibibytes(void)
+{
+    static const uint8_t key[4] = { 1, 2, 3, 4 };
+    uint8_t buffer[4096];
+    uint64_t sent, got, size = 1048576;
+    size_t head, fill, at, used, i;
+    enum lssb_ws_event event;
+    struct lssb_ws ws;
+    int server, garbled = 0, ends = 0;
+
+    for (server = 0; server < 2; server++) {
+        lssb_ws_start(&ws, server != 0);
+        head = lssb_ws_head(buffer, LSSB_WS_TEXT, true, size,
+                            server ? key : NULL);
+        for (sent = got = 0; sent < size; head = 0) {
+            for (fill = head; fill < sizeof buffer && sent < size; sent++)
+                buffer[fill++] = (uint8_t)(byte_at(sent) ^
+                                           (server ? key[sent % 4] : 0));
+            for (at = 0;; at += used) {
+                event = lssb_ws_next(&ws, buffer + at, fill - at, &used);
+                if (event != LSSB_WS_PIECE)
+                    break;
+                EXPECT(ws.begins == (got == 0));
+                for (i = 0; i < ws.data_len; i++)
+                    garbled += ws.data[i] != byte_at(got++);
+                ends += ws.ends;
+            }
+            EXPECT(event == LSSB_WS_MORE);
+        }
+        EXPECT_INT(got, size);
+        EXPECT_INT(garbled, 0);
+        EXPECT_INT(ends, server + 1);
+    }
+}
+
+/* A length that only 63 bits hold is read as such, and never ends. */
+static void the_longest_frame_is_taken_as_it_comes(void)
+{
+    uint8_t bytes[] = { 0x82, 0x7F, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+                        0xFF, 'a', 'b' };
+    struct lssb_ws ws;
+    size_t used;
+
+    lssb_ws_start(&ws, false);
+    EXPECT(lssb_ws_next(&ws, bytes, sizeof bytes, &used) == LSSB_WS_PIECE);
+    EXPECT_INT(used, sizeof bytes);
+    EXPECT(ws.begins && !ws.ends);
+    EXPECT_INT(ws.data_len, 2);
+}
+
+/* Two engines, back to back, on a wire that cuts at random. */
+struct end {
+    struct lssb_ws ws;
+    uint8_t wire[8192];             /* towards this end */
+    size_t len;
+    uint64_t sent_hash, got_hash;   /* of what the other end was told to send,
+                                       of what came */
+    uint8_t sending;                /* opcode of the message that it is in */
+    bool got_close;
+};
+
+static void mix(uint64_t *hash, const uint8_t *bytes, size_t len)
+{
+    while (len-- > 0)
+        *hash = (*hash ^ *bytes++) * UINT64_C(1099511628211);
+}
+
+static void mix_mark(uint64_t *hash, unsigned mark)
+{
+    uint8_t byte = (uint8_t)mark;
+
+    mix(hash, &byte, 1);
+}
+
+/* Puts a frame on the wire towards `to`; its payload may be text anywhere. */
+static void send_frame(struct end *to, enum lssb_ws_opcode opcode, bool fin,
+                       size_t len, uint32_t *seed)
+{
+    static const char letters[] = "abc\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80";
+    uint8_t key[4] = { 0, 0, 0, 0 };
+    size_t head, i;
+    uint8_t *payload;
+
+    for (i = 0; i < 4; i++)
+        key[i] = (uint8_t)next_random(seed);
+    head = lssb_ws_head(to->wire + to->len, opcode, fin, len,
+                        to->ws.server ? key : NULL);
+    payload = to->wire + to->len + head;
+    for (i = 0; i < len; i++)
+        payload[i] = (uint8_t)letters[i % 12];
+    if (opcode >= LSSB_WS_CLOSE) {
+        mix_mark(&to->sent_hash, (unsigned)opcode);
+        if (opcode == LSSB_WS_CLOSE)
+            lssb_ws_close_payload(payload, LSSB_WS_NORMAL, "");
+    }
+    mix(&to->sent_hash, payload, opcode == LSSB_WS_CLOSE ? 0 : len);
+    if (opcode < LSSB_WS_CLOSE && fin)
+        mix_mark(&to->sent_hash, to->sending + 0x80u);
+    if (to->ws.server)
+        lssb_ws_mask(payload, len, key, 0);
+    to->len += head + len;
+}
+
+/* One random thing is sent towards `to`. */
+static void send_something(struct end *to, uint32_t *seed)
+{
+    uint32_t what = next_random(seed) % 8;
+    size_t len = next_random(seed) % 40 * 12;
+    bool fin = next_random(seed) % 2 == 0;
+
+    if (to->len > sizeof to->wire - 1024)
+        return;
+    if (what == 0) {
+        send_frame(to, LSSB_WS_PING, true, len % 120, seed);
+    } else if (what == 1) {
+        send_frame(to, LSSB_WS_PONG, true, len % 120, seed);
+    } else if (to->sending != 0) {
+        send_frame(to, LSSB_WS_CONTINUATION, fin, len, seed);
+        to->sending = fin ? 0 : to->sending;
+    } else {
+        to->sending = what % 2 == 0 ? LSSB_WS_TEXT : LSSB_WS_BINARY;
+        send_frame(to, (enum lssb_ws_opcode)to->sending, fin, len, seed);
+        to->sending = fin ? 0 : to->sending;
+    }
+}
+
+/* Some of what is on the wire arrives. */
+static void receive_some(struct end *end, uint32_t *seed)
+{
+    size_t some = end->len > 0 ? next_random(seed) % (end->len + 1) : 0;
+    size_t at = 0, used;
+    enum lssb_ws_event event;
+
+    do {
+        event = lssb_ws_next(&end->ws, end->wire + at, some - at, &used);
+        at += used;
+        EXPECT(event != LSSB_WS_WRONG);
+        if (event == LSSB_WS_PIECE) {
+            mix(&end->got_hash, end->ws.data, end->ws.data_len);
+            if (end->ws.ends)
+                mix_mark(&end->got_hash, (unsigned)end->ws.opcode + 0x80u);
+        } else if (event == LSSB_WS_CONTROL_FRAME) {
+            mix_mark(&end->got_hash, (unsigned)end->ws.opcode);
+            mix(&end->got_hash, end->ws.data, end->ws.data_len);
+            end->got_close = end->ws.opcode == LSSB_WS_CLOSE;
+        }
+    } while (event == LSSB_WS_PIECE || event == LSSB_WS_CONTROL_FRAME);
+    memmove(end->wire, end->wire + at, end->len - at);
+    end->len -= at;
+}
+
+static void two_engines_understand_each_other_at_random(void)
+{
+    static struct end ends[2];
+    uint32_t seed;
+    int step, i;
+    char row[32];
+
+    for (seed = 1; seed <= 200; seed++) {
+        uint32_t random = seed * 2654435761u;
+
+        sprintf(row, "seed %u", (unsigned)seed);
+        test_row = row;
+        memset(ends, 0, sizeof ends);
+        lssb_ws_start(&ends[0].ws, false);
+        lssb_ws_start(&ends[1].ws, true);
+        for (step = 0; step < 300; step++) {
+            i = (int)(next_random(&random) % 2);
+            if (next_random(&random) % 3 == 0)
+                send_something(&ends[i], &random);
+            else
+                receive_some(&ends[i], &random);
+        }
+        for (i = 0; i < 2; i++) {
+            send_frame(&ends[i], LSSB_WS_CLOSE, true, 2, &random);
+            while (ends[i].len > 0)
+                receive_some(&ends[i], &random);
+            EXPECT(ends[i].got_close);
+            EXPECT(ends[i].got_hash == ends[i].sent_hash);
+        }
+    }
+}
+
 static const struct test tests[] = {
     TEST(the_key_is_base64_of_sixteen_bytes),
     TEST(the_accept_is_that_of_other_implementations),
@@ -594,7 +968,15 @@ static const struct test tests[] = {
     TEST(messages_and_control_frames_are_told),
     TEST(nothing_is_consumed_after_a_close_frame),
     TEST(what_is_wrong_is_refused_at_the_first_byte_that_shows_it),
-    TEST(a_frame_masked_by_the_wrong_side_is_refused)
+    TEST(a_frame_masked_by_the_wrong_side_is_refused),
+    TEST(every_code_point_is_text_but_surrogates),
+    TEST(every_pair_of_first_bytes_is_judged_alike_however_it_comes),
+    TEST(a_header_is_as_short_as_its_length_allows),
+    TEST(masking_is_the_same_by_words_and_by_bytes),
+    TEST(a_close_holds_its_code_and_as_much_of_its_reason_as_fits),
+    TEST(a_mebibyte_passes_through_four_kibibytes),
+    TEST(the_longest_frame_is_taken_as_it_comes),
+    TEST(two_engines_understand_each_other_at_random)
 };
 
 int main(void)
