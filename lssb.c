@@ -21,4 +21,5 @@
 #include "src/sandbox.c"
 #include "src/provision.c"
 #include "src/snapshot.c"
+#include "src/legacy.c"
 #include "src/file.c"

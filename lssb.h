@@ -74,7 +74,7 @@ extern "C" {
 
 #define LSSB_VERSION "0.1.0"
 
-/* ------------------------------------------------------------- outcomes -- */
+/* -------------------------------------------------------------- outcomes -- */
 
 /* What became of a call. One value per kind of failure that a program would
  * treat differently; lssb_error says the rest. */
@@ -196,7 +196,7 @@ const char *lssb_status_name(lssb_status status);
 const char *lssb_layer_name(lssb_layer layer);
 const char *lssb_resource_name(lssb_resource resource);
 
-/* ------------------------------------------------------------ constants -- */
+/* ------------------------------------------------------------- constants -- */
 
 #define LSSB_FOREVER UINT32_C(0xFFFFFFFF)   /* a wait without end */
 #define LSSB_NO_LIMIT (-1)                  /* a limit that is switched off */
@@ -215,7 +215,7 @@ typedef struct lssb_pair {
     const char *value;
 } lssb_pair;
 
-/* ----------------------------------------------------------- operations -- */
+/* ------------------------------------------------------------ operations -- */
 
 typedef struct lssb_client lssb_client;
 struct lssb_op;
@@ -282,7 +282,7 @@ void lssb_cancel(lssb_op *op);
  * client's wait. The operation must be under way, or final but untouched. */
 void lssb_post_cancel(lssb_op *op);
 
-/* -------------------------------------------------------------- clients -- */
+/* --------------------------------------------------------------- clients -- */
 
 /* Whom to trust, beyond and beside the system's certificates. All that is
  * pointed to is borrowed until the client is closed. PEM or DER, told apart by
@@ -452,7 +452,7 @@ typedef struct lssb_stats_list {
 
 void lssb_stats(const lssb_client *client, lssb_stats_list *stats);
 
-/* ------------------------------------------------------------ sandboxes -- */
+/* ------------------------------------------------------------- sandboxes -- */
 
 typedef enum lssb_state {
     LSSB_STATE_OTHER = 0,           /* a word this release does not know */
@@ -701,7 +701,7 @@ typedef struct lssb_usage {
 lssb_status lssb_usage_get(lssb_client *client, lssb_usage *usage,
                            lssb_op *op);
 
-/* ------------------------------------------------------------- commands -- */
+/* -------------------------------------------------------------- commands -- */
 
 /* A command runs in the box whether anybody is connected to it or not. Here it
  * is followed over a WebSocket (protocol 5); when that breaks, the library
@@ -845,22 +845,22 @@ struct lssb_command_stream {
 
 /* The library's own part of a command; not for you. */
 struct lssb_command_state {
-    lssb_op carrier;
+    lssb_op carrier;                /* follows it, once it has started */
+    lssb_op *starter;               /* until then */
+    lssb_op *waiter;                /* lssb_command_wait */
     const lssb_sandbox *box;
     const char *text;
     const lssb_run_options *options;
-    lssb_result *result;            /* who waits wants this filled */
     struct lssb_command_stream streams[2];
+    uint64_t len[2];                /* delivered, or dropped as unwanted */
     uint64_t open_end_at;
     uint64_t kill_end_at;
     uint64_t input_sent;            /* bytes of options->input */
     uint64_t gap;                   /* lost before the chunk at hand */
     uint64_t offset;                /* of the message at hand */
-    uint64_t base;                  /* text of it that was passed on before */
-    int64_t exit_code;
+    int64_t number;                 /* its pid, or its exit code */
     volatile uint32_t kill_posted;
     uint32_t held;                  /* decoded bytes that wait */
-    uint32_t given;                 /* of them, those that the caller looks at */
     uint32_t columns;
     uint32_t rows;
     uint32_t flags;
@@ -869,7 +869,10 @@ struct lssb_command_state {
     uint8_t sending;
     uint8_t type;                   /* of the message at hand */
     uint8_t stream;
-    char word[LSSB_ID_SIZE];        /* its type, then its channel_id */
+    uint8_t word_len;
+    bool given;                     /* the caller looks at what is held */
+    bool cut[2];
+    char word[24];                  /* its type, as it comes */
 };
 
 /* A command that somebody holds. Yours; it must stay where it is, and its
@@ -922,8 +925,8 @@ lssb_status lssb_command_reattach(lssb_command *command,
                                   const lssb_run_options *options,
                                   lssb_op *op);
 
-/* The next piece of output, valid until the next call of this function for
- * this command, or its close. LSSB_AGAIN: none within `wait_ms` (0: looks
+/* The next piece of output, valid until the next call of this function or of
+ * lssb_command_wait for this command, or its close. LSSB_AGAIN: none within `wait_ms` (0: looks
  * only, steps nothing; the one that is allowed in a callback). LSSB_END: the
  * command has ended, and exit_code says how. Otherwise the failure that ended
  * it, as often as it is asked for. */
@@ -982,7 +985,7 @@ lssb_status lssb_command_agent_close(lssb_command *command,
  * final the struct is yours again. All zeros is allowed, and nothing to do. */
 lssb_status lssb_command_close(lssb_command *command, lssb_op *op);
 
-/* ---------------------------------------------------------------- files -- */
+/* ----------------------------------------------------------------- files -- */
 
 #define LSSB_SIZE_UNKNOWN UINT64_MAX
 
@@ -1069,7 +1072,7 @@ lssb_status lssb_file_download(const lssb_sandbox *box, const char *path,
 lssb_status lssb_file_stat(const lssb_sandbox *box, const char *path,
                            lssb_file *file, lssb_op *op);
 
-/* ----------------------------------------------- mounts and the proxy -- */
+/* -------------------------------------------------- mounts and the proxy -- */
 
 /* What the service puts where a secret belongs. It is sent once, never shown
  * again, and never part of an error or a trace. Blanks around it do not
@@ -1223,7 +1226,7 @@ typedef struct lssb_proxy_config {
                                        JSON object */
 } lssb_proxy_config;
 
-/* ------------------------------------------------------------ snapshots -- */
+/* ------------------------------------------------------------- snapshots -- */
 
 /* What boxes start from, as the service last described it: a file system, and
  * perhaps a memory. A plain value, as an lssb_sandbox is. */
@@ -1347,7 +1350,7 @@ typedef struct lssb_tag_list {
 lssb_status lssb_snapshot_tags(lssb_client *client, const char *name,
                                lssb_tag_list *tags, lssb_op *op);
 
-/* ----------------------------------------------------------- registries -- */
+/* ------------------------------------------------------------ registries -- */
 
 /* Where private images come from. Its user and password never come back. */
 typedef struct lssb_registry {
@@ -1390,6 +1393,138 @@ typedef struct lssb_registry_list {
 lssb_status lssb_registry_next(lssb_client *client, lssb_registry_list *list,
                                lssb_registry *registries, size_t max,
                                size_t *count, lssb_op *op);
+
+/* --------------------------------------------- templates, volumes, pools -- */
+
+/* What older servers had before snapshots; where they are gone, a list fails
+ * with LSSB_E_API and all else with LSSB_E_NOT_FOUND. A box is made from a
+ * template by lssb_sandbox_options, template_name.
+ *
+ * A walk through such a list: all zeros. */
+typedef struct lssb_plain_list {
+    struct lssb_page reserved;
+} lssb_plain_list;
+
+typedef struct lssb_volume_mount {
+    const char *volume_name;
+    const char *mount_path;
+} lssb_volume_mount;
+
+typedef struct lssb_template_options {
+    const char *name;               /* required, as is the image */
+    const char *image;
+    const char *cpu;                /* NULL: "500m" */
+    const char *memory;             /* NULL: "512Mi" */
+    const char *storage;            /* NULL: not sent */
+    const lssb_volume_mount *volume_mounts;
+    size_t volume_mount_count;
+    const lssb_details *details;    /* "/volume_mounts/0/mount_path", … */
+} lssb_template_options;
+
+typedef struct lssb_template {
+    char id[LSSB_ID_SIZE];
+    char name[LSSB_NAME_SIZE];
+    char image[LSSB_URL_SIZE];      /* "unknown" if the server did not say */
+    char cpu[32];                   /* "500m" */
+    char memory[32];                /* "512Mi" */
+    char storage[32];
+    char created_at[LSSB_TIME_SIZE];
+    char updated_at[LSSB_TIME_SIZE];
+} lssb_template;
+
+lssb_status lssb_template_create(lssb_client *client,
+                                 const lssb_template_options *options,
+                                 lssb_template *created, lssb_op *op);
+/* `details` may be NULL. LSSB_E_NOT_FOUND, here and below. */
+lssb_status lssb_template_get(lssb_client *client, const char *name,
+                              lssb_template *found,
+                              const lssb_details *details, lssb_op *op);
+/* LSSB_E_NAME_CONFLICT. */
+lssb_status lssb_template_rename(lssb_client *client, const char *name,
+                                 const char *new_name, lssb_template *renamed,
+                                 lssb_op *op);
+/* LSSB_E_IN_USE: a sandbox or a pool is made from it. */
+lssb_status lssb_template_delete(lssb_client *client, const char *name,
+                                 lssb_op *op);
+/* Stores the next templates of the walk; as lssb_sandbox_next. */
+lssb_status lssb_template_next(lssb_client *client, lssb_plain_list *list,
+                               lssb_template *templates, size_t max,
+                               size_t *count, lssb_op *op);
+
+typedef struct lssb_volume_options {
+    const char *name;               /* required, as is the size */
+    const char *size;               /* "10Gi"; with a change, only more */
+    uint32_t timeout_s;             /* for becoming ready; 0: 60. Not with a
+                                       change */
+} lssb_volume_options;
+
+typedef struct lssb_volume {
+    char id[LSSB_ID_SIZE];
+    char name[LSSB_NAME_SIZE];
+    char size[32];                  /* "unknown" if the server did not say */
+    char storage_class[64];         /* "default" */
+    char created_at[LSSB_TIME_SIZE];
+    char updated_at[LSSB_TIME_SIZE];
+} lssb_volume;
+
+/* Waits on the server until the volume is there, for timeout_s + 30 s at most;
+ * not idempotent. LSSB_E_CREATION, LSSB_E_TIMEOUT. */
+lssb_status lssb_volume_create(lssb_client *client,
+                               const lssb_volume_options *options,
+                               lssb_volume *volume, lssb_op *op);
+lssb_status lssb_volume_get(lssb_client *client, const char *name,
+                            lssb_volume *volume, lssb_op *op);
+/* Changes the members that are not NULL; with none, describes it.
+ * LSSB_E_NAME_CONFLICT, LSSB_E_QUOTA, LSSB_E_VALIDATION (type: VolumeResize:
+ * it cannot become smaller). */
+lssb_status lssb_volume_change(lssb_client *client, const char *name,
+                               const lssb_volume_options *options,
+                               lssb_volume *volume, lssb_op *op);
+/* LSSB_E_IN_USE. */
+lssb_status lssb_volume_delete(lssb_client *client, const char *name,
+                               lssb_op *op);
+lssb_status lssb_volume_next(lssb_client *client, lssb_plain_list *list,
+                             lssb_volume *volumes, size_t max, size_t *count,
+                             lssb_op *op);
+
+/* Sandboxes of one template that stand ready. */
+typedef struct lssb_pool_options {
+    const char *name;               /* required, as are the next two */
+    const char *template_name;      /* one without volumes */
+    int32_t replicas;               /* with a change, 0: keep; LSSB_NONE: none,
+                                       which pauses the pool */
+    uint32_t timeout_s;             /* until the first is ready; 0: 30 */
+} lssb_pool_options;
+
+typedef struct lssb_pool {
+    char id[LSSB_ID_SIZE];
+    char name[LSSB_NAME_SIZE];
+    char template_name[LSSB_NAME_SIZE];
+    int64_t replicas;               /* 0 if the server did not say */
+    char created_at[LSSB_TIME_SIZE];
+    char updated_at[LSSB_TIME_SIZE];
+} lssb_pool;
+
+/* Waits on the server until one is ready, for timeout_s + 30 s at most; not
+ * idempotent. LSSB_E_NOT_FOUND (template), LSSB_E_VALIDATION (it has volumes),
+ * LSSB_E_ALREADY_EXISTS, LSSB_E_QUOTA, LSSB_E_TIMEOUT. */
+lssb_status lssb_pool_create(lssb_client *client,
+                             const lssb_pool_options *options,
+                             lssb_pool *pool, lssb_op *op);
+lssb_status lssb_pool_get(lssb_client *client, const char *name,
+                          lssb_pool *pool, lssb_op *op);
+/* Changes name and replicas, if they are set; with neither, describes it. The
+ * other members are not looked at. The errors of a creation, and
+ * LSSB_E_NAME_CONFLICT. */
+lssb_status lssb_pool_change(lssb_client *client, const char *name,
+                             const lssb_pool_options *options,
+                             lssb_pool *pool, lssb_op *op);
+/* Ends its sandboxes, too. */
+lssb_status lssb_pool_delete(lssb_client *client, const char *name,
+                             lssb_op *op);
+lssb_status lssb_pool_next(lssb_client *client, lssb_plain_list *list,
+                           lssb_pool *pools, size_t max, size_t *count,
+                           lssb_op *op);
 
 #ifdef __cplusplus
 }
