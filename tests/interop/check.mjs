@@ -41,6 +41,17 @@ export async function fails(Kind, members, call) {
             assert.deepEqual(error[name], value, `${name} of ${error}`);
 }
 
+// The result of a command has these members, as above. Long ones are cut in
+// the message.
+export function like(result, members) {
+    for (const [name, value] of Object.entries(members))
+        if (value instanceof RegExp)
+            assert.match(result[name], value);
+        else
+            assert.ok(result[name] === value,
+                `${name}: ${JSON.stringify(result[name]).slice(0, 200)}`);
+}
+
 // The closing line and the exit status.
 export function finish() {
     console.log(`${passed} passed, ${failed} failed`);

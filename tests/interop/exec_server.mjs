@@ -226,9 +226,15 @@ function find(message) {
             return refuse("CommandError", "run_config excludes env and cwd");
         if (message.pty)
             return refuse("CommandError", "no PTYs here");
-        const command = new Command(message);
-        commands.set(command.id, command);
-        return command;
+        if (!(message.run_config?.work_dir ?? "/").startsWith("/"))
+            return refuse("CommandError", "work_dir must be absolute");
+        try {
+            const command = new Command(message);
+            commands.set(command.id, command);
+            return command;
+        } catch (e) {
+            return refuse("CommandError", e.message);
+        }
     }
     if (!known)
         return refuse("CommandNotFound", "no such command");

@@ -105,6 +105,7 @@ class Command:
 
     def become(self, user):
         """What the child does before the shell starts."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self.wanted.get("pty"):
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         if user:
@@ -258,6 +259,9 @@ async def find(message):
     if message["type"] == "execute" and not command:
         if "run_config" in message and ("env" in message or "cwd" in message):
             raise Refused("CommandError", "run_config excludes env and cwd")
+        config = message.get("run_config") or {}
+        if not config.get("work_dir", "/").startswith("/"):
+            raise Refused("CommandError", "work_dir must be absolute")
         command = Command(message)
         COMMANDS[command.id] = command
     if not command:
@@ -385,9 +389,9 @@ class Control(http.server.BaseHTTPRequestHandler):
 async def guard(path, headers):
     """Refuses an upgrade elsewhere, or without the key."""
     if path != "/dp/1/execute/ws":
-        return 404, [], b'{"detail":{"message":"not here"}}'
+        return http.HTTPStatus.NOT_FOUND, [], b'{"detail":{"message":"not here"}}'
     if headers.get("X-Api-Key") != KEY:
-        return 401, [], b'{"detail":{"message":"no key"}}'
+        return http.HTTPStatus.UNAUTHORIZED, [], b'{"detail":{"message":"no key"}}'
     return None
 
 
