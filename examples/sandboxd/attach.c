@@ -169,15 +169,20 @@ static void attachment_outcome(struct attachment *client)
  * behind all of them. */
 void attachment_pump(struct attachment *client)
 {
-    bool more = true;
+    bool more = true, progress = false;
 
     while (more && !client->ended && client->session != NULL &&
            client->started && socket_room(client->socket) > 0) {
         more = attachment_slice(client, false);
         more = attachment_slice(client, true) || more;
+        progress = progress || more;
         if (!more && client->session->over)
             attachment_outcome(client);
     }
+    if (progress && !more)
+        client->late = false;       /* it has all that there is */
+    if (progress)
+        session_flow(client->session, true);
 }
 
 /* Sends bytes of an agent's channel. */

@@ -18,6 +18,7 @@
 
 #define COMMAND_GRACE_MS 100        /* for output behind a command's end */
 #define COMMAND_DRAINS 64           /* ended ones whose output is still open */
+#define COMMAND_PIECE 16384
 #define COMMAND_LAST 256            /* reads at a command's end, at most */
 
 /* Stops watching one of the streams. */
@@ -94,6 +95,7 @@ static void command_finish(struct command *command)
     if (command->owner != NULL)
         command->done(command);
     command->owner = NULL;
+    command->out.read = command->err.read = true;
     bytes_free(&command->out_bytes);
     bytes_free(&command->err_bytes);
     command_limit_drains(d);
@@ -134,12 +136,12 @@ static void command_take(struct command *command, bool is_err,
  * shut. (A terminal that nobody has open any more says EIO.) */
 static bool command_read(struct command *command, struct watch *watch)
 {
-    char piece[16384];
+    char piece[COMMAND_PIECE];
     ssize_t got;
 
-    if (watch->fd < 0)
+    if (watch->fd < 0 || !watch->read)
         return false;
-    got = read(watch->fd, piece, sizeof piece);
+    got = read(watch->fd, piece, command->piece);
     if (got > 0) {
         command_take(command, watch == &command->err, piece, (size_t)got);
         return true;
@@ -171,7 +173,16 @@ static void command_late(struct timer *timer)
     kill(-command->pid, SIGKILL);
 }
 
-/* The time for output behind the end is up: what is there by now counts. */
+/* Holds an output up, or lets it come. */
+void command_hold(struct command *command, bool is_err, bool held)
+{
+    struct watch *watch = is_err ? &command->err : &command->out;
+
+    watch->read = !held;
+}
+
+/* The time for output behind the end is up: what is there by now counts. What
+ * is held up is waited for. */
 static void command_graced(struct timer *timer)
 {
     struct command *command = timer->owner;
@@ -181,7 +192,10 @@ static void command_graced(struct timer *timer)
         ;
     for (i = 0; i < COMMAND_LAST && command_read(command, &command->err); i++)
         ;
-    if (command->out.fd < 0 && command->err.fd < 0)
+    if ((command->out.fd >= 0 && !command->out.read) ||
+        (command->err.fd >= 0 && !command->err.read))
+        loop_at(&command->d->loop, timer, now_ms() + COMMAND_GRACE_MS);
+    else if (command->out.fd < 0 && command->err.fd < 0)
         command_check(command);
     else
         command_finish(command);
@@ -325,6 +339,7 @@ static struct command *command_new(struct box *box,
     command->pty = options->pty;
     command->output = options->output;
     command->drained = options->drained;
+    command->piece = COMMAND_PIECE;
     command->timeout.owner = command;
     command->timeout.fire = command_late;
     command->grace.owner = command;

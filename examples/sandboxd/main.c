@@ -35,6 +35,8 @@ static const char main_usage[] =
     "  --max-message N      16777216 bytes of a message to a command\n"
     "  --ring-bytes N       1048576 bytes of each output of a streamed command\n"
     "                       are kept for those who read it late\n"
+    "  --hold-ms N          5000, how long a command is held up at most for a\n"
+    "                       client that reads more slowly than it writes\n"
     "  --message-bytes N    32768 bytes of output in a message, at most\n"
     "  --ping-ms N          20000, between pings to a WebSocket's client\n"
     "  --member-order LIST  of streamed messages; default type,data,offset\n";
@@ -63,7 +65,8 @@ static bool main_set_number(struct settings *s, const char *name,
         {"max-message", &s->max_message, 256, 1073741824},
         {"ring-bytes", &s->ring_bytes, 16, 1073741824},
         {"message-bytes", &s->message_bytes, 4, 16777216},
-        {"ping-ms", &s->ping_ms, 1, 3600000}};
+        {"ping-ms", &s->ping_ms, 1, 3600000},
+        {"hold-ms", &s->hold_ms, 0, 3600000}};
     size_t i;
 
     for (i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
@@ -356,6 +359,7 @@ int main(int argc, char **argv)
     d->settings.ring_bytes = 1024 * 1024;
     d->settings.message_bytes = 32 * 1024;
     d->settings.ping_ms = 20000;
+    d->settings.hold_ms = 5000;
     if (!main_options(&d->settings, argc, argv)) {
         fputs(main_usage, stderr);
         return 2;

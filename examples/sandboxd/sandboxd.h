@@ -438,6 +438,7 @@ struct command {
     struct sandboxd *d;
     pid_t pid;
     bool pty;
+    size_t piece;                   /* most bytes of output at once */
     struct watch in;
     struct watch out;
     struct watch err;
@@ -496,6 +497,7 @@ void command_write(struct command *command, const char *bytes, size_t len);
 size_t command_unwritten(const struct command *command);
 void command_end_input(struct command *command);
 void command_resize(struct command *command, uint16_t cols, uint16_t rows);
+void command_hold(struct command *command, bool is_err, bool held);
 void command_kill(const struct command *command);
 void command_exited(struct sandboxd *d, pid_t pid, int status);
 void command_free(struct command *command);
@@ -544,6 +546,7 @@ struct session {
     struct attachment *clients;     /* the last one first */
     struct agent *agent;            /* NULL: no ssh-agent */
     struct timer timer;             /* nobody is there; then: its time */
+    struct timer patience;          /* with clients that do not read */
     int64_t idle_s;                 /* -1: never */
     int64_t ttl_s;
     bool kill_on_disconnect;
@@ -569,6 +572,7 @@ struct attachment {
     char *box_id;
     uint64_t out_at;                /* sent as far as there */
     uint64_t err_at;
+    bool late;                      /* it reads too slowly to be waited for */
     bool started;
     bool ended;                     /* the last message was sent */
     struct bytes message;           /* that is coming in */
@@ -585,6 +589,7 @@ struct session *session_start(struct box *box, const char *id,
                               struct value body, char **why);
 void session_attach(struct session *session, struct attachment *client);
 void session_detach(struct session *session, struct attachment *client);
+void session_flow(struct session *session, bool progress);
 void sessions_end(struct sandboxd *d);
 
 void attachment_start(struct exchange *exchange, struct box *box);
@@ -661,6 +666,7 @@ struct settings {
     uint64_t ring_bytes;            /* that are kept of each output */
     uint64_t message_bytes;         /* of output in a message, at most */
     uint64_t ping_ms;
+    uint64_t hold_ms;               /* that a command waits for its reader */
 };
 
 struct sandboxd {

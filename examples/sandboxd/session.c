@@ -73,6 +73,7 @@ static void session_free(struct session *session)
         link = &(*link)->next;
     *link = session->next;
     loop_cancel(&session->d->loop, &session->timer);
+    loop_cancel(&session->d->loop, &session->patience);
     if (session->command != NULL)
         session->command->owner = NULL;
     agent_free(session);
@@ -140,6 +141,7 @@ static void session_done(struct command *command)
     session->exit_code = command->exit_code;
     session->command = NULL;
     loop_cancel(&session->d->loop, &session->timer);
+    loop_cancel(&session->d->loop, &session->patience);
     agent_free(session);
     session_arm(session, session->ttl_s);
     for (client = session->clients; client != NULL; client = next) {
@@ -164,6 +166,56 @@ void sessions_end(struct sandboxd *d)
     }
 }
 
+/* ---------------------------------------------------------------------- flow -- */
+
+/* Whether the next piece of an output would take bytes away from a client
+ * that is still to get them. */
+static bool session_is_full(const struct session *session, bool is_err)
+{
+    const struct ring *ring = is_err ? &session->err : &session->out;
+    const struct attachment *client = session->clients;
+
+    for (; client != NULL; client = client->next) {
+        uint64_t at = is_err ? client->err_at : client->out_at;
+
+        if (client->started && !client->ended && !client->late &&
+            at < ring->to &&
+            ring->to - at + session->command->piece > ring->size)
+            return true;
+    }
+    return false;
+}
+
+/* Holds the command up while a client is behind, as long as it reads; lets it
+ * go on otherwise. */
+void session_flow(struct session *session, bool progress)
+{
+    struct sandboxd *d = session->d;
+    bool out, err;
+
+    if (session->command == NULL || d->settings.hold_ms == 0)
+        return;
+    out = session_is_full(session, false);
+    err = session_is_full(session, true);
+    command_hold(session->command, false, out);
+    command_hold(session->command, true, err);
+    if (!out && !err)
+        loop_cancel(&d->loop, &session->patience);
+    else if (progress || !session->patience.armed)
+        loop_at(&d->loop, &session->patience, now_ms() + d->settings.hold_ms);
+}
+
+/* Those who are behind do not read: they will miss something. */
+static void session_impatient(struct timer *timer)
+{
+    struct session *session = timer->owner;
+    struct attachment *client = session->clients;
+
+    for (; client != NULL; client = client->next)
+        client->late = true;
+    session_flow(session, false);
+}
+
 /* ------------------------------------------------------------------- clients -- */
 
 /* The command has written something. */
@@ -178,6 +230,7 @@ static void session_output(struct command *command, bool is_err,
         next = client->next;
         attachment_pump(client);
     }
+    session_flow(session, false);
 }
 
 /* The command has read something. */
@@ -214,6 +267,7 @@ void session_detach(struct session *session, struct attachment *client)
     *link = client->next;
     client->session = NULL;
     agent_detach(session, client);
+    session_flow(session, false);
     if (session->clients != NULL)
         return;
     if (session->expired)
@@ -281,6 +335,8 @@ static bool session_run(struct session *session, struct box *box,
         return false;
     session->command->owner = session;
     session->command->done = session_done;
+    if (session->command->piece > session->out.size / 4)
+        session->command->piece = session->out.size / 4;
     session->pid = session->command->pid;
     session->pty = options.pty;
     return true;
@@ -298,6 +354,8 @@ static struct session *session_new(struct box *box, const char *id)
     session->box_id = take_copy(box->id);
     session->timer.owner = session;
     session->timer.fire = session_late;
+    session->patience.owner = session;
+    session->patience.fire = session_impatient;
     session->out.size = session->err.size = (size_t)d->settings.ring_bytes;
     session->next = d->sessions;
     d->sessions = session;
