@@ -493,7 +493,6 @@ static void ws_begin(struct lssb_ws *ws)
         return;
     ws->own.message = opcode;
     ws->own.fresh = true;
-    ws->own.utf8_left = 0;
 }
 
 /* MORE: the header is complete (the state says so), or the input is used. */

@@ -477,6 +477,11 @@ static void messages_and_control_frames_are_told(void)
         { "88 02 03e8", "close 1000 '' | more" },
         { "88 05 0bb8 'bye'", "close 3000 'bye' | more" },
         { "88 05 03e9 e282ac", "close 1001 '\\xE2\\x82\\xAC' | more" },
+        /* Registered since the RFC: servers that restart say 1012. */
+        { "88 02 03f4", "close 1012 '' | more" },
+        { "88 02 03f5", "close 1013 '' | more" },
+        { "88 02 03f6", "close 1014 '' | more" },
+        { "88 02 1387", "close 4999 '' | more" },
         { "01 01 'a' 88 02 03e8", "text 'a... | close 1000 '' | more" },
         { "01 02 e282 88 02 03e8",
           "text '\\xE2\\x82... | close 1000 '' | more" }
@@ -578,6 +583,42 @@ static void what_is_wrong_is_refused_at_the_first_byte_that_shows_it(void)
     }
 }
 
+/* However much there was behind it. */
+static void nothing_is_consumed_from_a_wrong_byte_of_text_on(void)
+{
+    static const struct row rows[] = {
+        { "81 05 'a' ff 'bcd'", "text 'a... | 1007: a text is not UTF-8" },
+        { "81 05 e282 'bcd'",
+          "text '\\xE2\\x82... | 1007: a text is not UTF-8" },
+        { "81 00 81 05 ff 'abcd'", "text '' | 1007: a text is not UTF-8" },
+        { "88 07 03e8 'a' ff 'bcd'", "1007: a text is not UTF-8" }
+    };
+
+    RUN(rows);
+}
+
+static void what_is_wrong_once_stays_wrong(void)
+{
+    static const char *const rows[] = { "83", "81 02 'a' ff", "88 02 03ec" };
+    uint8_t bytes[MOST];
+    struct lssb_ws ws;
+    enum lssb_ws_event event;
+    size_t i, len, used, at;
+
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        test_row = rows[i];
+        len = bytes_of(rows[i], bytes);
+        lssb_ws_start(&ws, false);
+        for (at = 0, event = LSSB_WS_MORE; event != LSSB_WS_WRONG; at += used)
+            event = lssb_ws_next(&ws, bytes + at, len - at, &used);
+        bytes_of("81 01 'a'", bytes);
+        EXPECT(lssb_ws_next(&ws, bytes, 3, &used) == LSSB_WS_WRONG);
+        EXPECT_INT(used, 0);
+        EXPECT(lssb_ws_next(&ws, bytes, 0, &used) == LSSB_WS_WRONG);
+        EXPECT(ws.wrong != NULL && ws.code >= LSSB_WS_PROTOCOL_ERROR);
+    }
+}
+
 static void a_frame_masked_by_the_wrong_side_is_refused(void)
 {
     struct story story;
@@ -624,7 +665,9 @@ static size_t encode(uint32_t point, uint8_t out[4])
 {
     size_t size = 1, i;
 
-    size += (point >= 0x80) + (point >= 0x800) + (point >= 0x10000);
+    size += point >= 0x80 ? 1 : 0;
+    size += point >= 0x800 ? 1 : 0;
+    size += point >= 0x10000 ? 1 : 0;
     for (i = size; i-- > 1; point >>= 6)
         out[i] = (uint8_t)(0x80 | (point & 0x3F));
     out[0] = (uint8_t)(size == 1 ? point : (0xF0u << (4 - size)) | point);
@@ -968,6 +1011,8 @@ static const struct test tests[] = {
     TEST(messages_and_control_frames_are_told),
     TEST(nothing_is_consumed_after_a_close_frame),
     TEST(what_is_wrong_is_refused_at_the_first_byte_that_shows_it),
+    TEST(nothing_is_consumed_from_a_wrong_byte_of_text_on),
+    TEST(what_is_wrong_once_stays_wrong),
     TEST(a_frame_masked_by_the_wrong_side_is_refused),
     TEST(every_code_point_is_text_but_surrogates),
     TEST(every_pair_of_first_bytes_is_judged_alike_however_it_comes),
