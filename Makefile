@@ -161,6 +161,11 @@ size: ## what it costs on this machine: flash, memory
 bench: $(BUILD)/sandboxd $(BUILD)/tests/once ## beside the official JS SDK and curl
 	@python3 tests/bench.py $(BUILD)
 
+$(BUILD)/tests/bench_ws: LIBS += -lwslay
+
+bench-ws: $(BUILD)/tests/bench_ws ## WebSocket frames beside wslay
+	@$<
+
 # What takes longer than a push should: a minute of fuzzing for each engine,
 # valgrind over every test program, certificates with each check taken out.
 FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
@@ -193,6 +198,9 @@ ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOAL
 PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websockets node=nodejs npm=npm \
     nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time
 endif
+ifneq ($(filter bench-ws,$(MAKECMDGOALS)),)
+PACKAGES += libwslay-dev
+endif
 
 deps: ## install what is missing (Debian, Ubuntu)
 	@sh tests/deps.sh $(PACKAGES)
@@ -204,5 +212,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-demo test-servers \
-    test-interop test-peers dist test-dist size bench check fuzz valgrind mutants deps clean help
+    test-interop test-peers dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
