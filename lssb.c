@@ -22,4 +22,6 @@
 #include "src/provision.c"
 #include "src/snapshot.c"
 #include "src/legacy.c"
+#include "src/link.c"
+#include "src/search.c"
 #include "src/file.c"

@@ -1364,8 +1364,9 @@ typedef struct lssb_registry {
 } lssb_registry;
 
 typedef struct lssb_registry_options {
-    const char *name;               /* all four are required at creation; with */
-    const char *url;                /* a change, NULL: keep */
+    const char *name;               /* all four are required at creation; with
+                                       a change, NULL: keep */
+    const char *url;
     const char *username;
     const char *password;
 } lssb_registry_options;
@@ -1525,6 +1526,139 @@ lssb_status lssb_pool_delete(lssb_client *client, const char *name,
 lssb_status lssb_pool_next(lssb_client *client, lssb_plain_list *list,
                            lssb_pool *pools, size_t max, size_t *count,
                            lssb_op *op);
+
+/* ------------------------------------------------------------- searches -- */
+
+/* What was found: an entry of a directory (glob), or a line (grep). Its texts
+ * are valid during the call of `take` only. */
+typedef struct lssb_match {
+    const char *path;               /* absolute */
+    bool is_dir;                    /* glob */
+    int64_t size_bytes;             /* glob; LSSB_UNKNOWN */
+    const char *modified_at;        /* glob: RFC 3339; "" if not known */
+    int64_t line;                   /* grep: from 1; LSSB_UNKNOWN */
+    const char *text;               /* grep: the line; a long one is cut, at
+                                       about half of LSSB_ELEMENT */
+    size_t text_len;                /* it may hold a NUL */
+} lssb_match;
+
+typedef struct lssb_search {
+    const char *pattern;            /* glob: paths relative to `path`, "**" for
+                                       any number of segments, "*", "?",
+                                       "[...]" within one. grep: a text, not a
+                                       regular expression */
+    const char *path;               /* the directory, absolute */
+    const char *glob;               /* grep: in which files, "*.py"; NULL */
+    uint32_t limit;                 /* at most so many; 0: the server's */
+    lssb_status (*take)(void *user, const lssb_match *match);
+                                    /* returns LSSB_OK to go on */
+    void *user;
+    uint64_t count;                 /* set: matches that were told */
+    bool truncated;                 /* set: the server stopped early; what was
+                                       told is a part: ask more narrowly */
+} lssb_search;
+
+/* Finds files and directories ("*": those in the directory itself). No limit
+ * of time as a whole by default, but transfer_timeout_ms without a byte. Tried
+ * again only as long as no match was told: none is told twice.
+ * LSSB_E_NOT_FOUND (file): no such directory, or a server without searches;
+ * else as file calls. */
+lssb_status lssb_glob(const lssb_sandbox *box, lssb_search *search,
+                      lssb_op *op);
+
+/* Finds lines that hold a text. The rest is as above. */
+lssb_status lssb_grep(const lssb_sandbox *box, lssb_search *search,
+                      lssb_op *op);
+
+/* ---------------------------------------------------------------- links -- */
+
+#define LSSB_TOKEN_SIZE 1024
+#define LSSB_LINK_SIZE 1536         /* a URL with a token in it */
+
+/* Who gets through to a service in a box. */
+typedef enum lssb_access {
+    LSSB_ACCESS_TOKEN = 0,          /* whoever has the token, for a time */
+    LSSB_ACCESS_RESTRICTED,         /* a login: who may run commands in it */
+    LSSB_ACCESS_WORKSPACE,          /* a login: every member of the workspace */
+    LSSB_ACCESS_OFF                 /* nobody: takes a login away */
+} lssb_access;
+
+typedef struct lssb_service_options {
+    uint32_t port;                  /* where it listens in the box */
+    uint32_t expires_in_s;          /* 1 to 86,400; 0: 600. Tokens only */
+    lssb_access access;
+} lssb_service_options;
+
+/* The way to a service. With a token: for programs `service_url`, with the
+ * token in the header X-Langsmith-Sandbox-Service-Token (and no API key, ever);
+ * for people `browser_url`, which holds it. With a login: `browser_url` only,
+ * for people. The token is a secret: wipe it when it has served. */
+typedef struct lssb_service {
+    char browser_url[LSSB_LINK_SIZE];
+    char service_url[LSSB_URL_SIZE];
+    char token[LSSB_TOKEN_SIZE];    /* "" with a login */
+    char expires_at[LSSB_TIME_SIZE];
+    char access[16];                /* "restricted", "workspace"; "" */
+} lssb_service;
+
+/* Makes a URL for an HTTP service inside a box. LSSB_E_NOT_FOUND (sandbox);
+ * LSSB_E_VALIDATION; LSSB_E_REFUSED: a login is in place, so there are no
+ * tokens (HTTP status 409); the deployment has no domain for services (501); a
+ * login was asked for, but an older server made an open link, which is then
+ * not handed out. */
+lssb_status lssb_service_url(const lssb_sandbox *box,
+                             const lssb_service_options *options,
+                             lssb_service *service, lssb_op *op);
+
+/* A port that is shared. */
+typedef struct lssb_shared_port {
+    int32_t port;                   /* LSSB_UNKNOWN */
+    char access[16];                /* "token", "restricted", "workspace" */
+    char created_at[LSSB_TIME_SIZE];
+    char created_by[LSSB_ID_SIZE];
+    char expires_at[LSSB_TIME_SIZE];    /* tokens only */
+} lssb_shared_port;
+
+/* Stores the next shared ports of a box; as lssb_sandbox_next. `list`: all
+ * zeros. The newest servers only. LSSB_E_NOT_FOUND (sandbox). */
+lssb_status lssb_service_next(const lssb_sandbox *box, lssb_plain_list *list,
+                              lssb_shared_port *ports, size_t max,
+                              size_t *count, lssb_op *op);
+
+/* Stops sharing a port (0: every port of the box). A login ends at once; a
+ * token that was made is good until it expires. The newest servers only. */
+lssb_status lssb_service_revoke(const lssb_sandbox *box, uint32_t port,
+                                lssb_op *op);
+
+/* What a browser does with a file: as the server has it; saves it; shows it. */
+typedef enum lssb_disposition {
+    LSSB_DISPOSITION_UNSET = 0,
+    LSSB_DISPOSITION_ATTACHMENT,
+    LSSB_DISPOSITION_INLINE
+} lssb_disposition;
+
+/* What a link to a file is to be. */
+typedef struct lssb_link_options {
+    const char *path;               /* of the file */
+    uint32_t expires_in_s;          /* 0: never */
+    const char *content_type;       /* what to serve it as; NULL: the server's
+                                       choice */
+    lssb_disposition disposition;
+} lssb_link_options;
+
+/* A link to one file. It holds its own credential (send none with it), wakes
+ * the box, answers GET and HEAD, ranges too. The URL is a secret. */
+typedef struct lssb_link {
+    char url[LSSB_LINK_SIZE];
+    char token[LSSB_TOKEN_SIZE];
+    char expires_at[LSSB_TIME_SIZE];    /* "": never */
+} lssb_link;
+
+/* Makes a link that downloads a file. LSSB_E_NOT_FOUND (sandbox);
+ * LSSB_E_REFUSED: the deployment has no domain for links (501). */
+lssb_status lssb_download_url(const lssb_sandbox *box,
+                              const lssb_link_options *options,
+                              lssb_link *link, lssb_op *op);
 
 #ifdef __cplusplus
 }

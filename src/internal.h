@@ -1148,6 +1148,10 @@ LSSB_PRIVATE size_t lssb_json_decode(const char *raw, size_t raw_len, char *to,
                                      size_t size);
 
 /* An integer of 64 bits, or a float without a fraction, exactly: true. */
+/* The same in its own place; NULL when it is no string, which is then lost. */
+LSSB_PRIVATE char *lssb_json_decode_here(char *raw, size_t raw_len,
+                                         size_t *len);
+
 LSSB_PRIVATE bool lssb_json_integer(const char *raw, size_t raw_len,
                                     int64_t *number);
 

@@ -110,6 +110,26 @@ size_t lssb_json_decode(const char *raw, size_t raw_len, char *to, size_t size)
     return whole;
 }
 
+char *lssb_json_decode_here(char *raw, size_t raw_len, size_t *len)
+{
+    const char *p = raw + 1, *end = raw + raw_len - 1;
+    char c[4];
+    size_t n;
+
+    *len = 0;
+    if (raw_len < 2 || raw[0] != '"' || raw[raw_len - 1] != '"')
+        return NULL;
+    while (p < end) {               /* it never gets longer */
+        n = json_decode_char(&p, end, c);
+        if (n == 0)
+            return NULL;
+        memcpy(raw + *len, c, n);
+        *len += n;
+    }
+    raw[*len] = '\0';
+    return raw;
+}
+
 /* Whether the inside of a raw string is that name. `pointer`: the name is
  * written as a path has it, "~1" for '/' and "~0" for '~'. */
 static bool json_is_name(const char *p, const char *end, const char *name,
