@@ -133,6 +133,13 @@ test-interop: $(BUILD)/sandboxd $(LIBRARY) ## the official JS SDK, our server
 test-peers: $(BUILD)/tests/badnet ## a network that misbehaves
 	@/usr/bin/python3 tests/badnet.py $(BUILD)/tests/badnet
 
+$(BUILD)/tests/yamux: tests/yamux/ours.c src/yamux.c $(SOURCES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -I. $(ALL_CFLAGS) -o $@ tests/yamux/ours.c src/yamux.c $(LDFLAGS)
+
+test-yamux: $(BUILD)/tests/yamux ## our streams, the reference implementation's
+	@sh tests/yamux.sh $(BUILD)
+
 # The flattened sources, as somebody builds them who has nothing else.
 DIST = build/dist
 
@@ -196,7 +203,8 @@ mutants: ## each certificate check removed: its test must turn red
 PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev libjsmn-dev openssl=openssl
 ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
 PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websockets node=nodejs npm=npm \
-    nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time
+    nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time \
+    go=golang-go golang-github-hashicorp-yamux-dev
 endif
 ifneq ($(filter bench-ws,$(MAKECMDGOALS)),)
 PACKAGES += libwslay-dev
@@ -212,5 +220,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-demo test-servers \
-    test-interop test-peers dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-yamux dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:

@@ -630,7 +630,8 @@ enum lssb_yamux_event {
     LSSB_YAMUX_MORE = 0,            /* all is consumed; more bytes, please */
     LSSB_YAMUX_OPENED,              /* the peer opens stream `id`: accept it
                                        before the next call, or it is refused */
-    LSSB_YAMUX_ACKED,               /* the peer has accepted ours */
+    LSSB_YAMUX_ACKED,               /* the peer has accepted ours: told before
+                                       anything else of it but a reset */
     LSSB_YAMUX_DATA,                /* data, data_len: a slice of the input,
                                        which *used does not count: say with
                                        lssb_yamux_take how much you take */

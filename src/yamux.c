@@ -739,7 +739,8 @@ static enum lssb_yamux_event yamux_stream_frame(struct lssb_yamux *session)
         return yamux_rst(session);
     if (stream->own.reset)
         return yamux_skip(session);
-    if ((session->own.flags & YAMUX_ACK) != 0 && stream->own.unacked) {
+    if (stream->own.unacked) {      /* any frame will do: a peer that got FIN
+                                       early may never say ACK */
         yamux_settle(session, stream);
         stream->acked = true;
         return yamux_tell(session, LSSB_YAMUX_ACKED);

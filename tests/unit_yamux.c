@@ -129,7 +129,8 @@ enum {
     KEEP = 64,                      /* taken, never consumed */
     LEAVE = 128,                    /* going away from the beginning */
     QUIET = 256,                    /* the opening's frames are not told */
-    RESET_FIRST = 512               /* those we open, at once, SYN sent */
+    RESET_FIRST = 512,              /* those we open, at once, SYN sent */
+    UP = 1024 | QUIET               /* those we open have their ACK */
 };
 
 struct row {
@@ -290,6 +291,23 @@ static void feed(struct user *user, const uint8_t *bytes, size_t len)
     free(piece);
 }
 
+/* Every stream of ours is accepted; nothing is told of it. */
+static void ack_all(struct user *user)
+{
+    uint8_t bytes[36];
+    char words[16];
+    int i;
+
+    for (i = 0; i < 3 && user->streams[i].id != 0; i++) {
+        snprintf(words, sizeof words, "W A %lu 0",
+                 (unsigned long)user->streams[i].id);
+        feed(user, bytes, frames(bytes, sizeof bytes, words));
+    }
+    EXPECT_INT(user->session.unacked, 0);
+    user->story.len = 0;
+    user->story.text[0] = '\0';
+}
+
 static void begin(struct user *user, const struct row *row)
 {
     int i;
@@ -305,6 +323,8 @@ static void begin(struct user *user, const struct row *row)
             lssb_yamux_finish(&user->session, &user->streams[i]);
     }
     send_control(user, (row->how & QUIET) == 0);
+    if ((row->how & UP) == UP)
+        ack_all(user);
     for (i = 0; i < row->open && (row->how & RESET_FIRST) != 0; i++)
         lssb_yamux_reset(&user->session, &user->streams[i]);
     if ((row->how & LEAVE) != 0)
@@ -361,14 +381,17 @@ static void streams_that_we_open(void)
         { QUIET, 1, "D A 1 5", "acked 1 | data 1: 5", "" },
         /* Data before its ACK, and an ACK that comes twice. */
         { QUIET, 1, "D - 1 5 | W A 1 0 | W A 1 0 | D A 1 3",
-          "data 1: 5 | acked 1 | data 1: 3", "" },
+          "acked 1 | data 1: 8", "" },
+        /* None at all: any frame says that the peer has accepted it. */
+        { QUIET, 3, "D - 1 5 | W F 3 0 | W - 5 1",
+          "acked 1 | data 1: 5 | acked 3 | finished 3  | acked 5", "" },
         { QUIET, 2, "D A 3 2 | D A 1 2 | D - 3 1",
           "acked 3 | data 3: 2 | acked 1 | data 1: 2 | data 3: 1", "" },
         /* Refused. */
-        { QUIET, 1, "W R 1 0 | D - 1 9 | W - 1 1", "reset 1", "" },
-        { QUIET, 1, "W AR 1 0", "reset 1", "" },
+        { UP, 1, "W R 1 0 | D - 1 9 | W - 1 1", "reset 1", "" },
+        { UP, 1, "W AR 1 0", "reset 1", "" },
         /* A server opens even ones. */
-        { SERVER, 2, "W A 2 0 | D - 4 1", "acked 2 | data 4: 1",
+        { SERVER, 2, "W A 2 0 | D A 4 1", "acked 2 | acked 4 | data 4: 1",
           "W S 2 0 | W S 4 0" }
     };
 
@@ -413,24 +436,24 @@ static void each_direction_ends_by_itself_and_once(void)
 {
     static const struct row rows[] = {
         { QUIET, 1, "W AF 1 0", "acked 1 | finished 1 ", "" },
-        { QUIET, 1, "D F 1 0 | D - 1 0 | W - 1 9", "finished 1 ", "" },
-        { QUIET, 1, "D F 1 5", "data 1: 5 | finished 1 ", "" },
-        { QUIET | FINISH, 1, "D F 1 5", "data 1: 5 | finished 1 ",
+        { UP, 1, "D F 1 0 | D - 1 0 | W - 1 9", "finished 1 ", "" },
+        { UP, 1, "D F 1 5", "data 1: 5 | finished 1 ", "" },
+        { UP | FINISH, 1, "D F 1 5", "data 1: 5 | finished 1 ",
           "W F 1 0" },
         /* A second one. */
-        { QUIET, 1, "W F 1 0 | W F 1 0 | D F 1 0", "finished 1 ", "" },
-        { QUIET | FINISH, 1, "W F 1 0 | D F 1 0 | D - 1 4", "finished 1  | "
+        { UP, 1, "W F 1 0 | W F 1 0 | D F 1 0", "finished 1 ", "" },
+        { UP | FINISH, 1, "W F 1 0 | D F 1 0 | D - 1 4", "finished 1  | "
           "reset 1", "W R 1 0" },
         /* Close before ACK: data still comes, and FIN ends it. */
         { FINISH_FIRST | FINISH, 1, "D A 1 4 | D F 1 3 | D - 1 6",
           "acked 1 | data 1: 7 | finished 1.",
           "W S 1 0 | W F 1 0" },
-        { FINISH_FIRST | QUIET, 1, "W F 1 0 | W A 1 0 | W R 1 0",
+        { FINISH_FIRST | UP, 1, "W F 1 0 | W A 1 0 | W R 1 0",
           "finished 1.", "" },
         /* Data behind a FIN. */
-        { QUIET, 1, "W F 1 0 | D - 1 4 | W - 1 8", "finished 1  | reset 1",
+        { UP, 1, "W F 1 0 | D - 1 4 | W - 1 8", "finished 1  | reset 1",
           "W R 1 0" },
-        { FINISH_FIRST | QUIET, 1, "W - 1 4294705151 | W F 1 0",
+        { FINISH_FIRST | UP, 1, "W - 1 4294705151 | W F 1 0",
           "finished 1.", "" }
     };
 
@@ -440,21 +463,21 @@ static void each_direction_ends_by_itself_and_once(void)
 static void a_reset_ends_both_directions(void)
 {
     static const struct row rows[] = {
-        { QUIET, 2, "D R 1 5 | D - 3 1", "reset 1 | data 3: 1", "" },
-        { QUIET, 1, "W RF 1 5 | D - 1 1 | W F 1 0 | W A 1 0", "reset 1", "" },
-        { QUIET, 1, "W F 1 0 | W R 1 0", "finished 1  | reset 1", "" },
-        { FINISH_FIRST | QUIET, 1, "W R 1 0", "reset 1", "" },
+        { UP, 2, "D R 1 5 | D - 3 1", "reset 1 | data 3: 1", "" },
+        { UP, 1, "W RF 1 5 | D - 1 1 | W F 1 0 | W A 1 0", "reset 1", "" },
+        { UP, 1, "W F 1 0 | W R 1 0", "finished 1  | reset 1", "" },
+        { FINISH_FIRST | UP, 1, "W R 1 0", "reset 1", "" },
         { SERVER | ACCEPT, 0, "W S 1 0 | W R 1 0 | W R 1 0", "opened 1 | "
           "reset 1", "" },
         { SERVER | ACCEPT, 0, "D S 1 9 | W R 1 0", "opened 1 | data 1: 9 | "
           "reset 1", "" },
         /* Ours: its data is swallowed from there on, other streams go on. */
-        { QUIET | RESET_ON_DATA, 1, "D - 1 100 | D - 1 8 | W F 1 0",
+        { UP | RESET_ON_DATA, 1, "D - 1 100 | D - 1 8 | W F 1 0",
           "reset by us 1", "W R 1 0" },
-        { QUIET | RESET_FIRST, 1, "D A 1 9 | W - 1 1 | W F 1 0", "",
+        { UP | RESET_FIRST, 1, "D A 1 9 | W - 1 1 | W F 1 0", "",
           "W R 1 0" },
         /* Both at once. */
-        { QUIET | RESET_FIRST, 1, "W R 1 0 | D - 1 1", "", "" },
+        { UP | RESET_FIRST, 1, "W R 1 0 | D - 1 1", "", "" },
         { SERVER | ACCEPT | RESET_ON_OPEN, 0, "W S 1 0 | D - 1 5 | W R 1 0 | "
           "W S 3 0", "opened 1 | opened 3", "W R 3 0" }
     };
@@ -471,7 +494,7 @@ static void pings_are_answered_and_go_aways_told(void)
         { 0, 0, "P A 0 1 | P - 0 3", "", "" },
         { QUIET, 1, "G - 0 0 | D A 1 4 | D F 1 1",
           "go away 0 | acked 1 | data 1: 5 | finished 1 ", "" },
-        { QUIET, 1, "G - 0 2 | G - 0 99", "go away 2 | go away 99", "" },
+        { UP, 1, "G - 0 2 | G - 0 99", "go away 2 | go away 99", "" },
         { SERVER | ACCEPT, 0, "G - 0 0 | W S 1 0", "go away 0 | opened 1",
           "W A 1 0" },
         /* More than the engine keeps: the input waits, and nothing is lost. */
@@ -489,9 +512,9 @@ static void pings_are_answered_and_go_aways_told(void)
 static void streams_that_are_over_are_no_harm(void)
 {
     static const struct row rows[] = {
-        { QUIET, 1, "W R 1 0 | D - 1 200 | W - 1 4294967295 | W - 1 "
+        { UP, 1, "W R 1 0 | D - 1 200 | W - 1 4294967295 | W - 1 "
           "4294967295 | D FR 1 1 | W A 1 0 | P S 0 1", "reset 1", "P A 0 1" },
-        { QUIET | FINISH_FIRST, 1, "W F 1 0 | D - 1 9 | W F 1 0", "finished 1.",
+        { UP | FINISH_FIRST, 1, "W F 1 0 | D - 1 9 | W F 1 0", "finished 1.",
           "" },
         { SERVER, 0, "D - 1 50 | W - 99 7 | W F 5 0 | W R 7 0 | P S 0 1", "",
           "P A 0 1" },
@@ -506,23 +529,23 @@ static void streams_that_are_over_are_no_harm(void)
 static void what_is_out_of_step_ends_the_session(void)
 {
     static const struct row rows[] = {
-        { QUIET, 1, "V - 1 0", "wrong: a frame's version is not 0", WRONG_IS },
-        { QUIET, 1, "T - 1 0", "wrong: a frame has an unknown type", WRONG_IS },
-        { QUIET, 1, "D - 0 5", "wrong: data or credit is for stream 0",
+        { UP, 1, "V - 1 0", "wrong: a frame's version is not 0", WRONG_IS },
+        { UP, 1, "T - 1 0", "wrong: a frame has an unknown type", WRONG_IS },
+        { UP, 1, "D - 0 5", "wrong: data or credit is for stream 0",
           WRONG_IS },
-        { QUIET, 1, "W - 0 5", "wrong: data or credit is for stream 0",
+        { UP, 1, "W - 0 5", "wrong: data or credit is for stream 0",
           WRONG_IS },
-        { QUIET, 1, "W S 0 5", "wrong: data or credit is for stream 0",
+        { UP, 1, "W S 0 5", "wrong: data or credit is for stream 0",
           WRONG_IS },
-        { QUIET, 1, "P S 1 5", "wrong: a ping or go away is for a stream",
+        { UP, 1, "P S 1 5", "wrong: a ping or go away is for a stream",
           WRONG_IS },
-        { QUIET, 1, "G - 1 0", "wrong: a ping or go away is for a stream",
+        { UP, 1, "G - 1 0", "wrong: a ping or go away is for a stream",
           WRONG_IS },
-        { QUIET, 1, "D - 3 0", "wrong: a frame is for a stream never opened",
+        { UP, 1, "D - 3 0", "wrong: a frame is for a stream never opened",
           WRONG_IS },
         { SERVER, 0, "W R 2 0", "wrong: a frame is for a stream never opened",
           WRONG_IS },
-        { QUIET, 1, "W S 1 0", "wrong: a stream is opened with an id of ours",
+        { UP, 1, "W S 1 0", "wrong: a stream is opened with an id of ours",
           WRONG_IS },
         { SERVER, 0, "W S 2 0", "wrong: a stream is opened with an id of ours",
           WRONG_IS },
@@ -542,30 +565,30 @@ static void windows_are_enforced_both_ways(void)
 {
 #define OVERRUN "wrong: a stream's data overruns its window"
     static const struct row rows[] = {
-        { QUIET, 1, "d - 1 262145", OVERRUN, WRONG_IS },
-        { QUIET, 1, "d - 1 4294967295", OVERRUN, WRONG_IS },
-        { QUIET | KEEP, 1, "D - 1 200000 | d - 1 62145",
+        { UP, 1, "d - 1 262145", OVERRUN, WRONG_IS },
+        { UP, 1, "d - 1 4294967295", OVERRUN, WRONG_IS },
+        { UP | KEEP, 1, "D - 1 200000 | d - 1 62145",
           "data 1: 200000 | " OVERRUN, WRONG_IS },
-        { QUIET | KEEP, 1, "D - 1 262144 | D - 1 0 | D F 1 0",
+        { UP | KEEP, 1, "D - 1 262144 | D - 1 0 | D F 1 0",
           "data 1: 262144 | finished 1 ", "" },
-        { QUIET | KEEP, 1, "D - 1 262144 | d - 1 1",
+        { UP | KEEP, 1, "D - 1 262144 | d - 1 1",
           "data 1: 262144 | " OVERRUN, WRONG_IS },
         { SERVER | ACCEPT, 0, "d S 1 262145", "opened 1 | " OVERRUN,
           WRONG_IS },
         /* Nobody accepted it: it is no stream that could overrun. */
         { SERVER, 0, "d S 1 262145", "opened 1", "W R 1 0" },
         /* What was consumed is not granted until the frame is written. */
-        { QUIET, 1, "D - 1 262144 | d - 1 1", "data 1: 262144 | " OVERRUN,
+        { UP, 1, "D - 1 262144 | d - 1 1", "data 1: 262144 | " OVERRUN,
           WRONG_IS },
-        { QUIET, 1, "D - 1 131071", "data 1: 131071", "" },
-        { QUIET, 1, "D - 1 131072", "data 1: 131072", "W - 1 131072" },
-        { QUIET, 1, "D - 1 131072 | D - 1 9", "data 1: 131081",
+        { UP, 1, "D - 1 131071", "data 1: 131071", "" },
+        { UP, 1, "D - 1 131072", "data 1: 131072", "W - 1 131072" },
+        { UP, 1, "D - 1 131072 | D - 1 9", "data 1: 131081",
           "W - 1 131081" },
         /* Nobody needs credit who sends no more. */
-        { QUIET, 1, "D F 1 131072", "data 1: 131072 | finished 1 ", "" },
-        { QUIET | KEEP, 1, "D - 1 131072", "data 1: 131072", "" },
-        { QUIET, 1, "W - 1 4294705151", "", "" },
-        { QUIET, 1, "W - 1 4294705152",
+        { UP, 1, "D F 1 131072", "data 1: 131072 | finished 1 ", "" },
+        { UP | KEEP, 1, "D - 1 131072", "data 1: 131072", "" },
+        { UP, 1, "W - 1 4294705151", "", "" },
+        { UP, 1, "W - 1 4294705152",
           "wrong: a window is larger than 2^32-1", WRONG_IS },
         { QUIET, 1, "W - 1 4294705150 | W A 1 1 | W F 1 1",
           "acked 1 | wrong: a window is larger than 2^32-1", WRONG_IS },
@@ -657,8 +680,8 @@ static void data_goes_out_in_turns_and_within_windows(void)
     lssb_yamux_want(&one.session, &one.streams[2], true);
     EXPECT(lssb_yamux_turn(&one.session, &most) == NULL);
     EXPECT_STR(sent(&one), "");
-    feed_words(&one, "W A 1 5000 | W - 1 1 | W - 5 1");
-    EXPECT_STR(told(&one), "acked 1 | writable 1");
+    feed_words(&one, "W - 1 5000 | W - 1 1 | W - 5 1");
+    EXPECT_STR(told(&one), "acked 1 | writable 1 | acked 5");
     EXPECT(lssb_yamux_turn(&one.session, &most) == &one.streams[0]);
     EXPECT_INT(most, 5001);
     lssb_yamux_reset(&one.session, &one.streams[0]);
@@ -987,6 +1010,7 @@ static void hold_start(struct user *user, const char *words)
     lssb_yamux_open(&user->session, &user->streams[0]);
     lssb_yamux_open(&user->session, &user->streams[1]);
     send_control(user, false);
+    ack_all(user);
     feed(user, bytes, frames(bytes, sizeof bytes, words));
 }
 
