@@ -33,7 +33,7 @@ endif
 
 HTTP_PARTS = text url http1 conn dial
 WS_PARTS = websocket channel yamux
-LSSB_PARTS = json_char json json_read json_write error request slot reply call client kind list spec sandbox provision snapshot legacy link search file
+LSSB_PARTS = json_char json json_read json_write error request slot reply call client kind list spec sandbox provision snapshot legacy link search file command execute
 ifeq ($(PARTS),)
 UNITS = http ws lssb
 else
@@ -127,7 +127,7 @@ test-demo: $(BUILD)/sandboxd $(EXAMPLES:%=$(BUILD)/examples/%) ## every example
 test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe $(BUILD)/examples/quickstart ## our client, others' servers
 	@sh tests/servers.sh $(BUILD)
 
-test-interop: $(BUILD)/sandboxd $(LIBRARY) ## the official JS SDK, our server
+test-interop: $(BUILD)/sandboxd $(BUILD)/tests/badnet $(LIBRARY) ## the official JS SDK, our server
 	@sh tests/interop/run.sh $(BUILD)
 
 test-peers: $(BUILD)/tests/badnet ## a network that misbehaves

@@ -25,3 +25,5 @@
 #include "src/link.c"
 #include "src/search.c"
 #include "src/file.c"
+#include "src/command.c"
+#include "src/execute.c"

@@ -74,7 +74,7 @@ extern "C" {
 
 #define LSSB_VERSION "0.1.0"
 
-/* -------------------------------------------------------------- outcomes -- */
+/* ------------------------------------------------------------- outcomes -- */
 
 /* What became of a call. One value per kind of failure that a program would
  * treat differently; lssb_error says the rest. */
@@ -196,7 +196,7 @@ const char *lssb_status_name(lssb_status status);
 const char *lssb_layer_name(lssb_layer layer);
 const char *lssb_resource_name(lssb_resource resource);
 
-/* ------------------------------------------------------------- constants -- */
+/* ------------------------------------------------------------ constants -- */
 
 #define LSSB_FOREVER UINT32_C(0xFFFFFFFF)   /* a wait without end */
 #define LSSB_NO_LIMIT (-1)                  /* a limit that is switched off */
@@ -215,7 +215,7 @@ typedef struct lssb_pair {
     const char *value;
 } lssb_pair;
 
-/* ------------------------------------------------------------ operations -- */
+/* ----------------------------------------------------------- operations -- */
 
 typedef struct lssb_client lssb_client;
 struct lssb_op;
@@ -282,7 +282,7 @@ void lssb_cancel(lssb_op *op);
  * client's wait. The operation must be under way, or final but untouched. */
 void lssb_post_cancel(lssb_op *op);
 
-/* --------------------------------------------------------------- clients -- */
+/* -------------------------------------------------------------- clients -- */
 
 /* Whom to trust, beyond and beside the system's certificates. All that is
  * pointed to is borrowed until the client is closed. PEM or DER, told apart by
@@ -452,7 +452,7 @@ typedef struct lssb_stats_list {
 
 void lssb_stats(const lssb_client *client, lssb_stats_list *stats);
 
-/* ------------------------------------------------------------- sandboxes -- */
+/* ------------------------------------------------------------ sandboxes -- */
 
 typedef enum lssb_state {
     LSSB_STATE_OTHER = 0,           /* a word this release does not know */
@@ -701,7 +701,7 @@ typedef struct lssb_usage {
 lssb_status lssb_usage_get(lssb_client *client, lssb_usage *usage,
                            lssb_op *op);
 
-/* -------------------------------------------------------------- commands -- */
+/* ------------------------------------------------------------- commands -- */
 
 /* A command runs in the box whether anybody is connected to it or not. Here it
  * is followed over a WebSocket (protocol 5); when that breaks, the library
@@ -985,7 +985,7 @@ lssb_status lssb_command_agent_close(lssb_command *command,
  * final the struct is yours again. All zeros is allowed, and nothing to do. */
 lssb_status lssb_command_close(lssb_command *command, lssb_op *op);
 
-/* ----------------------------------------------------------------- files -- */
+/* ---------------------------------------------------------------- files -- */
 
 #define LSSB_SIZE_UNKNOWN UINT64_MAX
 
@@ -1072,7 +1072,7 @@ lssb_status lssb_file_download(const lssb_sandbox *box, const char *path,
 lssb_status lssb_file_stat(const lssb_sandbox *box, const char *path,
                            lssb_file *file, lssb_op *op);
 
-/* -------------------------------------------------- mounts and the proxy -- */
+/* ------------------------------------------------- mounts and the proxy -- */
 
 /* What the service puts where a secret belongs. It is sent once, never shown
  * again, and never part of an error or a trace. Blanks around it do not
@@ -1226,7 +1226,7 @@ typedef struct lssb_proxy_config {
                                        JSON object */
 } lssb_proxy_config;
 
-/* ------------------------------------------------------------- snapshots -- */
+/* ------------------------------------------------------------ snapshots -- */
 
 /* What boxes start from, as the service last described it: a file system, and
  * perhaps a memory. A plain value, as an lssb_sandbox is. */
@@ -1350,7 +1350,7 @@ typedef struct lssb_tag_list {
 lssb_status lssb_snapshot_tags(lssb_client *client, const char *name,
                                lssb_tag_list *tags, lssb_op *op);
 
-/* ------------------------------------------------------------ registries -- */
+/* ----------------------------------------------------------- registries -- */
 
 /* Where private images come from. Its user and password never come back. */
 typedef struct lssb_registry {
@@ -1395,7 +1395,7 @@ lssb_status lssb_registry_next(lssb_client *client, lssb_registry_list *list,
                                lssb_registry *registries, size_t max,
                                size_t *count, lssb_op *op);
 
-/* --------------------------------------------- templates, volumes, pools -- */
+/* -------------------------------------------- templates, volumes, pools -- */
 
 /* What older servers had before snapshots; where they are gone, a list fails
  * with LSSB_E_API and all else with LSSB_E_NOT_FOUND. A box is made from a

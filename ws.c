@@ -8,4 +8,5 @@
  * too.
  */
 #include "src/websocket.c"
+#include "src/channel.c"
 #include "src/yamux.c"

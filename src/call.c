@@ -114,7 +114,6 @@ void lssb_call_finish(lssb_op *op, lssb_status outcome)
 
     if (state->phase == LSSB_PHASE_FINISHED)
         return;
-    lssb_slot_release(op, false);
     state->phase = LSSB_PHASE_FINISHED;
     state->outcome = outcome;
     if (outcome < 0) {
@@ -122,6 +121,9 @@ void lssb_call_finish(lssb_op *op, lssb_status outcome)
         if (op->error != NULL)
             *op->error = client->error;
     }
+    if (lssb_call_exchange(op)->ended != NULL)
+        lssb_call_exchange(op)->ended(op, outcome);
+    lssb_slot_release(op, false);
 }
 
 /* Ends a call with a failure that this library found. */
@@ -155,13 +157,16 @@ lssb_status lssb_call_heard(lssb_op *op, lssb_status said)
 
 /* ------------------------------------------------------------- attempts -- */
 
-/* Pauses, then tries from the beginning. */
-static void call_pause(lssb_op *op, uint64_t ms)
+void lssb_call_pause(lssb_op *op, uint64_t ms)
 {
     struct lssb_op_state *state = call_of(op);
 
-    lssb_slot_release(op, false);
+    if (lssb_call_exchange(op)->upgrade && state->slot != NULL)
+        lssb_conn_drop(&lssb_call_slot(op)->conn, false);
+    else
+        lssb_slot_release(op, false);
     state->phase = LSSB_PHASE_PAUSE;
+    state->attempt_end_at = 0;
     state->wake_at = state->client->now + ms;
 }
 
@@ -199,7 +204,7 @@ static bool call_again(lssb_op *op, const lssb_error *error)
     lssb_trace(state->client, LSSB_TRACE_RETRY,
                lssb_call_slot(op) != NULL ? lssb_call_slot(op)->conn.host : "",
                error->message, (int64_t)ms);
-    call_pause(op, ms);
+    lssb_call_pause(op, ms);
     return true;
 }
 
@@ -210,6 +215,8 @@ static bool call_status_retries(const lssb_op *op, const lssb_error *error,
     const struct lssb_exchange *x = lssb_call_exchange(op);
     int status = error->http_status;
 
+    if (x->lost != NULL)
+        return false;               /* it has rules of its own */
     if (status == 429 && x->retry != LSSB_RETRY_ALWAYS)
         return retry_after && error->quota[0] == '\0';
     if (x->retry == LSSB_RETRY_ALWAYS)
@@ -233,8 +240,7 @@ static bool call_is_final(const lssb_error *error)
            error->status == LSSB_E_PROXY || error->status == LSSB_E_PROTOCOL;
 }
 
-/* An attempt failed as conn->failure says: `ended`, if its connection did. */
-static void call_lost(lssb_op *op, bool ended)
+void lssb_call_lost(lssb_op *op, bool ended)
 {
     const struct lssb_exchange *x = lssb_call_exchange(op);
     struct lssb_slot *slot = lssb_call_slot(op);
@@ -248,8 +254,15 @@ static void call_lost(lssb_op *op, bool ended)
     if (stale && (unsent || always) && client->error.layer != LSSB_LAYER_TLS &&
         (x->again == NULL || x->again(op))) {
         state->attempt--;           /* its keep-alive ended: no fault */
-        call_pause(op, 0);
+        lssb_call_pause(op, 0);
         client->at_once = true;
+        return;
+    }
+    if (x->lost != NULL) {
+        lssb_status status = x->lost(op);
+
+        if (status != LSSB_PENDING)
+            lssb_call_finish(op, status);
         return;
     }
     if (!call_is_final(&client->error) && (unsent || always) &&
@@ -279,6 +292,7 @@ static void call_connect(lssb_op *op, const struct lssb_target *target)
     to.host = host;
     to.port = target->port;
     to.tls = target->tls;
+    to.tunnel = target->tunnel;
     if (proxy != NULL) {
         to.proxy_host = proxy->host;
         to.proxy_port = proxy->port;
@@ -293,7 +307,7 @@ static void call_connect(lssb_op *op, const struct lssb_target *target)
                             client->now);
     lssb_wipe(&ticket, sizeof ticket);
     if (status < 0)
-        call_lost(op, true);
+        lssb_call_lost(op, true);
     else
         call_of(op)->phase = LSSB_PHASE_CONNECT;
 }
@@ -307,11 +321,14 @@ static void call_exchange_start(lssb_op *op)
     struct lssb_writer writer;
     uint64_t body_len;
 
-    if (x->multipart &&
+    if ((x->multipart || x->upgrade) &&
         client->port->random(client->port_context, slot->boundary,
                              sizeof slot->boundary) != LSSB_IO_OK) {
         call_fail(op, LSSB_E_UNSUPPORTED, LSSB_LAYER_CLIENT,
-                  "the port has no random bytes for the form's boundary");
+                  x->upgrade ? "the port has no random bytes for the "
+                               "WebSocket's key"
+                             : "the port has no random bytes for the form's "
+                               "boundary");
         return;
     }
     lssb_writer_start(&writer, NULL, 0, 0);
@@ -335,9 +352,34 @@ static void call_exchange_start(lssb_op *op)
     slot->conn.sent_any = false;
     lssb_http_start(&slot->http, false, slot->element, sizeof slot->element);
     slot->http.head_request = strcmp(x->method, "HEAD") == 0;
+    memset(&slot->upgrade, 0, sizeof slot->upgrade);
     call_of(op)->phase = LSSB_PHASE_EXCHANGE;
     client->stats.requests++;
     lssb_call_trace(op, LSSB_TRACE_REQUEST, 0);
+}
+
+/* Finds a slot for an operation; false when there is none now, or it ended. */
+static bool call_get_slot(lssb_op *op, const struct lssb_target *target)
+{
+    const struct lssb_exchange *x = lssb_call_exchange(op);
+    lssb_client *client = lssb_call_client(op);
+    struct lssb_slot *slot = lssb_slot_reuse(client, target, x->fresh);
+    lssb_status status;
+
+    if (slot == NULL)
+        slot = lssb_slot_free(client);
+    if (slot == NULL && lssb_slots_claimed(client))
+        call_fail(op, LSSB_E_NO_SLOT, LSSB_LAYER_CLIENT,
+                  "every connection of the client is held by a command; close "
+                  "one, or configure more slots");
+    if (slot == NULL)
+        return false;
+    slot->op = op;
+    call_of(op)->slot = slot;
+    status = x->taken != NULL ? x->taken(op) : LSSB_OK;
+    if (status < 0)
+        lssb_call_finish(op, status);
+    return status >= 0;
 }
 
 /* Takes a slot, or stays where it is when there is none. */
@@ -354,13 +396,10 @@ static void call_take_slot(lssb_op *op)
         call_fail(op, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER, wrong);
         return;
     }
-    slot = lssb_slot_reuse(client, &target, x->fresh);
-    if (slot == NULL)
-        slot = lssb_slot_free(client);
-    if (slot == NULL)
+    slot = state->slot;             /* an upgrade keeps its own */
+    if (slot == NULL && !call_get_slot(op, &target))
         return;
-    slot->op = op;
-    state->slot = slot;
+    slot = state->slot;
     state->attempt++;
     state->attempt_end_at =
         state->attempt_ms == 0 ? 0 : client->now + state->attempt_ms;
@@ -481,7 +520,7 @@ static void call_ended(lssb_op *op, lssb_status status)
                                   "the reply"
                                 : " ended the connection without a reply",
                   NULL);
-    call_lost(op, true);
+    lssb_call_lost(op, true);
 }
 
 /* Whether there is room for more of the request: the socket may have taken
@@ -549,7 +588,7 @@ static void call_connect_step(lssb_op *op)
                   LSSB_LAYER_TRANSPORT, lssb_call_exchange(op)->name, ": ",
                   slot->conn.host, " ended the connection as soon as it was "
                   "open", NULL);
-    call_lost(op, true);
+    lssb_call_lost(op, true);
 }
 
 /* What an operation was doing when its time was up. */
@@ -558,6 +597,9 @@ static const char *call_doing(const lssb_op *op, lssb_layer *layer)
     const struct lssb_slot *slot = lssb_call_slot(op);
 
     *layer = LSSB_LAYER_CLIENT;
+    if (op->reserved.state.phase == LSSB_PHASE_OWN)
+        return slot != NULL ? "following the command at "
+                            : "waiting for the command";
     if (slot == NULL && op->reserved.state.phase == LSSB_PHASE_SLOT)
         return "waiting for a free slot";
     if (slot == NULL)
@@ -619,10 +661,13 @@ static bool call_ends(lssb_op *op)
 
 void lssb_call_step(lssb_op *op)
 {
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     struct lssb_op_state *state = call_of(op);
     struct lssb_slot *slot;
 
     if (state->phase == LSSB_PHASE_FINISHED || call_ends(op))
+        return;
+    if (x->watch != NULL && x->watch(op))
         return;
     if (state->phase == LSSB_PHASE_PAUSE &&
         state->client->now >= state->wake_at)
@@ -633,12 +678,14 @@ void lssb_call_step(lssb_op *op)
         call_connect_step(op);
     else if (state->phase == LSSB_PHASE_EXCHANGE)
         call_exchange_step(op);
+    if (state->phase == LSSB_PHASE_OWN && x->step != NULL)
+        x->step(op);
     slot = lssb_call_slot(op);
-    if (slot == NULL || state->attempt_end_at == 0 ||
-        state->client->now < state->attempt_end_at)
+    if (slot == NULL || slot->conn.phase == LSSB_CONN_CLOSED ||
+        state->attempt_end_at == 0 || state->client->now < state->attempt_end_at)
         return;
     call_late(op, &slot->conn.failure, "the time for one attempt passed");
-    call_lost(op, false);
+    lssb_call_lost(op, false);
 }
 
 bool lssb_call_waits(const lssb_op *op, uint64_t *wake_at)
@@ -659,6 +706,8 @@ bool lssb_call_waits(const lssb_op *op, uint64_t *wake_at)
         at = state->client->now + CALL_HELD_MS;
     if (at < *wake_at)
         *wake_at = at;
+    if (lssb_call_exchange(op)->waits != NULL)
+        lssb_call_exchange(op)->waits(op, wake_at);
     return slot != NULL && slot->held == 0;
 }
 
@@ -748,6 +797,8 @@ lssb_status lssb_call_go(lssb_op *op, bool wait,
     client->now = client->port->now_ms(client->port_context);
     if (attempt_ms != 0 && attempt_ms != LSSB_FOREVER)
         state->end_at = client->now + attempt_ms;
+    if (exchange->upgrade)
+        attempt_ms = LSSB_FOREVER;
     if (attempt_ms == 0)
         attempt_ms = exchange->transfer ? client->transfer_timeout_ms
                                         : client->timeout_ms;
@@ -760,6 +811,21 @@ lssb_status lssb_call_go(lssb_op *op, bool wait,
             state->end_at = client->now + op->deadline_ms;
     }
     state->phase = LSSB_PHASE_SLOT;
+    lssb_client_add(client, op);
+    return wait ? lssb_wait(client, op, LSSB_FOREVER) : LSSB_PENDING;
+}
+
+lssb_status lssb_call_attend(lssb_op *op, bool wait,
+                             const struct lssb_exchange *exchange)
+{
+    struct lssb_op_state *state = call_of(op);
+    lssb_client *client = state->client;
+
+    client->now = client->port->now_ms(client->port_context);
+    state->exchange = exchange;
+    if (op->deadline_ms != 0 && op->deadline_ms != LSSB_FOREVER)
+        state->end_at = client->now + op->deadline_ms;
+    state->phase = LSSB_PHASE_OWN;
     lssb_client_add(client, op);
     return wait ? lssb_wait(client, op, LSSB_FOREVER) : LSSB_PENDING;
 }

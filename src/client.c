@@ -375,6 +375,22 @@ static lssb_status client_lay_strings(struct client_layout *layout,
     return LSSB_OK;
 }
 
+/* The places for output that waits, behind all else: they are large, and not
+ * touched before they are used. */
+static void client_lay_holds(struct client_layout *layout,
+                             lssb_client *client)
+{
+    uint32_t i;
+
+    client->plain_size = layout->used;
+    for (i = 0; LSSB_WEBSOCKET && i < client->slot_count; i++) {
+        char *hold = client_place(layout, LSSB_HOLD);
+
+        if (client->slots != NULL)
+            client->slots[i].hold = hold;
+    }
+}
+
 /* Lays out everything; `client` is the one in the block, or a spare one while
  * it is only measured. */
 static lssb_status client_lay(struct client_layout *layout,
@@ -396,12 +412,16 @@ static lssb_status client_lay(struct client_layout *layout,
     for (i = 0; i < setup->slots; i++)
         client_lay_slot(layout, setup, client,
                         client->slots != NULL ? &client->slots[i] : NULL);
-    return client_lay_strings(layout, setup, client, error);
+    if (client_lay_strings(layout, setup, client, error) != LSSB_OK)
+        return error->status;
+    client_lay_holds(layout, client);
+    return LSSB_OK;
 }
 
-/* Measures; 0 and the reason in `error` when the configuration is wrong. */
+/* Measures, all of it and what has to be zeroed; 0 and the reason in `error`
+ * when the configuration is wrong. */
 static size_t client_measure(const struct client_setup *setup,
-                             lssb_error *error)
+                             size_t *plain_size, lssb_error *error)
 {
     struct client_layout layout = { NULL, 0 };
     lssb_client spare;
@@ -409,6 +429,7 @@ static size_t client_measure(const struct client_setup *setup,
     memset(&spare, 0, sizeof spare);
     if (client_lay(&layout, setup, &spare, error) != LSSB_OK)
         return 0;
+    *plain_size = spare.plain_size;
     return layout.used;
 }
 
@@ -417,19 +438,21 @@ size_t lssb_memory_needed(const lssb_config *config)
     static const lssb_config defaults;
     struct client_setup setup;
     lssb_error error;
+    size_t plain_size;
 
     if (config == NULL)
         config = &defaults;
     if (client_setup(&setup, config, &error) != LSSB_OK)
         return 0;
-    return client_measure(&setup, &error);
+    return client_measure(&setup, &plain_size, &error);
 }
 
 /* --------------------------------------------------------------- opening -- */
 
 /* The block: the caller's, or the port's. */
 static lssb_status client_block(const struct client_setup *setup, size_t size,
-                                void **block, lssb_error *error)
+                                size_t plain_size, void **block,
+                                lssb_error *error)
 {
     const lssb_config *config = setup->config;
 
@@ -450,7 +473,7 @@ static lssb_status client_block(const struct client_setup *setup, size_t size,
                          "memory: the block is not aligned as a uint64_t, a "
                          "pointer and a long double want it", NULL);
     if (config->memory != NULL) {
-        memset(config->memory, 0, size);
+        memset(config->memory, 0, plain_size);
         return LSSB_OK;
     }
     if (setup->port->take != NULL)
@@ -527,8 +550,11 @@ static void client_give(lssb_client *client)
     const lssb_port *port = client->port;
     void *given = client->given;
     size_t size = client->size;
+    uint32_t i;
 
-    lssb_wipe(client, size);
+    for (i = 0; client->slots != NULL && i < client->slot_count; i++)
+        lssb_wipe(client->slots[i].hold, client->slots[i].hold_high);
+    lssb_wipe(client, client->plain_size);
     if (given != NULL && port->give != NULL)
         port->give(given, size);
 }
@@ -577,7 +603,7 @@ lssb_status lssb_open_why(lssb_client **client, const lssb_config *config,
     lssb_error spare, *error = why != NULL ? why : &spare;
     lssb_status status;
     void *block;
-    size_t size;
+    size_t size, plain_size;
 
     if (client == NULL)
         return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
@@ -586,10 +612,10 @@ lssb_status lssb_open_why(lssb_client **client, const lssb_config *config,
     status = client_setup(&setup, config != NULL ? config : &defaults, error);
     if (status != LSSB_OK)
         return status;
-    size = client_measure(&setup, error);
+    size = client_measure(&setup, &plain_size, error);
     if (size == 0)
         return error->status;
-    status = client_block(&setup, size, &block, error);
+    status = client_block(&setup, size, plain_size, &block, error);
     if (status != LSSB_OK)
         return status;
     return client_start(client, block, size, &setup, error);
@@ -706,8 +732,7 @@ static bool client_closed(const lssb_client *client)
     return true;
 }
 
-/* One step; *gone: the client was closed in it. */
-static lssb_status client_step(lssb_client *client, bool *gone)
+lssb_status lssb_client_step(lssb_client *client, bool *gone)
 {
     const lssb_port *port = client->port;
 
@@ -741,7 +766,7 @@ lssb_status lssb_step(lssb_client *client)
         return LSSB_E_INVALID_ARGUMENT;
     if (client->in_callback)
         return LSSB_E_IN_CALLBACK;
-    return client_step(client, &gone);
+    return lssb_client_step(client, &gone);
 }
 
 /* Milliseconds from now until a time. */
@@ -768,8 +793,11 @@ static size_t client_waits(lssb_client *client, uint64_t *wake_at)
         struct lssb_slot *slot = &client->slots[i];
 
         if (slot->conn.phase != LSSB_CONN_CLOSED)
-            count += lssb_conn_waits(&slot->conn, slot->held == 0,
+            count += lssb_conn_waits(&slot->conn,
+                                     slot->held == 0 && !slot->full,
                                      client->polls + count, wake_at);
+        if (slot->leave != NULL && slot->leave_by < *wake_at)
+            *wake_at = slot->leave_by;
     }
     if (client->closing && client->close_at < *wake_at)
         *wake_at = client->close_at;
@@ -804,8 +832,7 @@ size_t lssb_sockets(lssb_client *client, lssb_socket *sockets, size_t max,
     return count;
 }
 
-/* Sleeps until something may have changed, or `end_at`. */
-static void client_sleep(lssb_client *client, uint64_t end_at)
+void lssb_client_sleep(lssb_client *client, uint64_t end_at)
 {
     uint64_t wake_at = end_at;
     size_t count = client_waits(client, &wake_at);
@@ -836,7 +863,7 @@ lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms)
     client->awaited = op;
     client->awaited_status = &status;
     for (;;) {
-        client_step(client, &gone);
+        lssb_client_step(client, &gone);
         if (status != LSSB_PENDING)
             return status;
         if (gone)
@@ -845,7 +872,7 @@ lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms)
             return LSSB_OK;
         if (client->now >= end_at)
             break;
-        client_sleep(client, end_at);
+        lssb_client_sleep(client, end_at);
     }
     client->awaited = NULL;
     return LSSB_AGAIN;

@@ -301,12 +301,16 @@ static void dial_proxy_wrong(struct lssb_conn *conn)
     lssb_dial_give_up(conn);
 }
 
-/* The tunnel is there. What came behind the head is TLS's, which is about to
- * take the buffers: it moves to where the head's lines were. */
+/* The tunnel is there. What came behind the head is the user's, or TLS's, which
+ * is about to take the buffers: then it moves to where the head's lines were.
+ */
 static void dial_proxy_done(struct lssb_conn *conn, const uint8_t *rest,
                             size_t len)
 {
-    memcpy(conn->own.dial.proxy.line, rest, len);
+    if (conn->host_tls)
+        memcpy(conn->own.dial.proxy.line, rest, len);
+    else
+        memmove(conn->receive_buffer, rest, len);
     conn->own.receive_to = len;
     conn->own.send_from = 0;
     conn->own.send_to = 0;
@@ -367,7 +371,7 @@ static void dial_connected(struct lssb_conn *conn)
 {
     struct lssb_http *reply = &conn->own.dial.proxy.reply;
 
-    if (!conn->host_tls || !conn->proxied) {
+    if (!conn->proxied || !(conn->host_tls || conn->own.target.tunnel)) {
         lssb_conn_begin(conn);
         return;
     }

@@ -833,6 +833,8 @@ const char *lssb_header_wrong(const char *name, const char *value)
         "Trailer", "Upgrade", "Expect", "Keep-Alive", "Proxy-Connection",
         "Proxy-Authorization", "Content-Type"
     };
+    static const char websocket[] = "Sec-WebSocket-";
+    const size_t websocket_len = sizeof websocket - 1;
     size_t i;
 
     if (name == NULL || value == NULL)
@@ -840,6 +842,9 @@ const char *lssb_header_wrong(const char *name, const char *value)
     for (i = 0; i < sizeof own / sizeof own[0]; i++)
         if (http_is(name, strlen(name), own[i]))
             return "the header is the library's own to send";
+    if (strlen(name) > websocket_len &&
+        lssb_same_name(name, websocket_len, websocket, websocket_len))
+        return "the header is the library's own to send";
     return http_name_wrong(name) != NULL ? http_name_wrong(name)
                                          : http_value_wrong(value);
 }

@@ -1148,11 +1148,11 @@ LSSB_PRIVATE const char *lssb_json_find(const char *text, size_t len,
 LSSB_PRIVATE size_t lssb_json_decode(const char *raw, size_t raw_len, char *to,
                                      size_t size);
 
-/* An integer of 64 bits, or a float without a fraction, exactly: true. */
 /* The same in its own place; NULL when it is no string, which is then lost. */
 LSSB_PRIVATE char *lssb_json_decode_here(char *raw, size_t raw_len,
                                          size_t *len);
 
+/* An integer of 64 bits, or a float without a fraction, exactly: true. */
 LSSB_PRIVATE bool lssb_json_integer(const char *raw, size_t raw_len,
                                     int64_t *number);
 
@@ -1423,6 +1423,9 @@ LSSB_PRIVATE lssb_op *lssb_call_begin(lssb_client *client, lssb_op *op,
 LSSB_PRIVATE lssb_status lssb_call_go(lssb_op *op, bool wait,
                                       const struct lssb_exchange *exchange,
                                       uint32_t attempt_ms);
+/* Starts a call without a request of its own: `exchange` has a `watch`. */
+LSSB_PRIVATE lssb_status lssb_call_attend(lssb_op *op, bool wait,
+                                          const struct lssb_exchange *exchange);
 /* Goes on with another request, `after_ms` from now: LSSB_PENDING. */
 LSSB_PRIVATE lssb_status lssb_call_next(lssb_op *op,
                                         const struct lssb_exchange *exchange,
@@ -1541,6 +1544,9 @@ LSSB_PRIVATE void lssb_slots_step(lssb_client *client);
 LSSB_PRIVATE void lssb_trace(lssb_client *client, lssb_trace_kind kind,
                              const char *host, const char *text,
                              int64_t number);
+
+/* command.c: follows a command that an lssb_command holds. */
+LSSB_PRIVATE extern const struct lssb_exchange lssb_command_carrier;
 
 /* Phases of an operation. */
 enum lssb_phase {

@@ -46,6 +46,8 @@ static bool reply_succeeds(const lssb_op *op, int status)
 {
     const struct lssb_exchange *x = lssb_call_exchange(op);
 
+    if (x->upgrade)
+        return status == 101;
     return (status >= 200 && status < 300) ||
            (x->accepts != NULL && x->accepts(op, status));
 }
@@ -233,9 +235,13 @@ void lssb_reply_refused(lssb_op *op, bool keep)
         lssb_error_body(error, slot->json.text, slot->json.text_len);
     error->retry_after_ms = slot->retry_after_ms;
     lssb_error_mean(error, x, op, http_status);
-    if (http_status == 407 && slot->conn.proxied && !slot->conn.host_tls)
+    if (http_status == 407 && slot->conn.proxied && !slot->conn.host_tls &&
+        !x->upgrade)
         reply_proxy_refused(op);
-    lssb_slot_release(op, keep);
+    if (x->upgrade)
+        lssb_conn_drop(&slot->conn, false);
+    else
+        lssb_slot_release(op, keep);
     if (lssb_call_refused_again(op, error, given))
         return;
     status = error->status;
@@ -267,7 +273,8 @@ static void reply_done(lssb_op *op, bool keep)
         len = slot->json.text_len;
     }
     status = x->done(op, text, len);
-    lssb_slot_release(op, keep);
+    if (!x->upgrade)
+        lssb_slot_release(op, keep);
     if (status != LSSB_PENDING)
         lssb_call_finish(op, status);
 }
@@ -286,16 +293,15 @@ void lssb_reply_complete(lssb_op *op)
         reply_done(op, keep);
 }
 
-/* Breaks the HTTP rules: final, for a repetition would break them again. */
+/* Breaks the HTTP rules, which another attempt would meet again. */
 static void reply_wrong(lssb_op *op)
 {
     struct lssb_slot *slot = lssb_call_slot(op);
-    lssb_client *client = lssb_call_client(op);
 
-    lssb_fail(&client->error, LSSB_E_PROTOCOL, LSSB_LAYER_HTTP,
+    lssb_fail(&slot->conn.failure, LSSB_E_PROTOCOL, LSSB_LAYER_HTTP,
               lssb_call_exchange(op)->name, ": the reply breaks HTTP: ",
               slot->http.wrong, NULL);
-    lssb_call_finish(op, LSSB_E_PROTOCOL);
+    lssb_call_lost(op, false);
 }
 
 /* What the parser found, but for a body and the end of the message. */

@@ -105,6 +105,7 @@ const char *lssb_request_target(const lssb_op *op,
 {
     const lssb_client *client = lssb_call_client(op);
 
+    target->tunnel = x->upgrade;
     if (x->dataplane)
         return request_dataplane(op, target);
     target->host = client->host;
@@ -259,7 +260,6 @@ void lssb_request_head(const lssb_op *op, const struct lssb_exchange *x,
     const struct lssb_proxy *proxy;
     const char *wrong = lssb_request_target(op, x, &target);
 
-    target.tunnel = x->upgrade;
     if (wrong == NULL &&
         !lssb_copy(host, sizeof host, target.host, target.host_len))
         wrong = "the host name is longer than 255 bytes";

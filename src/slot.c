@@ -16,6 +16,7 @@ static void slot_drop(lssb_client *client, struct lssb_slot *slot)
 {
     if (slot->conn.phase == LSSB_CONN_CLOSED)
         return;
+    slot->leave = NULL;
     if (slot->conn.phase == LSSB_CONN_OPEN && slot->op == NULL) {
         lssb_conn_close(&slot->conn, client->now + 1);
         lssb_conn_step(&slot->conn, client->now);
@@ -42,7 +43,8 @@ static bool slot_serves(lssb_client *client, struct lssb_slot *slot,
     uint64_t age = client->now - slot->idle_since;
 
     if (slot->op != NULL || slot->conn.phase != LSSB_CONN_OPEN ||
-        !slot_leads(slot, target))
+        slot->leave != NULL || !slot_leads(slot, target) ||
+        (target->tunnel && slot->conn.proxied && !slot->conn.host_tls))
         return false;
     if (age >= slot->keep_alive_ms || (fresh && age >= SLOT_FRESH_MS) ||
         !lssb_conn_quiet(&slot->conn, client->now)) {
@@ -87,6 +89,16 @@ struct lssb_slot *lssb_slot_free(lssb_client *client)
     return found;
 }
 
+bool lssb_slots_claimed(const lssb_client *client)
+{
+    uint32_t i;
+
+    for (i = 0; i < client->slot_count; i++)
+        if (!client->slots[i].claimed)
+            return false;
+    return true;
+}
+
 /* A session to resume at the target, from whichever slot was there last. */
 const lssb_tls_ticket *lssb_slot_ticket(lssb_client *client,
                                           const struct lssb_target *target)
@@ -123,10 +135,22 @@ void lssb_slot_release(lssb_op *op, bool keep)
         return;
     op->reserved.state.slot = NULL;
     slot->op = NULL;
+    slot->claimed = false;
+    slot->full = false;
     slot->idle_since = client->now;
     client->at_once = true;         /* another may be waiting for it */
-    if (!keep)
+    if (!keep && slot->leave == NULL)
         slot_drop(client, slot);
+}
+
+/* Closes a connection once its farewell is answered, or it is time. */
+static void slot_leave(lssb_client *client, struct lssb_slot *slot)
+{
+    if (!slot->leave(&slot->channel, client->now) &&
+        client->now < slot->leave_by)
+        return;
+    slot->leave = NULL;
+    lssb_conn_close(&slot->conn, slot->leave_by);
 }
 
 void lssb_slots_step(lssb_client *client)
@@ -140,6 +164,8 @@ void lssb_slots_step(lssb_client *client)
             continue;
         if (slot->conn.phase == LSSB_CONN_CLOSING)
             lssb_conn_step(&slot->conn, client->now);
+        else if (slot->leave != NULL)
+            slot_leave(client, slot);
         else if (client->now - slot->idle_since >= slot->keep_alive_ms ||
                  !lssb_conn_quiet(&slot->conn, client->now))
             slot_drop(client, slot);

@@ -21,7 +21,7 @@
 
 static union {
     uint64_t align;
-    char bytes[4 * 65536];
+    char bytes[8 * 65536];
 } memory;
 static lssb_client *client;
 static lssb_sandbox box, other;

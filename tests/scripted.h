@@ -915,7 +915,7 @@ static inline lssb_status script_client_open(struct script_client *me)
 }
 
 /* What must hold once a client is gone: nothing open, nothing left in the
- * block, nothing written outside of it. */
+ * block but what stood there before, nothing written outside of it. */
 static inline void script_client_gone(struct script_client *me)
 {
     size_t i, left = 0, broken = 0;
@@ -923,7 +923,8 @@ static inline void script_client_gone(struct script_client *me)
     EXPECT_INT(script.open_now, 0);
     EXPECT(!script.port_open);
     for (i = 0; i < me->size; i++)
-        left += me->block[SCRIPT_CANARY + i] != 0;
+        left += me->block[SCRIPT_CANARY + i] != 0 &&
+                me->block[SCRIPT_CANARY + i] != 0xC5;
     for (i = 0; i < SCRIPT_CANARY; i++)
         broken += me->block[i] != 0xC5 ||
                   me->block[SCRIPT_CANARY + me->size + i] != 0xC5;
