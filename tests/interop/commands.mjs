@@ -53,19 +53,19 @@ async function until(handle, text) {
     } };
 }
 
-// The same box through a relay; `fault` (see badnet.c) is for its connections.
-let relay, relayPort;
-async function relayed(fault) {
-    if (!relay) {
-        relay = spawn(BADNET, ["--to", new URL(box.dataplane_url).host, "--die-with-parent"],
-            { stdio: ["ignore", "pipe", "inherit"] });
-        const [line] = await once(readline.createInterface(relay.stdout), "line");
-        relayPort = JSON.parse(line).port;
-    }
+// The same box through a relay (badnet.c) that does this to its first connection;
+// and a promise of how that one ended.
+const relays = [];
+async function relayed(...faults) {
     const url = new URL(box.dataplane_url);
-    url.host = `127.0.0.1:${relayPort}`;
-    const other = new sdk.SandboxClient({ headers: { "X-Badnet": fault } });
-    return new sdk.Sandbox({ ...box, dataplane_url: url.href }, other);
+    const relay = spawn(BADNET, ["--to", url.host, "--raw", "--die-with-parent",
+        "--log", "/dev/stdout", "--connection", "1", ...faults], { stdio: ["ignore", "pipe", "inherit"] });
+    relays.push(relay);
+    const lines = readline.createInterface(relay.stdout)[Symbol.asyncIterator]();
+    const next = async () => JSON.parse((await lines.next()).value);
+    url.host = `127.0.0.1:${(await next()).port}`;
+    return [new sdk.Sandbox({ ...box, dataplane_url: url.href }, client),
+        next().then((line) => line.end)];
 }
 
 // ---------------------------------------------------------------- results --
@@ -377,7 +377,7 @@ later("run_config beside env is refused here, and by the server", async () => {
 });
 
 // What comes until the server is done, for messages as they stand.
-async function raw(at, messages) {
+async function raw(at, messages, started = () => {}) {
     const socket = new WebSocket(at.dataplane_url.replace("http", "ws") + "/execute/ws",
         { headers: { "X-Api-Key": key } });
     const got = [];
@@ -385,6 +385,8 @@ async function raw(at, messages) {
         socket.send(typeof m === "string" ? m : JSON.stringify(m))));
     socket.on("message", (data) => {
         got.push(JSON.parse(data));
+        if (got.at(-1).type === "started")
+            started();
         if (["exit", "error"].includes(got.at(-1).type))
             socket.close(1000);
     });
@@ -434,10 +436,10 @@ later("a stopped sandbox is woken by a command", async () => {
 
 later("a sandbox that is deleted takes its commands with it", async () => {
     const other = await client.createSandbox();
-    const handle = await other.run("echo up; sleep 300", open);
-    await until(handle, "up");
-    await other.delete();
-    await assert.rejects((await handle.reconnect()).result, sdk.LangSmithSandboxError);
+    const messages = raw(other, [{ type: "execute", command: "sleep 300" }],
+        () => other.delete());
+    assert.deepEqual((await messages).map((m) => m.type).slice(0, 1), ["started"]);
+    await assert.rejects(raw(other, []), /404/);
 });
 
 // -------------------------------------------------------- broken connections --
@@ -446,24 +448,28 @@ const talk = "for i in $(seq 40); do echo \"línea $i\"; echo \"€ $i\" >&2; sl
 const said = (format) => Array.from({ length: 40 }, (_, i) => `${format} ${i + 1}\n`).join("");
 const whole = { stdout: said("línea"), stderr: said("€"), exit_code: 6 };
 
-// 300 bytes in, the upgrade is through and the command has started.
-for (const fault of ["cut-down=400", "cut-down=700", "cut-down=1501", "cut-down=2222",
-    "reset-down=600", "reset-down=1700", "cut-down=900; trickle=7", "delay=20", "trickle=5"])
-    later(`the output is whole behind ${fault}`, async () => {
-        const other = await relayed(`${fault}; id=${unique("whole")}`);
+// So many bytes in, the command has started.
+const begun = box.dataplane_url.startsWith("https:") ? 4000 : 400;
+for (const [fault, at, ...more] of [["--cut-down", 0], ["--cut-down", 300],
+    ["--cut-down", 1101], ["--cut-down", 1822], ["--reset-down", 200], ["--reset-down", 1300],
+    ["--cut-down", 500, "--trickle", 7], ["--delay", 20 - begun], ["--trickle", 9 - begun]])
+    later(`the output is whole behind ${fault} ${at + begun} ${more.join(" ")}`, async () => {
+        const [other, end] = await relayed(fault, String(at + begun), ...more);
         let out = "", err = "";
         const result = await other.run(talk, { timeout: 50,
             onStdout: (data) => { out += data; }, onStderr: (data) => { err += data; } });
         assert.deepEqual(result, whole);
         assert.deepEqual([out, err], [whole.stdout, whole.stderr]);
+        assert.equal(await end, at < 0 ? "peers" : fault.slice(2));
     });
 
 later("input goes on over a connection that replaced a broken one", async () => {
-    const other = await relayed(`cut-down=500; id=${unique("input")}`);
+    const [other, end] = await relayed("--cut-down", String(begun + 100));
     const handle = await other.run("seq 60; read x; echo \"got $x\"", open);
     const { rest } = await until(handle, "60");
     handle.sendInput("this\n");
     assert.match(await rest(), /got this\n$/);
+    assert.equal(await end, "cut-down");
 });
 
 await Promise.all(tests.map(([sentence, body]) => test(sentence, body)));
@@ -501,5 +507,5 @@ await test("reloads do not use up the patience for a command that says nothing",
 });
 
 await box.delete();
-relay?.kill();
+relays.forEach((relay) => relay.kill());
 finish();

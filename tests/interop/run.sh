@@ -6,7 +6,8 @@
 # interop.mjs: the SDK drives sandboxd, in its ways and over TLS. compare.mjs:
 # what the SDK and our library (calls.c) send for the same call, side by side.
 # The SDK is installed into BUILD/interop, without `ws`: then it runs commands
-# by POST /execute, which is what sandboxd serves.
+# by POST /execute. commands.mjs: it is installed again, with `ws`, into
+# BUILD/interop/ws: then it follows commands over WebSockets only.
 set -eu
 here=$(dirname "$0")
 build=$1
@@ -20,13 +21,20 @@ end() {
 trap 'end; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP
 
-mkdir -p "$modules"
-cp "$here"/*.mjs "$here/package.json" "$modules"
-wanted=$(sed -n 's/.*"langsmith": "\(.*\)".*/\1/p' "$here/package.json")
-grep -qs "\"version\": \"$wanted\"" "$modules/node_modules/langsmith/package.json" ||
-    npm install --prefix "$modules" --no-package-lock --ignore-scripts \
+# install FOLDER PACKAGE.JSON: the tests, and what they need, unless it is there.
+install() {
+    mkdir -p "$1"
+    cp "$here"/*.mjs "$1"
+    cmp -s "$2" "$1/installed.json" && return
+    rm -rf "$1/node_modules"
+    cp "$2" "$1/package.json"
+    npm install --prefix "$1" --no-package-lock --ignore-scripts \
         --no-audit --no-fund --loglevel=error >"$work/npm" 2>&1 ||
-    { cat "$work/npm"; exit 1; }
+        { cat "$work/npm"; exit 1; }
+    cp "$2" "$1/installed.json"
+}
+install "$modules" "$here/package.json"
+install "$modules/ws" "$here/ws/package.json"
 
 # Nothing that the surroundings set may steer the SDK, the client or node.
 for name in $(env | sed -n 's/^\(LANG\(SMITH\|CHAIN\)_[A-Z_]*\)=.*/\1/p'); do
@@ -41,14 +49,16 @@ value() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$work/line"; }
 start() {
     rm -f "$work/ready"
     mkfifo "$work/ready"
-    "$build/sandboxd" --faults --provision-ms 1 --die-with-parent "$@" \
+    "$build/sandboxd" --faults --provision-ms 1 --die-with-parent \
+        --ring-bytes 33554432 "$@" \
         >"$work/ready" 2>"$work/log" &
     server=$!
     head -n 1 "$work/ready" >"$work/line"
     [ -s "$work/line" ] || { cat "$work/log"; exit 1; }
     LANGSMITH_ENDPOINT=$(value endpoint) LANGSMITH_API_KEY=$(value api_key)
-    ISOLATION=$(value isolation)
-    export LANGSMITH_ENDPOINT LANGSMITH_API_KEY ISOLATION
+    ISOLATION=$(value isolation) BADNET=$build/tests/badnet
+    SERVER_PID=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$work/line")
+    export LANGSMITH_ENDPOINT LANGSMITH_API_KEY ISOLATION SERVER_PID BADNET
 }
 
 # suite NAME COMMAND...: runs it, and keeps its closing line.
@@ -64,15 +74,19 @@ suite() {
 
 start
 suite 'the JS SDK drives sandboxd' node "$modules/interop.mjs"
+suite 'the JS SDK follows commands' node "$modules/ws/commands.mjs"
 end
 
 start --isolation none
 suite 'the same where commands see the host' node "$modules/interop.mjs"
+suite 'commands that see the host' node "$modules/ws/commands.mjs"
 end
 
 start --tls
 suite 'the same over TLS' \
     env NODE_EXTRA_CA_CERTS="$(value ca)" node "$modules/interop.mjs"
+suite 'commands over TLS' \
+    env NODE_EXTRA_CA_CERTS="$(value ca)" node "$modules/ws/commands.mjs"
 suite 'without the certificate it refuses' node "$modules/distrust.mjs"
 end
 
