@@ -313,20 +313,32 @@ static void socket_over(struct exchange *exchange)
 
 /* ---------------------------------------------------------------- upgrading -- */
 
+/* {"detail":{"error":…,"message":…,"error_id":…}} */
+static void socket_write_refusal(struct lssb_json_writer *json,
+                                 const void *ctx)
+{
+    lssb_json_object(json, NULL);
+    lssb_json_object(json, "detail");
+    lssb_json_string(json, "error", "InvalidRequest");
+    lssb_json_string(json, "message", ctx);
+    lssb_json_string(json, "error_id", "e-upgrade");
+    lssb_json_close(json);
+    lssb_json_close(json);
+}
+
 /* Refuses an upgrade. */
 static void socket_refuse(struct exchange *exchange, int status,
                           const char *why)
 {
-    char *body = take_format("{\"detail\":{\"error\":\"InvalidRequest\","
-                             "\"message\":\"%s\",\"error_id\":\"e-upgrade\"}}",
-                             why);
+    size_t len = 0;
+    char *body = json_text(socket_write_refusal, why, &len);
 
     reply_begin(exchange, status);
     if (status == 426)
         reply_header(exchange, "Sec-WebSocket-Version", "13");
     reply_header(exchange, "Content-Type", "application/json");
-    reply_length(exchange, strlen(body));
-    reply_body(exchange, body, strlen(body));
+    reply_length(exchange, len);
+    reply_body(exchange, body, len);
     free(body);
 }
 

@@ -111,6 +111,7 @@ struct spawn_plan {
     int out[2];
     int err[2];
     int terminal;                   /* the command's side of its PTY, or -1 */
+    int ready[2];                   /* ends when the terminal is the child's */
 };
 
 /* Lays the environment's layers over one another. */
@@ -201,8 +202,10 @@ static void spawn_stage(const struct spawn_plan *plan)
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
     umask(022);
-    if (terminal >= 0)
+    if (terminal >= 0) {
         ioctl(terminal, TIOCSCTTY, 0);
+        close(plan->ready[1]);
+    }
     dup2(terminal >= 0 ? terminal : plan->in[0] >= 0 ? plan->in[0] : null, 0);
     dup2(terminal >= 0 ? terminal : plan->out[1], 1);
     dup2(terminal >= 0 ? terminal : plan->err[1], 2);
@@ -279,8 +282,9 @@ static bool spawn_open(struct spawn_plan *plan)
 {
     plan->in[0] = plan->in[1] = plan->terminal = -1;
     plan->out[0] = plan->out[1] = plan->err[0] = plan->err[1] = -1;
+    plan->ready[0] = plan->ready[1] = -1;
     if (plan->options->pty)
-        return spawn_terminal(plan);
+        return spawn_terminal(plan) && spawn_pipe(plan->ready, 1);
     return spawn_pipe(plan->out, 0) && spawn_pipe(plan->err, 0) &&
            (!plan->options->input || spawn_pipe(plan->in, 1));
 }
@@ -292,12 +296,26 @@ static void spawn_close(int fd)
         close(fd);
 }
 
+/* Waits until the child has its terminal: a ^C that is written before would
+ * reach nobody. */
+static void spawn_wait(const struct spawn_plan *plan)
+{
+    char byte;
+
+    spawn_close(plan->ready[1]);
+    while (plan->ready[0] >= 0 && read(plan->ready[0], &byte, 1) < 0 &&
+           errno == EINTR)
+        ;
+    spawn_close(plan->ready[0]);
+}
+
 /* Opens the streams and forks; false: it could not. */
 static bool spawn_fork(struct spawn_plan *plan, struct spawned *spawned)
 {
     spawned->pid = spawn_open(plan) ? fork() : -1;
     if (spawned->pid == 0)
         spawn_become(plan);
+    spawn_wait(plan);
     spawn_close(plan->in[0]);
     spawn_close(plan->out[1]);
     spawn_close(plan->err[1]);
