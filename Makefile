@@ -109,6 +109,7 @@ test: ## everything that CI runs
 	    'the parts one by one' '$(AGAIN) unit WERROR=-Werror $(ONE_BY_ONE)' \
 	    'the flattened sources' '$(AGAIN) test-dist' \
 	    'sandboxd' '$(AGAIN) test-sandboxd' \
+	    'WebSocket, python3-websockets' '$(AGAIN) test-websocket' \
 	    'demo' '$(AGAIN) test-demo' \
 	    'nginx, squid, tinyproxy, openssl' '$(AGAIN) test-servers' \
 	    'the official JS SDK' '$(AGAIN) test-interop' \
@@ -117,6 +118,9 @@ test: ## everything that CI runs
 test-sandboxd: $(BUILD)/sandboxd ## sandboxd by curl, its commands by WebSocket
 	@sh tests/run.sh 'by curl' 'sh tests/sandboxd.sh $(BUILD)/sandboxd' \
 	    'commands' 'python3 tests/sandboxd_exec.py $(BUILD)/sandboxd'
+
+test-websocket: $(BUILD)/tests/ws_echo ## our WebSocket engine, python3-websockets
+	@/usr/bin/python3 tests/ws_echo.py $(BUILD)/tests/ws_echo
 
 EXAMPLES = quickstart hello eventloop
 
@@ -220,6 +224,6 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
-.PHONY: all demo programs unit symbols test test-sandboxd test-demo test-servers \
+.PHONY: all demo programs unit symbols test test-sandboxd test-websocket test-demo test-servers \
     test-interop test-peers test-yamux dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
