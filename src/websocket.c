@@ -232,6 +232,8 @@ static void ws_upgrade_to(struct lssb_ws_upgrade *upgrade, const char *value,
 void lssb_ws_upgrade_header(struct lssb_ws_upgrade *upgrade, const char *name,
                             const char *value, size_t len)
 {
+    const char *key = upgrade->server ? "Sec-WebSocket-Key"
+                                      : "Sec-WebSocket-Accept";
     size_t name_len = strlen(name), others;
 
     if (ws_is(name, name_len, "Upgrade")) {
@@ -239,8 +241,7 @@ void lssb_ws_upgrade_header(struct lssb_ws_upgrade *upgrade, const char *name,
     } else if (ws_is(name, name_len, "Connection")) {
         if (ws_list(value, len, "upgrade", &others) > 0)
             upgrade->connection = true;
-    } else if (ws_is(name, name_len, upgrade->server ? "Sec-WebSocket-Key"
-                                                     : "Sec-WebSocket-Accept")) {
+    } else if (ws_is(name, name_len, key)) {
         ws_upgrade_key(upgrade, value, len);
     } else if (ws_is(name, name_len, "Sec-WebSocket-Version")) {
         ws_count(&upgrade->versions);
@@ -442,15 +443,17 @@ static uint8_t ws_length_size(const struct lssb_ws *ws)
     return len < 126 ? 0 : len == 126 ? 2 : 8;
 }
 
-/* Takes a byte of the long length; it has to be minimal, and 63 bits (5.2). */
+/* Takes a byte of the long length; it has to be minimal, and 63 bits (5.2). Of
+ * eight bytes, one of the first six must not be 0. */
 static const char *ws_length_wrong(struct lssb_ws *ws, uint8_t byte)
 {
-    uint8_t size = ws_length_size(ws);
+    uint8_t size = ws_length_size(ws), have = (uint8_t)(ws->own.have - 2);
 
-    if (ws->own.have == 3 && size == 8 && byte >= 0x80)
+    if (size == 8 && have == 1 && byte >= 0x80)
         return "a frame's length has its highest bit set";
     ws->own.left = ws->own.left << 8 | byte;
-    if (ws->own.have - 2 == size && ws->own.left < (size == 2 ? 126 : 65536))
+    if ((size == 2 && have == 2 && ws->own.left < 126) ||
+        (size == 8 && have == 6 && ws->own.left == 0))
         return "a frame's length is not in its shortest form";
     return NULL;
 }

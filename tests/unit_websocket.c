@@ -539,7 +539,7 @@ static void what_is_wrong_is_refused_at_the_first_byte_that_shows_it(void)
         { "88 01", "1002: a close frame has half a code" },
         { "82 7e 007d", "1002: a frame's length is not in its shortest form" },
         { "82 7e 0000", "1002: a frame's length is not in its shortest form" },
-        { "82 7f 00000000 0000ffff",
+        { "82 7f 00000000 0000",
           "1002: a frame's length is not in its shortest form" },
         { "82 7f 80", "1002: a frame's length has its highest bit set" },
         { "88 02 0000", "1002: a close frame has a code that may not be sent" },

@@ -232,7 +232,8 @@ static void exchange(struct side *side, enum lssb_ws_opcode opcode, size_t len)
 
 static void be_client(int port)
 {
-    static const size_t sizes[] = { 0, 1, 125, 126, 127, 65535, 65536, 1048576 };
+    static const size_t sizes[] = { 0, 1, 125, 126, 127, 65535, 65536,
+                                    1048576 };
     static struct side side;
     struct sockaddr_in address;
     struct lssb_ws_upgrade upgrade;
@@ -262,8 +263,9 @@ static void be_client(int port)
         exchange(&side, LSSB_WS_BINARY, sizes[i]);
     }
     send_frame(&side, LSSB_WS_PING, true, (const uint8_t *)"are you there", 13);
-    if (next(&side) != LSSB_WS_CONTROL_FRAME || side.ws.opcode != LSSB_WS_PONG ||
-        side.ws.data_len != 13 || memcmp(side.ws.data, "are you there", 13))
+    if (next(&side) != LSSB_WS_CONTROL_FRAME ||
+        side.ws.opcode != LSSB_WS_PONG || side.ws.data_len != 13 ||
+        memcmp(side.ws.data, "are you there", 13) != 0)
         die("no pong");
     send_close(&side, LSSB_WS_NORMAL);
     if (next(&side) != LSSB_WS_CONTROL_FRAME ||
