@@ -9,8 +9,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#include <sys/mount.h>
+#endif
 
-#include "sandboxd.h"
+#include "control.h"
 
 const char box_default_snapshot[] = "00000000-0000-4000-8000-000000000001";
 
@@ -51,6 +55,7 @@ struct box *box_new(struct sandboxd *d)
     box->cpu_millicores = UNSET;
     box->mem_bytes = UNSET;
     box->fs_capacity_bytes = UNSET;
+    box->snapshot_id = take_copy(box_default_snapshot);
     box->provisioned.owner = box->idle.owner = box->removal.owner = box;
     box->provisioned.fire = box_provisioned;
     box->idle.fire = box_idled;
@@ -67,6 +72,92 @@ void run_config_free(struct run_config *run)
     memset(run, 0, sizeof *run);
 }
 
+/* --------------------------------------------------------------- volumes -- */
+
+#ifdef __linux__
+
+/* Moves this process into a mount namespace of its own, once, so that what is
+ * mounted below boxes is seen by nobody else, and goes with it. */
+static bool box_own_mounts(struct sandboxd *d)
+{
+    if (!d->own_mounts && geteuid() == 0 && unshare(CLONE_NEWNS) == 0)
+        d->own_mounts =
+            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    return d->own_mounts;
+}
+
+/* Mounts a volume's directory at a path of a box. */
+static bool box_mount_one(const struct box *box, const char *path,
+                          const char *volume)
+{
+    char *inside = take_format("%s/.", path), target[64];
+    struct place place;
+    bool fine = path_find(box, inside, true, &place);
+
+    if (fine) {
+        snprintf(target, sizeof target, "/proc/self/fd/%d", place.dir);
+        fine = !place.host &&
+               mount(volume, target, NULL, MS_BIND, NULL) == 0;
+        place_close(&place);
+    }
+    free(inside);
+    return fine;
+}
+
+/* Mounts a box's volumes, where commands have a view of their own; elsewhere
+ * they are not to be seen. */
+static bool box_mount(struct box *box)
+{
+    size_t i;
+
+    if (!box->d->view || box->mounts.count == 0 || !box_own_mounts(box->d)) {
+        map_free(&box->mounts);
+        return true;
+    }
+    for (i = 0; i < box->mounts.count; i++) {
+        const struct map_pair *pair = &box->mounts.pairs[i];
+
+        if (!box_mount_one(box, pair->name, pair->value))
+            return false;
+    }
+    return true;
+}
+
+/* Unmounts them; whether nothing of a volume is below the box any more. */
+static bool box_unmount(struct box *box)
+{
+    bool fine = true;
+    size_t i;
+
+    for (i = box->mounts.count; i-- > 0;) {
+        char *path = take_format("%s/root%s", box->dir,
+                                 box->mounts.pairs[i].name);
+
+        if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) != 0 &&
+            errno != EINVAL && errno != ENOENT)
+            fine = false;
+        free(path);
+    }
+    map_free(&box->mounts);
+    return fine;
+}
+
+#else
+
+static bool box_mount(struct box *box)
+{
+    map_free(&box->mounts);
+    return true;
+}
+
+static bool box_unmount(struct box *box)
+{
+    (void)box;
+    return true;
+}
+
+#endif
+
 /* Frees a box that is in no list, or not any more. */
 void box_free(struct box *box)
 {
@@ -78,6 +169,13 @@ void box_free(struct box *box)
     for (command = box->d->commands; command != NULL; command = command->next)
         if (command->box == box)
             command->box = NULL;
+    job_cancel(box->filling);
+    box_unmount(box);
+    grants_free(box);
+    map_free(&box->rule_env);
+    free(box->snapshot_id);
+    free(box->source);
+    free(box->template_name);
     free(box->name);
     free(box->dir);
     free(box->status_message);
@@ -215,8 +313,11 @@ static void box_become(struct box *box, enum box_status status,
 static void box_provisioned(struct timer *timer)
 {
     struct box *box = timer->owner;
-    struct fault *fault = faults_take(box->d, "", box->name, true);
+    struct fault *fault;
 
+    if (box->filling != NULL || box->status != BOX_PROVISIONING)
+        return;
+    fault = faults_take(box->d, "", box->name, true);
     if (fault == NULL)
         box_become(box, BOX_READY, NULL);
     else if (strcmp(fault->provision, "fail") == 0)
@@ -229,7 +330,8 @@ void box_start(struct box *box)
 {
     box_become(box, BOX_PROVISIONING, NULL);
     loop_at(&box->d->loop, &box->provisioned,
-            now_ms() + box->d->settings.provision_ms);
+            now_ms() + (box->at_once ? 0 : box->d->settings.provision_ms));
+    box->at_once = false;
 }
 
 /* Stops a box: its processes end, its files stay. */
@@ -251,7 +353,10 @@ void box_delete(struct box *box)
     *link = box->next;
     box->d->box_count--;
     box_tell(box, true);
-    process_remove_tree(box->d, box->dir);
+    job_cancel(box->filling);
+    box->filling = NULL;
+    if (box_unmount(box))
+        process_remove_tree(box->d, box->dir);
     box_free(box);
 }
 
@@ -281,6 +386,45 @@ static void box_make_name(struct box *box)
     } while (box_find_name(box->d, box->name) != NULL);
 }
 
+/* What a new box needs once its files are there; NULL, or what went wrong. */
+static const char *box_furnish(struct box *box)
+{
+    if (box->run.work_dir != NULL && !path_make_dir(box, box->run.work_dir))
+        return "its work_dir cannot be made";
+    box_give_home(box);
+    return box_mount(box) ? NULL : "its volumes cannot be mounted";
+}
+
+/* The snapshot's files are in the box, or cannot be. */
+static void box_filled(struct job *job, bool fine)
+{
+    struct box *box = job->owner;
+    const char *wrong = fine ? box_furnish(box)
+                             : "the snapshot's files cannot be copied";
+
+    box->filling = NULL;
+    if (wrong != NULL)
+        box_become(box, BOX_FAILED, wrong);
+    else if (box->status == BOX_PROVISIONING && !box->provisioned.armed)
+        box_provisioned(&box->provisioned);
+}
+
+/* Gives a new box what it is made of. */
+static const char *box_fill(struct box *box)
+{
+    const char *argv[] = {"sh", "-c",
+                          "cp -a --reflink=auto \"$1/root/.\" \"$2/root/\" "
+                          "&& echo done",
+                          "sh", NULL, NULL, NULL};
+
+    if (box->source == NULL)
+        return box_furnish(box);
+    argv[4] = box->source;
+    argv[5] = box->dir;
+    box->filling = job_start(box->d, argv, box_filled, box);
+    return box->filling != NULL ? NULL : "no process for it";
+}
+
 /* Makes a box's directory, enters it into the list and starts it; or says why
  * it cannot. */
 bool box_add(struct box *box, const char **why)
@@ -292,14 +436,14 @@ bool box_add(struct box *box, const char **why)
         process_remove_tree(d, box->dir);
         return false;
     }
-    *why = "its work_dir cannot be made";
-    if (box->run.work_dir != NULL && !path_make_dir(box, box->run.work_dir)) {
-        process_remove_tree(d, box->dir);
+    *why = box_fill(box);
+    if (*why != NULL) {
+        if (box_unmount(box))
+            process_remove_tree(d, box->dir);
         return false;
     }
     if (box->name == NULL)
         box_make_name(box);
-    box_give_home(box);
     box->sequence = ++d->sequence;
     box->created_us = wall_us();
     box->created_at = now_ms();

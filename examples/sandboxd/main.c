@@ -10,7 +10,7 @@
 #include <sys/prctl.h>
 #endif
 
-#include "sandboxd.h"
+#include "control.h"
 
 #define MAIN_PARENT_MS 500          /* how often the parent is looked for */
 
@@ -32,6 +32,11 @@ static const char main_usage[] =
     "  --max-commands N     default 1000    --max-output N   8388608 bytes of\n"
     "  --max-json N         1048576 bytes   each output of a command\n"
     "  --max-upload N       bytes of a file; default 0, no limit\n"
+    "  --max-millicores N   of all running boxes; default 0, no limit\n"
+    "  --max-memory N       bytes of all running boxes; default 0, no limit\n"
+    "  --max-snapshots N    default 100000  --max-volumes N  default 100\n"
+    "  --service-domain D   service URLs are http://ID--PORT.D, not …/svc/…\n"
+    "  --no-services        service URLs and download links are a 501\n"
     "  --max-message N      16777216 bytes of a message to a command\n"
     "  --ring-bytes N       1048576 bytes of each output of a streamed command\n"
     "                       are kept for those who read it late\n"
@@ -58,6 +63,10 @@ static bool main_set_number(struct settings *s, const char *name,
         {"second-ms", &s->second_ms, 1, 1000000},
         {"max-connections", &s->max_connections, 1, 10000},
         {"max-boxes", &s->max_boxes, 1, 100000},
+        {"max-millicores", &s->max_millicores, 0, INT64_MAX},
+        {"max-memory", &s->max_memory, 0, INT64_MAX},
+        {"max-snapshots", &s->max_snapshots, 1, 10000000},
+        {"max-volumes", &s->max_volumes, 0, 100000},
         {"max-commands", &s->max_commands, 1, 10000},
         {"max-output", &s->max_output, 1, 1073741824},
         {"max-json", &s->max_json, 2, 1073741824},
@@ -97,6 +106,8 @@ static bool main_set_text(struct settings *s, const char *name,
         s->key = text;
     else if (strcmp(name, "ca") == 0)
         s->ca = text;
+    else if (strcmp(name, "service-domain") == 0 && *text != '\0')
+        s->service_domain = text;
     else if (strcmp(name, "data") == 0)
         s->data = text;
     else if (strcmp(name, "member-order") == 0)
@@ -121,6 +132,8 @@ static bool main_set_flag(struct settings *s, const char *name)
         s->die_with_parent = true;
     else if (strcmp(name, "faults") == 0)
         s->faults = true;
+    else if (strcmp(name, "no-services") == 0)
+        s->no_services = true;
     else
         return false;
     return true;
@@ -352,6 +365,8 @@ int main(int argc, char **argv)
     d->settings.second_ms = 1000;
     d->settings.max_connections = 1024;
     d->settings.max_boxes = 100;
+    d->settings.max_snapshots = 100000;
+    d->settings.max_volumes = 100;
     d->settings.max_commands = 1000;
     d->settings.max_output = 8 * 1024 * 1024;
     d->settings.max_json = 1024 * 1024;
@@ -372,6 +387,8 @@ int main(int argc, char **argv)
     main_data(d);
     main_isolation(d);
     main_tls(d);
+    snapshots_start(d);
+    fill_random(d->token_key, sizeof d->token_key);
     main_listen(d);
     main_watch_parent(d, &parent_timer, parent);
     main_ready(d);

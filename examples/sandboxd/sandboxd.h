@@ -47,6 +47,7 @@ void bytes_add(struct bytes *bytes, const void *more, size_t len);
 void bytes_add_string(struct bytes *bytes, const char *string);
 void bytes_free(struct bytes *bytes);
 void map_set(struct map *map, const char *name, const char *value);
+void map_remove(struct map *map, const char *name);
 void map_merge(struct map *over, const struct map *from);
 const char *map_get(const struct map *map, const char *name);
 void map_free(struct map *map);
@@ -177,6 +178,7 @@ struct exchange {
     void (*on_over)(struct exchange *exchange);     /* however it ended; once */
     void *state;
     bool paused;                    /* the body waits; see exchange_resume */
+    bool duplex;                    /* it goes on while the reply is given */
 
     /* The server's. */
     struct fault *fault;
@@ -313,6 +315,9 @@ void sockets_close(struct sandboxd *d, uint16_t code, const char *reason);
 
 /* ------------------------------------------------------------------ boxes */
 
+struct grant;
+struct job;
+
 enum box_status {
     BOX_PROVISIONING,
     BOX_READY,
@@ -352,6 +357,14 @@ struct box {
     struct map labels;
     struct map env;
     struct run_config run;
+    char *snapshot_id;              /* what it was made from */
+    char *source;                   /* the snapshot's files, or NULL */
+    char *template_name;            /* NULL: it was made from none */
+    struct map mounts;              /* volumes: path in it -> directory */
+    struct map rule_env;            /* of its proxy's rules */
+    struct grant *grants;           /* what is shared of it */
+    struct job *filling;            /* gets the snapshot's files */
+    bool at_once;                   /* it takes no time to start */
     char *mount_config;             /* JSON, or NULL */
     char *proxy_config;
     char *access_delegation;
@@ -391,6 +404,7 @@ void box_wait_start(struct box_wait *wait, struct box *box,
                     uint32_t timeout_ms);
 void box_wait_end(struct box_wait *wait);
 void run_config_free(struct run_config *run);
+void grants_free(struct box *box);
 
 /* ------------------------------------------------------------------ files */
 
@@ -658,6 +672,12 @@ struct settings {
     uint64_t second_ms;             /* how long a second of a TTL lasts */
     uint64_t max_connections;
     uint64_t max_boxes;
+    uint64_t max_millicores;        /* 0: no limit */
+    uint64_t max_memory;            /* 0: no limit */
+    uint64_t max_snapshots;
+    uint64_t max_volumes;
+    bool no_services;               /* links are answered by 501 */
+    const char *service_domain;     /* of links; NULL: paths of this server */
     uint64_t max_commands;
     uint64_t max_output;
     uint64_t max_json;
@@ -680,6 +700,14 @@ struct sandboxd {
     bool view;                      /* commands run in a view of their own */
     struct box *boxes;              /* newest first */
     size_t box_count;
+    struct snapshot *snapshots;     /* newest first, as all of these */
+    size_t snapshot_count;
+    struct registry *registries;
+    struct template *templates;
+    struct volume *volumes;
+    struct pool *pools;
+    uint8_t token_key[32];
+    bool own_mounts;                /* in a mount namespace of its own */
     uint64_t sequence;
     struct box_wait *waits;
     struct command *commands;

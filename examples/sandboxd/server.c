@@ -358,7 +358,8 @@ static void connection_body(struct connection *c)
     struct exchange *exchange = c->exchange;
 
     exchange->continued = true;
-    if (!exchange->replying && exchange->on_body != NULL) {
+    if ((!exchange->replying || (exchange->duplex && !exchange->replied)) &&
+        exchange->on_body != NULL) {
         exchange->on_body(exchange, c->http.body, c->http.body_len);
         return;
     }
@@ -375,7 +376,8 @@ static void connection_complete(struct connection *c)
     struct exchange *exchange = c->exchange;
 
     exchange->complete = true;
-    if (!exchange->replying && exchange->on_end != NULL)
+    if ((!exchange->replying || (exchange->duplex && !exchange->replied)) &&
+        exchange->on_end != NULL)
         exchange->on_end(exchange);
 }
 
@@ -407,7 +409,9 @@ static bool connection_may_parse(const struct connection *c)
         return !exchange->replied && (!exchange->paused || c->gone);
     return exchange == NULL ||
            (!exchange->complete &&
-            (exchange->replying ? exchange->replied : !exchange->paused));
+            (exchange->replied ||
+             (!exchange->paused &&
+              (!exchange->replying || exchange->duplex))));
 }
 
 /* Hands on what has arrived on a connection that is a stream of bytes now. */

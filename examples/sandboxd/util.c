@@ -117,6 +117,22 @@ void map_set(struct map *map, const char *name, const char *value)
     map->count++;
 }
 
+/* Takes a name out, if it is there. */
+void map_remove(struct map *map, const char *name)
+{
+    size_t i = 0;
+
+    while (i < map->count && strcmp(map->pairs[i].name, name) != 0)
+        i++;
+    if (i == map->count)
+        return;
+    free(map->pairs[i].name);
+    free(map->pairs[i].value);
+    map->count--;
+    memmove(map->pairs + i, map->pairs + i + 1,
+            (map->count - i) * sizeof *map->pairs);
+}
+
 /* Sets all pairs of another map. */
 void map_merge(struct map *over, const struct map *from)
 {
