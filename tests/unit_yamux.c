@@ -295,7 +295,7 @@ static void feed(struct user *user, const uint8_t *bytes, size_t len)
 static void ack_all(struct user *user)
 {
     uint8_t bytes[36];
-    char words[16];
+    char words[32];
     int i;
 
     for (i = 0; i < 3 && user->streams[i].id != 0; i++) {
@@ -503,7 +503,24 @@ static void pings_are_answered_and_go_aways_told(void)
           "P S 0 13 | P S 0 14 | P S 0 15 | P S 0 16 | P S 0 17 | W S 18 0", "",
           "P A 0 1 | P A 0 2 | P A 0 3 | P A 0 4 | P A 0 5 | P A 0 6 | "
           "P A 0 7 | P A 0 8 | P A 0 9 | P A 0 10 | P A 0 11 | W R 12 0 | "
-          "P A 0 13 | P A 0 14 | P A 0 15 | P A 0 16 | P A 0 17 | W R 18 0" }
+          "P A 0 13 | P A 0 14 | P A 0 15 | P A 0 16 | P A 0 17 | W R 18 0" },
+        { SERVER, 0, "W S 1 0 | W S 3 0 | W S 5 0 | W S 7 0 | W S 9 0 | "
+          "W S 11 0 | W S 13 0 | W S 15 0 | W S 17 0 | W S 19 0 | W S 21 0 | "
+          "W S 23 0 | W S 25 0 | W S 27 0 | W S 29 0 | W S 31 0 | D S 33 1",
+          "opened 1 | opened 3 | opened 5 | opened 7 | opened 9 | opened 11 | "
+          "opened 13 | opened 15 | opened 17 | opened 19 | opened 21 | "
+          "opened 23 | opened 25 | opened 27 | opened 29 | opened 31 | "
+          "opened 33",
+          "W R 1 0 | W R 3 0 | W R 5 0 | W R 7 0 | W R 9 0 | W R 11 0 | "
+          "W R 13 0 | W R 15 0 | W R 17 0 | W R 19 0 | W R 21 0 | W R 23 0 | "
+          "W R 25 0 | W R 27 0 | W R 29 0 | W R 31 0 | W R 33 0" },
+        { UP, 1, "W F 1 0 | P S 0 1 | P S 0 2 | P S 0 3 | P S 0 4 | P S 0 5 | "
+          "P S 0 6 | P S 0 7 | P S 0 8 | P S 0 9 | P S 0 10 | P S 0 11 | "
+          "P S 0 12 | P S 0 13 | P S 0 14 | P S 0 15 | P S 0 16 | D - 1 5",
+          "finished 1  | reset 1",
+          "P A 0 1 | P A 0 2 | P A 0 3 | P A 0 4 | P A 0 5 | P A 0 6 | "
+          "P A 0 7 | P A 0 8 | P A 0 9 | P A 0 10 | P A 0 11 | P A 0 12 | "
+          "P A 0 13 | P A 0 14 | P A 0 15 | P A 0 16 | W R 1 0" }
     };
 
     CHECK(rows);
@@ -729,6 +746,34 @@ static void a_stream_reset_before_its_syn_leaves_no_trace(void)
     EXPECT_STR(sent(&one), "");
 }
 
+static void a_stream_begins_anew_whatever_its_memory_held(void)
+{
+    int mark;
+
+    start(&one, SERVER);
+    memset(&one.streams[0], 0xA5, sizeof one.streams[0]);
+    one.streams[0].user = &mark;
+    one.streams[0].window = 0;
+    one.streams[0].window_most = 77;
+    /* Only what was just told can be accepted. */
+    one.streams[1].id = 0;
+    lssb_yamux_accept(&one.session, &one.streams[1]);
+    EXPECT_INT(one.streams[1].id, 0);
+    EXPECT_INT(lssb_yamux_open(&one.session, &one.streams[0]),
+               LSSB_YAMUX_OPEN);
+    EXPECT(one.streams[0].user == &mark);
+    EXPECT_INT(one.streams[0].id, 2);
+    EXPECT_INT(one.streams[0].window, 262144);
+    EXPECT_INT(one.streams[0].window_most, 77);
+    EXPECT_INT(one.streams[0].send_window, 262144);
+    EXPECT_INT(one.streams[0].unconsumed, 0);
+    EXPECT(!one.streams[0].acked && !one.streams[0].finished);
+    EXPECT(!one.streams[0].peer_finished);
+    EXPECT_STR(sent(&one), "W S 2 0");
+    feed_words(&one, "D AF 2 9");
+    EXPECT_STR(told(&one), "acked 2 | data 2: 9 | finished 2 ");
+}
+
 static void streams_that_wait_for_their_ack_are_few(void)
 {
     static struct lssb_yamux_stream streams[LSSB_YAMUX_UNACKED + 4];
@@ -797,6 +842,7 @@ static void after_a_go_away_nothing_is_opened(void)
                LSSB_YAMUX_CLOSED);
     start(&one, 0);
     feed_words(&one, "V - 0 0");
+    EXPECT(lssb_yamux_has_control(&one.session));
     lssb_yamux_go_away(&one.session, LSSB_YAMUX_NORMAL);
     EXPECT_STR(sent(&one), "G - 0 1");
     EXPECT_INT(lssb_yamux_open(&one.session, &one.streams[1]),
@@ -1118,6 +1164,96 @@ static void a_stream_that_is_not_too_slow_may_hold_back_for_ever(void)
     EXPECT(longest > 2000 && longest < 5000);
 }
 
+/* ---------------------------------------------------------- a long pipe */
+
+#define DELAY 50                    /* ms each way */
+#define PER_MS 10000                /* bytes that the pipe takes */
+
+/* Bytes on their way: what was sent in each of the last milliseconds. */
+struct pipe {
+    uint8_t bytes[DELAY][PER_MS];
+    size_t len[DELAY];
+};
+
+/* Sends what one side has for one millisecond: control, then data. */
+static size_t pour(struct lssb_yamux *session, uint8_t *out)
+{
+    size_t len = lssb_yamux_control(session, out, PER_MS);
+    uint32_t most;
+    struct lssb_yamux_stream *stream = lssb_yamux_turn(session, &most);
+
+    if (stream == NULL || PER_MS - len <= 12)
+        return len;
+    most = most < PER_MS - len - 12 ? most : (uint32_t)(PER_MS - len - 12);
+    memset(out + len + 12, 'x', most);
+    lssb_yamux_commit(session, most, out + len);
+    return len + 12 + most;
+}
+
+/* Takes all that has come, and consumes it; the bytes of data. */
+static size_t drink(struct lssb_yamux *session,
+                    struct lssb_yamux_stream *stream, const uint8_t *bytes,
+                    size_t len)
+{
+    enum lssb_yamux_event event = LSSB_YAMUX_FULL;
+    size_t at = 0, used, sum = 0;
+
+    while (event != LSSB_YAMUX_MORE && event != LSSB_YAMUX_WRONG) {
+        event = lssb_yamux_next(session, bytes + at, len - at, &used);
+        at += used;
+        if (event == LSSB_YAMUX_OPENED)
+            lssb_yamux_accept(session, stream);
+        if (event != LSSB_YAMUX_DATA)
+            continue;
+        used = lssb_yamux_take(session, session->data_len);
+        lssb_yamux_consumed(session, stream, used);
+        at += used;
+        sum += used;
+    }
+    return sum;
+}
+
+/* Bytes that come down in the last two of five seconds. */
+static size_t come_down(uint32_t window_most)
+{
+    static struct pipe up, down;
+    static struct lssb_yamux a, b;
+    static struct lssb_yamux_stream to_a, to_b;
+    size_t sum = 0, n;
+    uint64_t now;
+
+    memset(&up, 0, sizeof up);
+    memset(&down, 0, sizeof down);
+    memset(&to_a, 0, sizeof to_a);
+    memset(&to_b, 0, sizeof to_b);
+    lssb_yamux_start(&a, false, 0);
+    lssb_yamux_start(&b, true, 0);
+    to_a.window_most = window_most;
+    lssb_yamux_open(&a, &to_a);
+    for (now = 0; now < 5000; now++) {
+        int at = (int)(now % DELAY);
+
+        EXPECT(lssb_yamux_tick(&a, now) && lssb_yamux_tick(&b, now));
+        n = drink(&a, &to_a, down.bytes[at], down.len[at]);
+        sum += now >= 3000 ? n : 0;
+        drink(&b, &to_b, up.bytes[at], up.len[at]);
+        lssb_yamux_want(&b, &to_b, true);
+        up.len[at] = pour(&a, up.bytes[at]);
+        down.len[at] = pour(&b, down.bytes[at]);
+    }
+    return sum;
+}
+
+static void a_window_that_grows_fills_a_long_pipe(void)
+{
+    size_t all = (size_t)PER_MS * 2000, fixed, grown;
+
+    fixed = come_down(0);
+    grown = come_down(1u << 24);
+    EXPECT(fixed > all / 10 && fixed < all / 4);
+    EXPECT(grown > all / 100 * 99);
+}
+
 /* --------------------------------------------------------- two, at random */
 
 #define SLOTS 12
@@ -1401,6 +1537,7 @@ int main(void)
         TEST(data_goes_out_in_turns_and_within_windows),
         TEST(control_frames_are_written_whole_or_not_at_all),
         TEST(a_stream_reset_before_its_syn_leaves_no_trace),
+        TEST(a_stream_begins_anew_whatever_its_memory_held),
         TEST(streams_that_wait_for_their_ack_are_few),
         TEST(ids_are_used_once_and_run_out),
         TEST(after_a_go_away_nothing_is_opened),
@@ -1411,6 +1548,7 @@ int main(void)
         TEST(a_smaller_window_counts_once_the_first_is_used_up),
         TEST(a_window_grows_when_the_round_trip_limits_the_peer),
         TEST(the_least_round_trip_counts),
+        TEST(a_window_that_grows_fills_a_long_pipe),
         TEST(what_is_not_taken_is_offered_again),
         TEST(a_stream_let_go_of_in_mid_frame_is_told_nothing_more),
         TEST(how_long_a_stream_holds_back_is_counted),
