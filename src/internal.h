@@ -536,7 +536,7 @@ enum lssb_ws_event {
     LSSB_WS_MORE = 0,               /* all consumed (after a close frame: no
                                        more than it); more bytes, please */
     LSSB_WS_PIECE,                  /* data, data_len: of a message; `begins`,
-                                       `ends`; may be empty at either end */
+                                       `ends`; empty only where it ends */
     LSSB_WS_CONTROL_FRAME,          /* opcode, data, data_len: a whole ping,
                                        pong or close; of a close: code, and
                                        data is the reason */
