@@ -48,7 +48,8 @@ static const char badnet_usage[] =
     "badnet: a TCP relay that misbehaves\n"
     "  --to HOST:PORT       the server\n"
     "  --listen HOST:PORT   default 127.0.0.1:0, a port that the system picks\n"
-    "  --log FILE           a JSON line for every connection that has ended\n"
+    "  --log FILE           a JSON line for every connection that has ended;\n"
+    "                       -: behind the ready line\n"
     "  --raw                X-Badnet is not looked for\n"
     "  --refuse             nobody listens\n"
     "  --die-with-parent    stop when the parent process has ended\n"
@@ -909,6 +910,18 @@ static void start_process(void)
 #endif
 }
 
+/* Where the lines of connections go. */
+static int start_log(const char *path)
+{
+    int fd = strcmp(path, "-") == 0
+                 ? 1
+                 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        fail(path, strerror(errno));
+    return fd;
+}
+
 /* Reads the options; returns where to listen. */
 static const char *start_options(int argc, char **argv)
 {
@@ -934,8 +947,7 @@ static const char *start_options(int argc, char **argv)
         else if (strcmp(name, "--listen") == 0)
             where = value;
         else if (strcmp(name, "--log") == 0)
-            net.log = open(value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-                           0666);
+            net.log = start_log(value);
         else if (strcmp(name, "--connection") == 0)
             faults = start_rule(strtoull(value, NULL, 10));
         else if (strncmp(name, "--", 2) != 0 ||

@@ -59,7 +59,7 @@ const relays = [];
 async function relayed(...faults) {
     const url = new URL(box.dataplane_url);
     const relay = spawn(BADNET, ["--to", url.host, "--raw", "--die-with-parent",
-        "--log", "/dev/stdout", "--connection", "1", ...faults], { stdio: ["ignore", "pipe", "inherit"] });
+        "--log", "-", "--connection", "1", ...faults], { stdio: ["ignore", "pipe", "inherit"] });
     relays.push(relay);
     const lines = readline.createInterface(relay.stdout)[Symbol.asyncIterator]();
     const next = async () => JSON.parse((await lines.next()).value);
