@@ -95,6 +95,7 @@ AGAIN = $(MAKE) -s --no-print-directory
 CLANG = CC=clang BUILD=build/clang
 SANITIZED = CC=clang BUILD=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
 NO_TLS = TLS=none BUILD=build/notls
+NO_WEBSOCKET = BUILD=build/nows CPPFLAGS=-DLSSB_WEBSOCKET=0
 ONE_BY_ONE = PARTS=1 BUILD=build/parts
 SMALL = BUILD=build/small CPPFLAGS='-DLSSB_RECEIVE_BUFFER=1024 -DLSSB_SEND_BUFFER=512 -DLSSB_ELEMENT=2048'
 
@@ -106,6 +107,7 @@ test: ## everything that CI runs
 	    'clang, AddressSanitizer, UndefinedBehaviorSanitizer' "$(AGAIN) unit WERROR=-Werror $(SANITIZED)" \
 	    'small buffers' "$(AGAIN) unit WERROR=-Werror $(SMALL)" \
 	    'without TLS' '$(AGAIN) unit WERROR=-Werror $(NO_TLS)' \
+    'without WebSocket' '$(AGAIN) unit WERROR=-Werror $(NO_WEBSOCKET)' \
 	    'the parts one by one' '$(AGAIN) unit WERROR=-Werror $(ONE_BY_ONE)' \
 	    'the flattened sources' '$(AGAIN) test-dist' \
 	    'sandboxd' '$(AGAIN) test-sandboxd' \

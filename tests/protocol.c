@@ -6,6 +6,7 @@
  * section, never from what the library or sandboxd does. The numbers beside
  * the banners are its sections.
  */
+#include "../src/config.h"
 #include "recorder.h"
 
 #define BASE "/v2/sandboxes"
@@ -1069,8 +1070,10 @@ static const struct refusal refusals[] = {
     { GET, 500, "{\"detail\":\"\\u00fc \\\"q\\\"\"}", LSSB_E_API, NONE, "", "",
       "", "", "\xc3\xbc \"q\"" },
     /* 4.4, in its order. */
+#if !LSSB_WEBSOCKET
     { RUN, 500, DETAIL("CommandError", "m"), LSSB_E_OPERATION, NONE,
       "CommandError", "", "", "command", "m" },
+#endif
     { WRITE, 500, DETAIL("WriteError", "disk full"), LSSB_E_OPERATION, NONE,
       "WriteError", "", "", "write", "disk full" },
     { READ, 500, DETAIL("ReadError", "is a directory"), LSSB_E_OPERATION, NONE,
@@ -1081,10 +1084,12 @@ static const struct refusal refusals[] = {
       "WriteError", "", "", "write", "m" },
     { WRITE, 403, DETAIL("FileNotFound", "m"), LSSB_E_OPERATION, NONE,
       "PermissionDenied", "", "", "", "m" },
+#if !LSSB_WEBSOCKET
     { RUN, 502, DETAIL("ConnectionError", "m"), LSSB_E_CONNECTION, NONE,
       "ConnectionError", "", "", "", "m" },
     { RUN, 400, DETAIL("NotReady", "m"), LSSB_E_NOT_READY, NONE, "NotReady",
       "", "", "", "m" },
+#endif
     { READ, 503, DETAIL("ServiceUnavailable", "Sandbox is starting: sb-123"),
       LSSB_E_NOT_READY, NONE, "ServiceUnavailable", "", "", "",
       "Sandbox is starting: sb-123" },
@@ -1095,6 +1100,7 @@ static const struct refusal refusals[] = {
       "file /f in sandbox box-1: file not found" },
     { READ, 500, DETAIL("FileNotFound", "m"), NOT_FOUND, IN_FILE,
       "FileNotFound", "", "", "", "file /f in sandbox box-1: m" },
+#if !LSSB_WEBSOCKET
     { RUN, 404, "", NOT_FOUND, IN_FILE, "", "", "", "", NULL },
     { RUN, 401, "{\"detail\":\"key\"}", LSSB_E_AUTH, NONE, "", "", "", "",
       "key" },
@@ -1105,6 +1111,7 @@ static const struct refusal refusals[] = {
       "m" },
     { RUN, 500, "{\"detail\":\"m\"}", LSSB_E_REFUSED, NONE, "", "", "", "",
       "m" },
+#endif
     { WRITE, 413, "", LSSB_E_REFUSED, NONE, "", "", "", "", NULL },
     { STAT, 404, "", NOT_FOUND, IN_FILE, "", "", "", "", NULL },
     { STAT, 403, "", LSSB_E_OPERATION, NONE, "PermissionDenied", "", "", "",
@@ -1294,7 +1301,9 @@ static void retries_follow_the_table_row_by_row(void)
         { CREATE, 'c', R(201, MINIMAL), 0 },
         { STOP, 'c', R(200, ""), 0 },
         { MANY, 'c', R(200, "{}"), 0 },
+#if !LSSB_WEBSOCKET
         { RUN, 'e', R(200, "{}"), 0 }
+#endif
     };
     char label[64];
     size_t i, j;
@@ -1891,6 +1900,7 @@ static void a_lost_page_is_asked_for_again_whole(void)
 
 /* -------------------------------------------------------- commands (4.1) -- */
 
+#if !LSSB_WEBSOCKET
 static void a_command_sends_what_is_set_and_nothing_else(void)
 {
     static const struct {
@@ -1975,19 +1985,20 @@ static void a_result_has_its_output_and_defaults(void)
     }
     end();
 }
+#endif
 
 static void a_dataplane_url_is_cleaned_up_and_keeps_its_path(void)
 {
     static const struct {
-        const char *url, *line, *host;
+        const char *url, *path, *host;
     } rows[] = {
-        { "http://h.example.com", "/execute", "h.example.com" },
-        { "http://h.example.com/", "/execute", "h.example.com" },
-        { "http://h.example.com///", "/execute", "h.example.com" },
-        { "http://h.example.com:81/a/b//", "/a/b/execute",
+        { "http://h.example.com", "", "h.example.com" },
+        { "http://h.example.com/", "", "h.example.com" },
+        { "http://h.example.com///", "", "h.example.com" },
+        { "http://h.example.com:81/a/b//", "/a/b",
           "h.example.com:81" },
-        { "http://h.example.com/a?x=1#y", "/a/execute", "h.example.com" },
-        { "http://h.example.com/a/?x=/", "/a/execute", "h.example.com" }
+        { "http://h.example.com/a?x=1#y", "/a", "h.example.com" },
+        { "http://h.example.com/a/?x=/", "/a", "h.example.com" }
     };
     char expected[160];
     size_t i;
@@ -1998,10 +2009,11 @@ static void a_dataplane_url_is_cleaned_up_and_keeps_its_path(void)
         snprintf(box.dataplane_url, sizeof box.dataplane_url, "%s",
                  rows[i].url);
         SERVE(R(200, "{}"));
-        EXPECT_INT(lssb_run(&box, "x", NULL, &run_result, NULL), LSSB_OK);
+        EXPECT_INT(lssb_file_read(&box, "f", room, sizeof room, &room_len,
+                                  NULL), LSSB_OK);
         snprintf(expected, sizeof expected,
-                 "POST %s HTTP/1.1\r\nHost: %s\r\n", rows[i].line,
-                 rows[i].host);
+                 "GET %s/download?path=f HTTP/1.1\r\nHost: %s\r\n",
+                 rows[i].path, rows[i].host);
         EXPECT(strncmp(rec.requests[0].text, expected, strlen(expected)) == 0);
     }
     box.dataplane_url[0] = '\0';
@@ -2490,8 +2502,10 @@ static const struct test tests[] = {
     TEST(page_sizes_stay_within_the_servers_limit),
     TEST(a_list_of_100000_passes_through_the_same_buffers),
     TEST(a_lost_page_is_asked_for_again_whole),
+#if !LSSB_WEBSOCKET
     TEST(a_command_sends_what_is_set_and_nothing_else),
     TEST(a_result_has_its_output_and_defaults),
+#endif
     TEST(a_dataplane_url_is_cleaned_up_and_keeps_its_path),
     TEST(an_upload_is_the_form_of_the_text),
     TEST(a_file_is_read_with_a_length_or_without),

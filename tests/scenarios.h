@@ -10,6 +10,7 @@
 #ifndef SCENARIOS_H
 #define SCENARIOS_H
 
+#include "../src/config.h"
 #include "scripted.h"
 
 #define BOX(name, status) \
@@ -67,12 +68,14 @@ static const struct script_route scenario_routes[] = {
     { "GET " API "/usage",
       { { 200, "{\"sandboxes_used\":3,\"sandboxes_limit\":10.0}", NULL,
           SCRIPT_LENGTH, 0 } } },
+#if !LSSB_WEBSOCKET
     { "POST /h/execute",
       { { 200, "{\"stdout\":\"caf\\u00e9\\n\",\"stderr\":\"" HUNDRED
           "\",\"exit_code\":3}", NULL, SCRIPT_CHUNKED, 20 } } },
     { "POST /i/execute",
       { { 200, "{\"stdout\":\"" BIG "\",\"stderr\":\"\\ud83d\\ude00\","
           "\"exit_code\":0}", NULL, SCRIPT_LENGTH, 20 } } },
+#endif
     { "POST /j/upload?path=%2Ftmp%2Fa%20b.txt",
       { { 200, "{\"path\":\"/tmp/a b.txt\",\"written\":5}", NULL,
           SCRIPT_LENGTH, 0 } } },
@@ -320,6 +323,7 @@ static lssb_status take_seen(void *user, const void *bytes, size_t len)
     return LSSB_OK;
 }
 
+#if !LSSB_WEBSOCKET
 static lssb_status start_run(lssb_client *client, struct args *args,
                              lssb_op *op)
 {
@@ -366,6 +370,7 @@ static void say_run_taking(const struct args *args, char *to)
                 : "wrong",
             args->err);
 }
+#endif
 
 static lssb_status start_write(lssb_client *client, struct args *args,
                                lssb_op *op)
@@ -508,9 +513,11 @@ static const struct scenario scenarios[] = {
     { "create", start_create, say_the_box,
       "LSSB_OK new id-new ready http://data.test/new 600",
       "POST " API "/boxes", false },
+#if !LSSB_WEBSOCKET
     { "run", start_run, say_run,
       "LSSB_OK 3 6 100+ [caf\xc3\xa9\n] [" DIGITS DIGITS DIGITS DIGITS DIGITS
       "012345678] []", "POST /h/execute", true },
+#endif
     { "read", start_read, say_read, "LSSB_OK 603 right", NULL, true },
     { "write", start_write, say_write, "LSSB_OK 5 80aabd0b", NULL, true },
     { "list", start_list, say_list, "LSSB_OK 2 x ready y failed", NULL,
@@ -532,8 +539,10 @@ static const struct scenario scenarios[] = {
     { "delete many", start_many, say_many, "LSSB_OK 2 1 r: not found",
       "POST " API "/boxes/batch-delete", false },
     { "usage", start_usage, say_usage, "LSSB_OK 3 10 -1", NULL, false },
+#if !LSSB_WEBSOCKET
     { "run with a callback", start_run_taking, say_run_taking,
       "LSSB_OK 0 603 right [\xf0\x9f\x98\x80]", "POST /i/execute", true },
+#endif
     { "upload", start_upload, say_upload, "LSSB_OK 2500 2500 2500 2eac2e6c",
       NULL, true },
     { "download", start_download, say_download,
