@@ -375,6 +375,7 @@ static bool call_get_slot(lssb_op *op, const struct lssb_target *target)
     if (slot == NULL)
         return false;
     slot->op = op;
+    slot->leave = NULL;
     call_of(op)->slot = slot;
     status = x->taken != NULL ? x->taken(op) : LSSB_OK;
     if (status < 0)

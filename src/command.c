@@ -309,21 +309,42 @@ static size_t command_fitting(const char *bytes, size_t len, size_t room)
     return whole;
 }
 
-/* Sends one message that carries bytes, as many as there is room for; returns
- * how many that were. `channel_id` NULL: input; else an agent's, in base64. */
+/* A message that carries bytes. `channel_id` NULL: input; else an agent's, in
+ * base64. */
+static void command_put_carrier(struct lssb_writer *to, const char *channel_id,
+                                const char *bytes, size_t len)
+{
+    struct lssb_json_writer json;
+
+    lssb_json_write(&json, to);
+    lssb_json_object(&json, NULL);
+    if (channel_id == NULL) {
+        lssb_json_string(&json, "type", "input");
+        lssb_json_string_n(&json, "data", bytes, len);
+        lssb_json_close(&json);
+        return;
+    }
+    lssb_json_string(&json, "type", "ssh_agent_data");
+    lssb_json_string(&json, "channel_id", channel_id);
+    lssb_put_text(to, ",\"data\":\"");
+    lssb_put_base64(to, bytes, len);
+    lssb_put_text(to, "\"");
+    lssb_json_close(&json);
+}
+
+/* Sends one such message, with as many bytes as there is room for; returns how
+ * many that were. */
 static size_t command_carry(lssb_op *op, const char *channel_id,
                             const char *bytes, size_t len)
 {
-    static const char input[] = "{\"type\":\"input\",\"data\":\"\"}";
     struct lssb_channel *channel = &lssb_call_slot(op)->channel;
-    size_t room, around = sizeof input - 1, taken;
-    struct lssb_json_writer json;
+    size_t room, around, taken;
     struct lssb_writer writer;
     uint8_t *out;
 
-    if (channel_id != NULL)
-        around = sizeof "{\"type\":\"ssh_agent_data\",\"channel_id\":\"\","
-                        "\"data\":\"\"}" - 1 + 6 * strlen(channel_id);
+    lssb_writer_start(&writer, NULL, 0, 0);
+    command_put_carrier(&writer, channel_id, bytes, 0);
+    around = (size_t)writer.total;
     if (channel->sending)
         return 0;
     out = lssb_channel_reserve(channel, around + 64, &room);
@@ -332,25 +353,10 @@ static size_t command_carry(lssb_op *op, const char *channel_id,
     taken = command_fitting(bytes, len, room - around);
     if (channel_id != NULL)
         taken = len < (room - around) / 4 * 3 ? len : (room - around) / 4 * 3;
-    lssb_writer_start(&writer, out, room, 0);
-    lssb_json_write(&json, &writer);
-    lssb_json_object(&json, NULL);
-    if (channel_id == NULL) {
-        lssb_json_string(&json, "type", "input");
-        lssb_json_string_n(&json, "data", bytes, taken);
-    } else {
-        lssb_json_string(&json, "type", "ssh_agent_data");
-        lssb_json_string(&json, "channel_id", channel_id);
-        lssb_json_string(&json, "data", "");
-        writer.len -= 2;            /* the closing quote comes again */
-        writer.total -= 2;
-        lssb_put_text(&writer, "\"");
-        lssb_put_base64(&writer, bytes, taken);
-        lssb_put_text(&writer, "\"");
-    }
-    lssb_json_close(&json);
-    if (taken == 0 || writer.wrong != NULL)
+    if (taken == 0)
         return 0;
+    lssb_writer_start(&writer, out, room, 0);
+    command_put_carrier(&writer, channel_id, bytes, taken);
     lssb_channel_commit(channel, LSSB_WS_TEXT, true, writer.len);
     return taken;
 }
