@@ -19,7 +19,7 @@ CODES = [1000, 1001, 1012, 3001, 4999]
 
 
 async def our_server_echoes(port):
-    """Sizes on every side of each form of length, and a name for each."""
+    """Text and bytes, of sizes on both sides of each form of length."""
     async with websockets.connect(f"ws://127.0.0.1:{port}", max_size=None,
                                   compression=None) as peer:
         for text in TEXTS:
