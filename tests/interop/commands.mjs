@@ -444,9 +444,11 @@ later("a sandbox that is deleted takes its commands with it", async () => {
 
 // -------------------------------------------------------- broken connections --
 
-const talk = "for i in $(seq 40); do echo \"línea $i\"; echo \"€ $i\" >&2; sleep 0.01; done; exit 6";
+// 9 KB at least, however it is put into messages.
+const long = "ñ".repeat(50);
+const talk = `for i in $(seq 40); do echo "${long} $i"; echo "€ ${long} $i" >&2; sleep 0.01; done; exit 6`;
 const said = (format) => Array.from({ length: 40 }, (_, i) => `${format} ${i + 1}\n`).join("");
-const whole = { stdout: said("línea"), stderr: said("€"), exit_code: 6 };
+const whole = { stdout: said(long), stderr: said(`€ ${long}`), exit_code: 6 };
 
 // So many bytes in, the command has started.
 const begun = box.dataplane_url.startsWith("https:") ? 4000 : 400;
@@ -465,8 +467,8 @@ for (const [fault, at, ...more] of [["--cut-down", 0], ["--cut-down", 300],
 
 later("input goes on over a connection that replaced a broken one", async () => {
     const [other, end] = await relayed("--cut-down", String(begun + 100));
-    const handle = await other.run("seq 60; read x; echo \"got $x\"", open);
-    const { rest } = await until(handle, "60");
+    const handle = await other.run("seq 3000; read x; echo \"got $x\"", open);
+    const { rest } = await until(handle, "3000\n");
     handle.sendInput("this\n");
     assert.match(await rest(), /got this\n$/);
     assert.equal(await end, "cut-down");
