@@ -111,7 +111,6 @@ static void yamux_attach(struct lssb_yamux *session,
     fresh.send_window = LSSB_YAMUX_WINDOW;
     fresh.own.receive_window = LSSB_YAMUX_WINDOW;
     fresh.own.credit_at = session->own.now;
-    fresh.own.held_at = session->own.now;
     fresh.own.chain = *chain;
     *stream = fresh;
     *chain = stream;
@@ -142,7 +141,6 @@ static void yamux_release(struct lssb_yamux *session,
     if (session->own.in == stream)
         session->own.in = NULL;
     stream->id = 0;
-    stream->own.holding = false;
     session->streams--;
 }
 

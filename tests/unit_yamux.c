@@ -882,6 +882,24 @@ static void a_peer_that_answers_no_ping_is_dead(void)
     EXPECT(!lssb_yamux_tick(&one.session, 80001));
 }
 
+static void a_session_begins_with_a_ping_and_its_defaults(void)
+{
+    memset(&one, 0xA5, sizeof one);
+    lssb_yamux_start(&one.session, true, 777000);
+    EXPECT_INT(one.session.ping_interval_ms, 30000);
+    EXPECT_INT(one.session.ping_timeout_ms, 20000);
+    EXPECT(one.session.accepts && one.session.server);
+    EXPECT_INT(lssb_yamux_wake_at(&one.session), 777000);
+    lssb_yamux_ping(&one.session);
+    EXPECT_INT(lssb_yamux_wake_at(&one.session), 797000);
+    EXPECT_INT(one.session.streams, 0);
+    EXPECT_INT(one.session.unacked, 0);
+    one.sent.text[0] = '\0';
+    EXPECT_STR(sent(&one), "P S 0 1");
+    lssb_yamux_start(&one.session, false, 0);
+    EXPECT(!one.session.accepts && !one.session.server);
+}
+
 static void an_answer_that_was_read_late_still_counts(void)
 {
     start(&one, 0);
@@ -1542,6 +1560,7 @@ int main(void)
         TEST(ids_are_used_once_and_run_out),
         TEST(after_a_go_away_nothing_is_opened),
         TEST(a_peer_that_answers_no_ping_is_dead),
+        TEST(a_session_begins_with_a_ping_and_its_defaults),
         TEST(an_answer_that_was_read_late_still_counts),
         TEST(a_ping_that_never_went_out_is_missed_too),
         TEST(a_larger_window_is_granted_with_the_opening),
