@@ -36,7 +36,8 @@ class Server:
     def __init__(self, *options):
         self.tmp = tempfile.TemporaryDirectory()
         os.chmod(self.tmp.name, 0o755)
-        env = dict(os.environ, TMPDIR=self.tmp.name)
+        env = dict(os.environ, TMPDIR=self.tmp.name,
+                   ASAN_OPTIONS="quarantine_size_mb=8")
         self.process = subprocess.Popen(
             [SANDBOXD, "--api-key", "key", "--provision-ms", "1", "--faults",
              "--die-with-parent", *options],
@@ -793,11 +794,13 @@ def gone(words):
 
 @test
 def a_kill_takes_the_whole_group(server):
-    for command in ("sleep 7001", "trap '' TERM INT HUP; echo x; sleep 7001",
-                    "(sleep 7001 & sleep 7001) & wait",
-                    "while :; do :; done", "kill -STOP $$"):
+    for command in ("echo x; sleep 7001",
+                    "trap '' TERM INT HUP; echo x; sleep 7001",
+                    "(sleep 7001 & sleep 7001) & echo x; wait",
+                    "echo x; while :; do :; done", "echo x; kill -STOP $$"):
         client = Client(server).execute(command)
         client.started()
+        client.output("stdout", "x\n")
         client.send(type="kill")
         client.send(type="kill")
         expect(client.until("exit")[-1]["exit_code"], 137)
@@ -1112,8 +1115,9 @@ def a_sandbox_that_is_stopped_ends_its_commands(server):
     # The next request wakes it.
     awake = Client(server, path=path).execute("echo awake")
     expect(transcript(awake.until("exit")[1:])[0], "awake\n")
-    client = Client(server, path=path).execute("sleep 7008")
+    client = Client(server, path=path).execute("echo up; sleep 7008")
     client.started()
+    client.output("stdout", "up\n")
     server.call("DELETE", "/v2/sandboxes/boxes/" + box["id"])
     expect(client.until("exit")[-1]["exit_code"], 137)
     gone("sleep 7008")
@@ -1348,9 +1352,10 @@ def quick(function):
 
 @quick
 def a_command_nobody_attends_is_killed(server):
-    client = Client(server).execute("sleep 7009", idle_timeout_seconds=5,
-                                    command_id="idle", ttl_seconds=-1)
+    client = Client(server).execute("echo up; sleep 7009", command_id="idle",
+                                    idle_timeout_seconds=5, ttl_seconds=-1)
     client.started()
+    client.output("stdout", "up\n")
     client.cut()
     gone("sleep 7009")
     expect(resume(server, "idle", 0)[-1]["exit_code"], 137)
@@ -1382,9 +1387,10 @@ def an_idle_time_of_minus_1_is_none(server):
 
 @quick
 def kill_on_disconnect_looks_at_the_last_client(server):
-    client = Client(server).execute("sleep 7010", kill_on_disconnect=True,
-                                    command_id="last", ttl_seconds=-1)
+    client = Client(server).execute("echo up; sleep 7010", command_id="last",
+                                    kill_on_disconnect=True, ttl_seconds=-1)
     client.started()
+    client.output("stdout", "up\n")
     other = Client(server).reconnect("last")
     other.started()
     client.close()
@@ -1396,8 +1402,10 @@ def kill_on_disconnect_looks_at_the_last_client(server):
 
 @quick
 def a_disconnection_is_seen_though_input_waits(server):
-    client = Client(server).execute("sleep 7011", kill_on_disconnect=True)
+    client = Client(server).execute("echo up; sleep 7011",
+                                    kill_on_disconnect=True)
     client.started()
+    client.output("stdout", "up\n")
     piece = frame(TEXT, json.dumps(
         dict(type="input", data="x" * 60000)).encode())
     client.sock.setblocking(False)

@@ -341,8 +341,8 @@ static void main_end(struct sandboxd *d)
         d->boxes = box->next;
         box_free(box);
     }
-    commands_end(d);
     sessions_end(d);
+    commands_end(d);
     faults_clear(d);
     argv[3] = d->data;
     if (!d->settings.keep)
