@@ -2,13 +2,15 @@
 
 # What to build with, and where its dependencies are. A path may be given for
 # each of them: BEARSSL=DIR with inc/ and build/ as its own Makefile leaves
-# them, JSMN=DIR with jsmn.h. Otherwise the system's are used.
+# them, MBEDTLS=DIR with include/ and library/ likewise, JSMN=DIR with jsmn.h.
+# Otherwise the system's are used. TLS is bearssl, mbedtls or none.
 CC = cc
 AR = ar
 CFLAGS = -O2 -g
 WARNINGS = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes
 TLS = bearssl
 BEARSSL =
+MBEDTLS =
 JSMN =
 BUILD = build
 PARTS =# 1: compile the parts of src/ one by one
@@ -29,6 +31,16 @@ LIBS += -lbearssl
 endif
 else
 SANDBOXD_FLAGS = -DSANDBOXD_NO_TLS
+endif
+ifeq ($(TLS),mbedtls)
+ifneq ($(MBEDTLS),)
+override CPPFLAGS += -isystem $(MBEDTLS)/include
+MBEDTLS_ARCHIVES = $(addprefix $(MBEDTLS)/library/,libmbedtls.a libmbedx509.a libmbedcrypto.a)
+LIBS += $(MBEDTLS_ARCHIVES)
+else
+MBEDTLS_ARCHIVES = -Wl,-Bstatic -lmbedtls -lmbedx509 -lmbedcrypto -Wl,-Bdynamic
+LIBS += -lmbedtls -lmbedx509 -lmbedcrypto
+endif
 endif
 
 HTTP_PARTS = text url http1 conn dial
@@ -82,6 +94,14 @@ $(BUILD)/tests/badnet: tests/badnet.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $< $(LDFLAGS)
 
+# The server in this one is BearSSL's. The linker counts mbedTLS's memory.
+ifeq ($(TLS),mbedtls)
+$(BUILD)/tests/unit_tls: private override CPPFLAGS += -DLSSB_TEST_MBEDTLS \
+    -isystem $(if $(BEARSSL),$(BEARSSL)/inc,/usr/include/bearssl)
+$(BUILD)/tests/unit_tls: private LIBS := -Wl,--wrap=calloc,--wrap=free $(MBEDTLS_ARCHIVES) \
+    $(if $(BEARSSL),$(BEARSSL)/build/libbearssl.a,-lbearssl) -lpthread
+endif
+
 programs: $(PROGRAMS:%=$(BUILD)/tests/%)
 
 unit: programs ## every test program of this build
@@ -96,6 +116,7 @@ CLANG = CC=clang BUILD=build/clang
 SANITIZED = CC=clang BUILD=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
 NO_TLS = TLS=none BUILD=build/notls
 NO_WEBSOCKET = BUILD=build/nows CPPFLAGS=-DLSSB_WEBSOCKET=0
+MBED = TLS=mbedtls BUILD=build/mbedtls
 ONE_BY_ONE = PARTS=1 BUILD=build/parts
 SMALL = BUILD=build/small CPPFLAGS='-DLSSB_RECEIVE_BUFFER=1024 -DLSSB_SEND_BUFFER=512 -DLSSB_ELEMENT=2048'
 

@@ -60,9 +60,9 @@ typedef struct lssb_tls_setup {
     size_t send_size;
 } lssb_tls_setup;
 
-/* A session lives in setup->memory from `start` on, and holds nothing else: it
- * needs no end. Whoever gave the memory wipes it and both buffers (lssb_wipe)
- * when the session is of no more use, failed or not.
+/* A session lives in setup->memory from `start` on. When it is of no more use,
+ * failed or not, whoever gave the memory calls `end`, if the backend has one
+ * and `start` went well, and wipes the memory and both buffers (lssb_wipe).
  *
  * `pump` returns LSSB_OK while the session lives, whatever it did; LSSB_END
  * once the peer has closed it in an orderly way (close_notify);
@@ -71,7 +71,8 @@ typedef struct lssb_tls_setup {
  * LSSB_OK is final and comes after the data: while something waits in `look`,
  * pump returns LSSB_OK. When io.send fails nothing more is sent, `reserve`
  * gives nothing, `sent` stays false, and reading goes on until it ends, too:
- * only that is reported. A peer that is refused is not told why: hang up. */
+ * only that is reported. A peer that is refused need not be told why: hang
+ * up. */
 typedef struct lssb_tls_backend {
     uint32_t version;               /* LSSB_TLS_VERSION */
     const char *name;
@@ -124,6 +125,11 @@ typedef struct lssb_tls_backend {
 
     /* The session's ticket, if it can be resumed: true. */
     bool (*save)(const void *session, lssb_tls_ticket *ticket);
+
+    /* Gives back what the session holds beside its memory: a heap, of a library
+     * that has one. Sends nothing. Once for every `start` that returned
+     * LSSB_OK, failed sessions included. NULL: there is nothing to do. */
+    void (*end)(void *session);
 } lssb_tls_backend;
 
 /* This build's own backend; NULL in a build with TLS=none. */

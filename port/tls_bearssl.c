@@ -4,9 +4,9 @@
  *
  * The record engine, the handshake and the signatures are BearSSL's. This file
  * moves its bytes, decides what is offered and who is trusted, and says in
- * words what went wrong. Whom it trusts is in SECURITY.md; its judge is in
- * tls_bearssl_chain.c, which searches anchors by tls_bearssl_trust.c and reads
- * certificates by tls_bearssl_x509.c.
+ * words what went wrong. Whom it trusts is in SECURITY.md; the rules are those
+ * of tls_judge.c, which searches anchors by tls_anchors.c and reads
+ * certificates by tls_x509.c.
  *
  * All state is in the session's memory: about 10 KB, and the two buffers.
  */
@@ -30,8 +30,29 @@ static unsigned char *x509_writable(const void *bytes)
 #define TLS_OWN_LIMIT 6             /* and that a client may have */
 #define TLS_ROUNDS 64               /* of one pump, so that it ends */
 
-#include "tls_bearssl_x509.c"
-#include "tls_bearssl_trust.c"
+/* SHA-256, for tls_x509.c. */
+typedef br_sha256_context x509_hash;
+
+static void x509_hash_start(x509_hash *hash)
+{
+    br_sha256_init(hash);
+}
+
+static void x509_hash_add(x509_hash *hash, const void *bytes, size_t len)
+{
+    br_sha256_update(hash, bytes, len);
+}
+
+static void x509_hash_end(x509_hash *hash, uint8_t out[32])
+{
+    br_sha256_out(hash, out);
+}
+
+#include "tls_words.c"
+#include "tls_x509.c"
+#include "tls_anchors.c"
+#include "tls_judge.c"
+#include "tls_own.c"
 #include "tls_bearssl_chain.c"
 #include "tls_bearssl_own.c"
 
@@ -41,14 +62,13 @@ static unsigned char *x509_writable(const void *bytes)
 static const struct tls_words tls_engine_words[] = {
     { BR_ERR_BAD_PARAM, "TLS was set up wrongly" },
     { BR_ERR_BAD_STATE, "TLS was used wrongly" },
-    { BR_ERR_UNSUPPORTED_VERSION,
-      "the server speaks no TLS 1.2, but an older version" },
+    { BR_ERR_UNSUPPORTED_VERSION, TLS_OLD_VERSION },
     { BR_ERR_BAD_VERSION, "the server changed its version" },
     { BR_ERR_BAD_LENGTH, "a record has a bad length" },
     { BR_ERR_TOO_LARGE, "a record is larger than the receive buffer" },
-    { BR_ERR_BAD_MAC, "a record was tampered with" },
+    { BR_ERR_BAD_MAC, TLS_TAMPERED },
     { BR_ERR_NO_RANDOM, "there is no randomness" },
-    { BR_ERR_UNKNOWN_TYPE, "the server does not speak TLS" },
+    { BR_ERR_UNKNOWN_TYPE, TLS_NO_TLS },
     { BR_ERR_UNEXPECTED, "a message came out of turn" },
     { BR_ERR_BAD_ALERT, "an alert makes no sense" },
     { BR_ERR_BAD_HANDSHAKE, "a handshake message makes no sense" },
@@ -64,43 +84,7 @@ static const struct tls_words tls_engine_words[] = {
     { BR_ERR_RESUME_MISMATCH, "the server resumed another session" },
     { BR_ERR_INVALID_ALGORITHM, "the server uses an algorithm that was not "
                                 "offered" },
-    { BR_ERR_BAD_SIGNATURE, "the server does not have its certificate's key" }
-};
-
-/* Alerts (RFC 5246 7.2, RFC 6066, RFC 7301, RFC 8446). */
-static const struct tls_words tls_alert_words[] = {
-    { 10, "unexpected message" },
-    { 20, "bad record MAC" },
-    { 21, "decryption failed" },
-    { 22, "record overflow" },
-    { 30, "decompression failure" },
-    { 40, "handshake failure; no common version or cipher suite, perhaps, or "
-          "it wants a client certificate" },
-    { 41, "no certificate" },
-    { 42, "bad certificate" },
-    { 43, "unsupported certificate" },
-    { 44, "certificate revoked" },
-    { 45, "certificate expired" },
-    { 46, "certificate unknown" },
-    { 47, "illegal parameter" },
-    { 48, "unknown authority" },
-    { 49, "access denied" },
-    { 50, "decode error" },
-    { 51, "decrypt error" },
-    { 60, "export restriction" },
-    { 70, "protocol version; it does not speak TLS 1.2, perhaps" },
-    { 71, "insufficient security" },
-    { 80, "internal error" },
-    { 86, "inappropriate fallback" },
-    { 90, "user canceled" },
-    { 100, "no renegotiation" },
-    { 109, "missing extension" },
-    { 110, "unsupported extension" },
-    { 112, "unrecognized name" },
-    { 113, "bad certificate status response" },
-    { 115, "unknown PSK identity" },
-    { 116, "certificate required; it wants a client certificate" },
-    { 120, "no application protocol" }
+    { BR_ERR_BAD_SIGNATURE, TLS_NO_KEY }
 };
 
 /* -------------------------------------------------------------- sessions */
@@ -159,23 +143,9 @@ static size_t tls_session_size(const lssb_trust *trust)
 static lssb_status tls_check(const lssb_trust *trust, lssb_error *error)
 {
     const char *wrong = own_wrong(trust);
-    struct lssb_text text;
 
-    if (wrong == NULL && (trust->anchors == NULL) != (trust->anchors_len == 0))
-        wrong = "trust.anchors and trust.anchors_len need each other";
-    if (wrong == NULL && trust->only && trust->anchors == NULL &&
-        trust->file == NULL)
-        wrong = "trust.only leaves nobody to trust: set file or anchors";
-    if (wrong == NULL && trust->pin_count > 0 && trust->pins == NULL)
-        wrong = "trust.pins is NULL, but trust.pin_count is not 0";
-    if (wrong == NULL)
-        return LSSB_OK;
-    memset(error, 0, sizeof *error);
-    error->status = LSSB_E_INVALID_ARGUMENT;
-    error->layer = LSSB_LAYER_CALLER;
-    lssb_text_start(&text, error->message, sizeof error->message);
-    lssb_text_add(&text, wrong);
-    return LSSB_E_INVALID_ARGUMENT;
+    return tls_say_invalid(wrong != NULL ? wrong : tls_trust_wrong(trust),
+                           error);
 }
 
 /* Links what BearSSL needs for the suites above, and nothing else. */
@@ -235,16 +205,22 @@ static void tls_prepare_own(struct tls_own_session *own, size_t room)
 {
     const lssb_trust *trust = own->session.setup->trust;
     br_ssl_client_context *client = &own->session.client;
+    struct x509_slice chain[TLS_OWN_LIMIT];
     struct own_reader reader;
+    size_t i;
 
     memset(&reader, 0, sizeof reader);
-    reader.chain = own->chain;
+    reader.chain = chain;
     reader.to = (uint8_t *)(own + 1);
     reader.size = room;
     own_read(&reader, trust);
     if (reader.wrong != NULL || reader.len > room ||
         own_key(&own->key, trust) != NULL)
         return;
+    for (i = 0; i < reader.count; i++) {
+        own->chain[i].data = x509_writable(chain[i].at);
+        own->chain[i].data_len = chain[i].len;
+    }
     if (br_skey_decoder_key_type(&own->key) == BR_KEYTYPE_RSA)
         br_ssl_client_set_single_rsa(client, own->chain, reader.count,
                                      br_skey_decoder_get_rsa(&own->key),
@@ -255,28 +231,6 @@ static void tls_prepare_own(struct tls_own_session *own, size_t room)
                                     BR_KEYTYPE_SIGN, BR_KEYTYPE_EC,
                                     br_ec_get_default(),
                                     br_ecdsa_sign_asn1_get_default());
-}
-
-/* Ends a session with an error, for good. */
-static lssb_status tls_fail(struct tls_session *session,
-                            struct lssb_text *text, lssb_status status,
-                            int32_t code)
-{
-    session->ended = status;
-    tls_error(session->setup, text, status, code);
-    return status;
-}
-
-/* Refuses to start without a clock: every certificate would look as if it
- * were not valid yet. */
-static lssb_status tls_no_clock(struct tls_session *session, int64_t now)
-{
-    struct lssb_text text;
-
-    tls_fail(session, &text, LSSB_E_CERTIFICATE, BR_ERR_X509_TIME_UNKNOWN);
-    lssb_text_add(&text, "the clock is not set: it says ");
-    x509_say_date(&text, now);
-    return session->ended;
 }
 
 /* Offers a session to resume. */
@@ -299,11 +253,11 @@ static void tls_prepare_ticket(struct tls_session *session)
 static bool tls_begin(struct tls_session *session)
 {
     const char *host = session->setup->host;
-    char *name = (char *)session->chain.subject;
+    char *name = (char *)session->chain.judge.subject;
 
-    if (session->chain.by_address)
+    if (session->chain.judge.by_address)
         host = NULL;
-    else if (lssb_copy(name, sizeof session->chain.subject, host,
+    else if (lssb_copy(name, sizeof session->chain.judge.subject, host,
                        tls_host_len(host)))
         host = name;
     else
@@ -316,18 +270,14 @@ static lssb_status tls_start(void *memory, const lssb_tls_setup *setup)
     struct tls_session *session = memory;
     br_ssl_engine_context *engine = &session->client.eng;
     int64_t now = setup->port->wall_s(setup->port_context);
-    struct lssb_text text;
 
     memset(session, 0, sizeof *session);
     session->setup = setup;
     session->protocols[0] = "http/1.1";
-    if (setup->memory_size < tls_session_size(setup->trust)) {
-        tls_fail(session, &text, LSSB_E_NO_MEMORY, 0);
-        lssb_text_add(&text, "the TLS session has too little memory");
-        return session->ended;
-    }
+    if (setup->memory_size < tls_session_size(setup->trust))
+        return session->ended = tls_say_no_memory(setup);
     if (now < LSSB_CLOCK_FLOOR)
-        return tls_no_clock(session, now);
+        return session->ended = tls_say_no_clock(setup, now);
     br_ssl_client_zero(&session->client);
     tls_prepare_engine(engine);
     tls_prepare_buffers(engine, setup);
@@ -340,40 +290,17 @@ static lssb_status tls_start(void *memory, const lssb_tls_setup *setup)
     tls_prepare_ticket(session);
     if (tls_prepare_randomness(engine, setup) && tls_begin(session))
         return LSSB_OK;
-    tls_fail(session, &text, LSSB_E_PROTOCOL, br_ssl_engine_last_error(engine));
-    lssb_text_add(&text, "TLS could not start: no randomness, or a host name "
-                         "that is too long");
-    return session->ended;
+    return session->ended =
+        tls_say_no_start(setup, br_ssl_engine_last_error(engine));
 }
 
 /* ------------------------------------------------------------ moving bytes */
 
-/* Says how TCP ended under a session. */
+/* TCP ended under a session. */
 static lssb_status tls_cut(struct tls_session *session, ptrdiff_t io)
 {
-    struct lssb_text text;
-
-    tls_fail(session, &text, LSSB_E_CONNECTION, 0);
-    lssb_text_add(&text, session->setup->host);
-    lssb_text_add(&text, io == 0               ? " ended the connection"
-                         : io == LSSB_IO_RESET ? " reset the connection"
-                                               : ": the connection failed");
-    if (!session->open)
-        lssb_text_add(&text, " during the TLS handshake");
-    else if (io == 0)
-        lssb_text_add(&text, " without a word (no close_notify)");
-    return session->ended;
-}
-
-/* Says what an alert of the server's means. */
-static void tls_say_alert(struct lssb_text *text, int32_t alert)
-{
-    const char *words = TLS_WORDS(tls_alert_words, alert);
-
-    lssb_text_add(text, "the server ended TLS with alert ");
-    lssb_text_add_i64(text, alert);
-    lssb_text_add(text, ": ");
-    lssb_text_add(text, words != NULL ? words : "unknown");
+    tls_say_cut(session->setup, io, session->open);
+    return session->ended = LSSB_E_CONNECTION;
 }
 
 /* Says how the engine ended. A chain that was refused has said it already. */
@@ -381,31 +308,23 @@ static lssb_status tls_closed(struct tls_session *session)
 {
     int32_t code = br_ssl_engine_last_error(&session->client.eng);
     const char *words = TLS_WORDS(tls_engine_words, code);
-    struct lssb_text text;
 
     if (code == BR_ERR_OK && session->open)
         return session->ended = LSSB_END;
     if (code == BR_ERR_OK)
         return tls_cut(session, 0);
-    if (session->chain.refused != 0)
+    if (session->chain.judge.refused != 0)
         return session->ended = LSSB_E_CERTIFICATE;
     if (code == BR_ERR_WRONG_KEY_USAGE) {
-        tls_refuse_code(&session->chain, code);
+        tls_refuse_code(&session->chain.judge, code);
         return session->ended = LSSB_E_CERTIFICATE;
     }
-    tls_fail(session, &text, LSSB_E_PROTOCOL, code);
-    if (code >= BR_ERR_RECV_FATAL_ALERT && code < BR_ERR_SEND_FATAL_ALERT) {
-        tls_say_alert(&text, code - BR_ERR_RECV_FATAL_ALERT);
-    } else {
-        lssb_text_add(&text, "TLS with ");
-        lssb_text_add(&text, session->setup->host);
-        lssb_text_add(&text, " failed: ");
-        if (session->heard && !session->heard_tls)
-            words = "the server does not speak TLS";
-        lssb_text_add(&text, words != NULL ? words : "BearSSL's error ");
-        if (words == NULL)
-            lssb_text_add_i64(&text, code);
-    }
+    session->ended = LSSB_E_PROTOCOL;
+    if (code >= BR_ERR_RECV_FATAL_ALERT && code < BR_ERR_SEND_FATAL_ALERT)
+        tls_say_alert(session->setup, code - BR_ERR_RECV_FATAL_ALERT);
+    else
+        tls_say_failed(session->setup, code, session->heard &&
+                       !session->heard_tls ? TLS_NO_TLS : words, "BearSSL");
     return session->ended;
 }
 
@@ -490,7 +409,7 @@ static bool tls_resumed(const void *memory)
 {
     const struct tls_session *session = memory;
 
-    return session->open && session->resuming && !session->chain.started;
+    return session->open && session->resuming && !session->chain.judge.started;
 }
 
 static void tls_wants(const void *memory, bool *read, bool *write)
@@ -581,7 +500,7 @@ static bool tls_save(const void *memory, lssb_tls_ticket *ticket)
 static const lssb_tls_backend tls_bearssl = {
     LSSB_TLS_VERSION, "BearSSL", tls_session_size, tls_check, tls_start,
     tls_pump, tls_ready, tls_resumed, tls_wants, tls_look, tls_consume,
-    tls_reserve, tls_commit, tls_flush, tls_sent, tls_close, tls_save
+    tls_reserve, tls_commit, tls_flush, tls_sent, tls_close, tls_save, NULL
 };
 
 const lssb_tls_backend *const lssb_default_tls = &tls_bearssl;

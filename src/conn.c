@@ -212,6 +212,7 @@ static void conn_start_tls(struct lssb_conn *conn)
     status = conn->tls->start(conn->session, setup);
     if (status == LSSB_OK)
         return;
+    setup->memory = NULL;           /* no session, no end */
     lssb_dial_tls_failed(conn, status);
     lssb_dial_give_up(conn);
 }
@@ -584,9 +585,12 @@ void lssb_conn_close(struct lssb_conn *conn, uint64_t until)
     conn->phase = LSSB_CONN_CLOSING;
 }
 
-/* Overwrites what may be secret: keys, requests, replies. */
+/* Ends a session that was started, and overwrites what may be secret: keys,
+ * requests, replies. */
 static void conn_wipe(struct lssb_conn *conn)
 {
+    if (conn->own.setup.memory != NULL && conn->tls->end != NULL)
+        conn->tls->end(conn->session);
     if (conn->host_tls && conn->session != NULL)
         lssb_wipe(conn->session, conn->session_size);
     lssb_wipe(conn->send_buffer, LSSB_SEND_BUFFER);

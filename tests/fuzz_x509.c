@@ -2,14 +2,18 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A libFuzzer target. The first byte chooses: a chain of one certificate for
+ * A libFuzzer target, for either backend. The first byte chooses: a chain of one certificate for
  * the judge, a bundle for the search, or a client's own certificate and key.
  * A walk must tell the same wherever its input is split, and nothing that a
  * fuzzer makes up may be trusted.
  */
 #include <stdlib.h>
 
+#ifdef LSSB_TEST_MBEDTLS
+#include "port/tls_mbedtls.c"
+#else
 #include "port/tls_bearssl.c"
+#endif
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -53,12 +57,48 @@ static lssb_trust trust;
 static lssb_port port;
 static lssb_tls_setup setup;
 
-/* Gives the bytes to the judge as a certificate. */
-static void judge(const uint8_t *data, size_t size)
+/* Judges the bytes as the only certificate of a chain. */
+#ifdef LSSB_TEST_MBEDTLS
+
+static bool judged(const uint8_t *data, size_t size)
+{
+    static struct tls_session session;
+    mbedtls_x509_crt parsed;
+    uint32_t flags = 1;
+    bool good = false;
+
+    mbedtls_x509_crt_init(&parsed);
+    session.wire.certificates = (uint32_t)size + 6;
+    tls_judge_prepare(&session.judge, &setup, INT64_C(1811808000));
+    tls_error(&setup, &session.judge.hosts, LSSB_E_CERTIFICATE, 0);
+    if (mbedtls_x509_crt_parse_der(&parsed, data, size) == 0)
+        good = tls_verify(&session, &parsed, 0, &flags) == 0;
+    else
+        lssb_text_add(&session.judge.hosts, "not parsed");
+    mbedtls_x509_crt_free(&parsed);
+    return good;
+}
+
+#else
+
+static bool judged(const uint8_t *data, size_t size)
 {
     static struct tls_chain chain;
     const br_x509_class **ctx = &chain.vtable;
 
+    tls_chain_prepare(&chain, &setup, INT64_C(1811808000));
+    (*ctx)->start_chain(ctx, setup.host);
+    (*ctx)->start_cert(ctx, (uint32_t)size);
+    (*ctx)->append(ctx, data, size);
+    (*ctx)->end_cert(ctx);
+    return (*ctx)->end_chain(ctx) == 0;
+}
+
+#endif
+
+/* Gives the bytes to the judge as a certificate, and as its own anchor. */
+static void judge(const uint8_t *data, size_t size)
+{
     setup.host = "good.example";
     setup.trust = &trust;
     setup.port = &port;
@@ -66,12 +106,7 @@ static void judge(const uint8_t *data, size_t size)
     trust.anchors = data;
     trust.anchors_len = size;
     trust.only = true;
-    tls_chain_prepare(&chain, &setup, INT64_C(1811808000));
-    (*ctx)->start_chain(ctx, setup.host);
-    (*ctx)->start_cert(ctx, (uint32_t)size);
-    (*ctx)->append(ctx, data, size);
-    (*ctx)->end_cert(ctx);
-    must((*ctx)->end_chain(ctx) == 0 || error.message[0] != '\0');
+    must(judged(data, size) || error.message[0] != '\0');
     must(lssb_utf8_valid(error.message, strlen(error.message)) ==
          strlen(error.message));
 }

@@ -173,7 +173,7 @@ static const lssb_tls_backend script_tls = {
     script_tls_start, script_tls_pump, script_tls_ready, script_tls_resumed,
     script_tls_wants, script_tls_look, script_tls_consume, script_tls_reserve,
     script_tls_commit, script_tls_flush, script_tls_sent, script_tls_close,
-    script_tls_save
+    script_tls_save, NULL
 };
 
 #endif

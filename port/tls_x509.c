@@ -1,13 +1,16 @@
-/* tls_bearssl_x509.c: a walk over one certificate, for tls_bearssl.c, which
- * includes this.
+/* tls_x509.c: a walk over one certificate, for the backends, which include
+ * this.
  *
  * SPDX-License-Identifier: MIT
  *
- * BearSSL checks signatures, names and dates but tells little of what it saw.
- * This reads the same bytes (RFC 5280 4.1) as they arrive, whatever their
+ * A TLS library checks signatures, names and dates but tells little of what it
+ * saw. This reads the same bytes (RFC 5280 4.1) as they arrive, whatever their
  * size, and keeps what the rules of SECURITY.md and an error's words need. It
  * refuses what is not DER rather than guess, so that it never reads a
- * certificate in another way than BearSSL does.
+ * certificate in another way than the library does.
+ *
+ * The backend brings SHA-256: the type x509_hash, and x509_hash_start,
+ * x509_hash_add and x509_hash_end.
  */
 
 /* ------------------------------------------------------ DER in one piece */
@@ -62,44 +65,45 @@ static bool x509_is(const struct x509_slice *slice, const char *bytes,
     return slice->len == len && memcmp(slice->at, bytes, len) == 0;
 }
 
-static bool x509_rsa_key(struct x509_slice bits, br_x509_pkey *key)
-{
-    struct x509_slice pair, n, e;
+/* A public key. It points into what was read. */
+enum x509_curve { X509_NO_CURVE = 0, X509_P256, X509_P384, X509_P521 };
+struct x509_public {
+    enum x509_curve curve;          /* X509_NO_CURVE: it is RSA */
+    struct x509_slice point;
+    struct x509_slice n;
+    struct x509_slice e;
+};
 
-    if (!x509_take(&bits, 0x30, &pair) || bits.len != 0 ||
-        !x509_take_number(&pair, &n) || !x509_take_number(&pair, &e) ||
-        pair.len != 0)
-        return false;
-    key->key_type = BR_KEYTYPE_RSA;
-    key->key.rsa.n = x509_writable(n.at);
-    key->key.rsa.nlen = n.len;
-    key->key.rsa.e = x509_writable(e.at);
-    key->key.rsa.elen = e.len;
-    return true;
+static bool x509_rsa_key(struct x509_slice bits, struct x509_public *key)
+{
+    struct x509_slice pair;
+
+    return x509_take(&bits, 0x30, &pair) && bits.len == 0 &&
+           x509_take_number(&pair, &key->n) &&
+           x509_take_number(&pair, &key->e) && pair.len == 0;
 }
 
 static bool x509_ec_key(struct x509_slice curve, struct x509_slice point,
-                        br_x509_pkey *key)
+                        struct x509_public *key)
 {
     if (x509_is(&curve, "\x2A\x86\x48\xCE\x3D\x03\x01\x07", 8))
-        key->key.ec.curve = BR_EC_secp256r1;
+        key->curve = X509_P256;
     else if (x509_is(&curve, "\x2B\x81\x04\x00\x22", 5))
-        key->key.ec.curve = BR_EC_secp384r1;
+        key->curve = X509_P384;
     else if (x509_is(&curve, "\x2B\x81\x04\x00\x23", 5))
-        key->key.ec.curve = BR_EC_secp521r1;
+        key->curve = X509_P521;
     else
         return false;
-    key->key_type = BR_KEYTYPE_EC;
-    key->key.ec.q = x509_writable(point.at);
-    key->key.ec.qlen = point.len;
+    key->point = point;
     return true;
 }
 
-/* Reads a SubjectPublicKeyInfo (RFC 3279 2.3); the key points into it. */
-static bool x509_key(struct x509_slice info, br_x509_pkey *key)
+/* Reads a SubjectPublicKeyInfo (RFC 3279 2.3). */
+static bool x509_key(struct x509_slice info, struct x509_public *key)
 {
     struct x509_slice body, algorithm, oid, curve, bits;
 
+    memset(key, 0, sizeof *key);
     if (!x509_take(&info, 0x30, &body) || !x509_take(&body, 0x30, &algorithm) ||
         !x509_take(&algorithm, 0x06, &oid) || !x509_take(&body, 0x03, &bits) ||
         bits.len < 2 || bits.at[0] != 0)
@@ -114,19 +118,21 @@ static bool x509_key(struct x509_slice info, br_x509_pkey *key)
     return false;
 }
 
-/* Whether two keys are the same. */
-static bool x509_same_key(const br_x509_pkey *a, const br_x509_pkey *b)
+/* Whether two slices are the same bytes. */
+static bool x509_same(const struct x509_slice *a, const struct x509_slice *b)
 {
-    if (a->key_type != b->key_type)
+    return a->len == b->len && memcmp(a->at, b->at, a->len) == 0;
+}
+
+/* Whether two keys are the same. */
+static bool x509_same_key(const struct x509_public *a,
+                          const struct x509_public *b)
+{
+    if (a->curve != b->curve)
         return false;
-    if (a->key_type == BR_KEYTYPE_EC)
-        return a->key.ec.curve == b->key.ec.curve &&
-               a->key.ec.qlen == b->key.ec.qlen &&
-               memcmp(a->key.ec.q, b->key.ec.q, a->key.ec.qlen) == 0;
-    return a->key.rsa.nlen == b->key.rsa.nlen &&
-           memcmp(a->key.rsa.n, b->key.rsa.n, a->key.rsa.nlen) == 0 &&
-           a->key.rsa.elen == b->key.rsa.elen &&
-           memcmp(a->key.rsa.e, b->key.rsa.e, a->key.rsa.elen) == 0;
+    if (a->curve != X509_NO_CURVE)
+        return x509_same(&a->point, &b->point);
+    return x509_same(&a->n, &b->n) && x509_same(&a->e, &b->e);
 }
 
 /* ---------------------------------------------------------------- words */
@@ -282,6 +288,16 @@ struct x509_copy {
     size_t len;
 };
 
+/* What was copied of a field. */
+static struct x509_slice x509_copied(const struct x509_copy *copy)
+{
+    struct x509_slice slice;
+
+    slice.at = copy->at;
+    slice.len = copy->len < copy->size ? copy->len : copy->size;
+    return slice;
+}
+
 struct x509_walk {
     /* Set by the caller after x509_start. */
     struct x509_copy issuer;
@@ -301,7 +317,10 @@ struct x509_walk {
     bool has_path;                  /* path: its pathLenConstraint */
     bool usage;                     /* there is a key usage … */
     bool may_sign;                  /* … that allows signing certificates */
+    bool for_tls;                   /* … that allows signing anything else */
     bool critical_purposes;
+    bool critical_other;            /* a critical extension of another kind
+                                       than those that are read here */
     uint32_t path;
     size_t value_len;
     bool is_address;
@@ -321,7 +340,7 @@ struct x509_walk {
     bool octets;                    /* the extension's value was met */
     uint32_t content;               /* left of the element that is not open */
     struct x509_copy *copy;
-    br_sha256_context hasher;
+    x509_hash hasher;
     uint8_t value[X509_VALUE];
 };
 
@@ -329,7 +348,6 @@ struct x509_walk {
 static void x509_start(struct x509_walk *walk)
 {
     memset(walk, 0, offsetof(struct x509_walk, value));
-    br_sha256_init(&walk->hasher);
 }
 
 /* What a field of the certificate is for; the version and the unique ids may
@@ -540,14 +558,16 @@ static bool x509_extension(struct x509_walk *walk)
     return true;
 }
 
-/* The key usage's bits: is keyCertSign among them? The first byte counts the
- * bits of the last one that do not count. */
+/* The key usage's bits: is keyCertSign among them, digitalSignature or
+ * nonRepudiation? The first byte counts the bits of the last one that do not
+ * count. */
 static bool x509_usage(struct x509_walk *walk)
 {
     if (walk->value_len < 2 || walk->value[0] > 7)
         return false;
     walk->may_sign = (walk->value[1] & 0x04) != 0 &&
                      (walk->value_len > 2 || walk->value[0] <= 2);
+    walk->for_tls = (walk->value[1] & 0xC0) != 0;
     return true;
 }
 
@@ -614,6 +634,8 @@ static enum x509_event x509_value(struct x509_walk *walk)
             walk->critical = walk->value[0] != 0;
         walk->critical_purposes |=
             walk->critical && walk->extension == X509_PURPOSES;
+        walk->critical_other |=
+            walk->critical && walk->extension == X509_OTHER;
         break;
     case X509_IS_HOST:
     case X509_IS_ADDRESS:
@@ -631,7 +653,7 @@ static enum x509_event x509_value(struct x509_walk *walk)
     case X509_COPY:
         if (walk->copy != &walk->key)
             return walk->copy == &walk->subject ? X509_SUBJECT : X509_MORE;
-        br_sha256_out(&walk->hasher, walk->hash);
+        x509_hash_end(&walk->hasher, walk->hash);
         return X509_KEY;
     case X509_SKIP:
     case X509_ENTER:
@@ -652,7 +674,7 @@ static void x509_content(struct x509_walk *walk, const uint8_t *bytes,
     if (walk->role == X509_SKIP)
         return;
     if (walk->role == X509_COPY && to == &walk->key)
-        br_sha256_update(&walk->hasher, bytes, len);
+        x509_hash_add(&walk->hasher, bytes, len);
     if (walk->role != X509_COPY) {
         value.at = walk->value;
         value.size = sizeof walk->value;
@@ -723,6 +745,8 @@ static enum x509_event x509_begin(struct x509_walk *walk, uint32_t len)
         walk->count[walk->depth] = 0;
     } else {
         walk->content = len;
+        if (walk->role == X509_COPY && walk->copy == &walk->key)
+            x509_hash_start(&walk->hasher);
         if (walk->role == X509_COPY)
             x509_content(walk, walk->head, walk->head_len);
     }

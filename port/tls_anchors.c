@@ -1,5 +1,5 @@
-/* tls_bearssl_trust.c: the search for trust anchors, for tls_bearssl.c, which
- * includes this.
+/* tls_anchors.c: the search for trust anchors, for the backends, which include
+ * this.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -204,12 +204,21 @@ static bool x509_is_der(const uint8_t *bytes, size_t len)
 #define X509_SLOTS 2                /* anchors of one name; bundles have two */
 #define X509_SLOT_KEY 560           /* a SubjectPublicKeyInfo of RSA, 4096 */
 #define X509_MIN_RSA 256            /* bytes of a modulus */
+#define X509_MAX_RSA 512
 
 /* Why an anchor of the right name did not count; of several, the last here
  * is told. */
 enum x509_reject {
     X509_FINE = 0, X509_UNUSABLE, X509_NOT_PINNED, X509_NOT_FOR_SERVERS,
     X509_CONSTRAINED, X509_TOO_LONG, X509_TOO_EARLY, X509_TOO_LATE
+};
+
+/* An anchor that was found. */
+struct x509_anchor {
+    bool ca;                        /* it has the issuer's name; else it has
+                                       the subject's, and is no authority */
+    struct x509_slice info;         /* its SubjectPublicKeyInfo … */
+    struct x509_public key;         /* … which this points into */
 };
 
 /* What is asked for, and what was found: the anchors that may have issued one
@@ -224,7 +233,7 @@ struct x509_search {
     const lssb_trust *trust;
 
     /* Found. */
-    br_x509_trust_anchor anchors[X509_SLOTS];
+    struct x509_anchor anchors[X509_SLOTS];
     size_t count;
     enum x509_reject reject;
     int64_t reject_time;
@@ -315,39 +324,38 @@ static void x509_reject(struct x509_search *search, enum x509_reject reject)
                                                    : search->walk.until;
 }
 
+/* Whether a key is too short. */
+static bool x509_is_weak(const struct x509_public *key)
+{
+    return key->curve == X509_NO_CURVE && key->n.len < X509_MIN_RSA;
+}
+
 /* Keeps an anchor of the right name, if it counts and is new. */
 static void x509_search_keep(struct x509_search *search)
 {
     struct x509_walk *walk = &search->walk;
-    br_x509_trust_anchor *anchor = &search->anchors[search->count];
-    bool ca = walk->authority && (!walk->usage || walk->may_sign);
-    const struct x509_slice *name = ca ? &search->issuer : &search->subject;
-    enum x509_reject reject = x509_judge(search, ca);
-    struct x509_slice info;
-    br_x509_pkey key;
+    struct x509_anchor anchor;
+    enum x509_reject reject;
     size_t i;
 
-    info.at = walk->key.at;
-    info.len = walk->key.len;
-    memset(&key, 0, sizeof key);
+    anchor.ca = walk->authority && (!walk->usage || walk->may_sign);
+    anchor.info.at = walk->key.at;
+    anchor.info.len = walk->key.len;
+    reject = x509_judge(search, anchor.ca);
     if (reject == X509_FINE &&
-        (walk->key.len > walk->key.size || !x509_key(info, &key) ||
-         (key.key_type == BR_KEYTYPE_RSA && key.key.rsa.nlen < X509_MIN_RSA)))
+        (walk->key.len > walk->key.size ||
+         !x509_key(anchor.info, &anchor.key) || x509_is_weak(&anchor.key)))
         reject = X509_UNUSABLE;
-    if (!(ca ? search->as_issuer : search->as_subject))
+    if (!(anchor.ca ? search->as_issuer : search->as_subject))
         return;
     if (reject != X509_FINE) {
         x509_reject(search, reject);
         return;
     }
     for (i = 0; i < search->count; i++)
-        if (x509_same_key(&search->anchors[i].pkey, &key))
+        if (x509_same_key(&search->anchors[i].key, &anchor.key))
             return;
-    anchor->dn.data = x509_writable(name->at);
-    anchor->dn.len = name->len;
-    anchor->flags = ca ? BR_X509_TA_CA : 0;
-    anchor->pkey = key;
-    search->count++;
+    search->anchors[search->count++] = anchor;
 }
 
 /* Walks on through one certificate; bytes used of the piece. */
@@ -503,7 +511,6 @@ static void x509_search_run(struct x509_search *search, const lssb_port *port,
     search->reject = X509_FINE;
     search->io = LSSB_IO_OK;
     search->file_failed = search->begun = search->reading = false;
-    memset(search->anchors, 0, sizeof search->anchors);
     if (trust->anchors != NULL && trust->anchors_len > 0) {
         x509_search_piece(search, trust->anchors, trust->anchors_len);
         x509_search_end(search);
