@@ -159,7 +159,7 @@ enum lssb_channel_event lssb_channel_next(struct lssb_channel *channel,
         const uint8_t *look = lssb_conn_look(channel->conn, &len);
         enum lssb_ws_event event;
 
-        if (look == NULL)
+        if (look == NULL && !channel->told)
             return channel_ended(channel, now);
         if (channel->pong_by != 0)  /* it lives */
             channel->pong_by = now + 2 * channel->ping_ms;
@@ -168,6 +168,7 @@ enum lssb_channel_event lssb_channel_next(struct lssb_channel *channel,
         /* A client's engine only reads what comes in. */
         event = lssb_ws_next(&channel->ws, (uint8_t *)(uintptr_t)look, len,
                              &channel->used);
+        channel->told = event != LSSB_WS_MORE;
         if (event == LSSB_WS_PIECE)
             return LSSB_CHANNEL_PIECE;
         if (event == LSSB_WS_WRONG)
@@ -185,7 +186,8 @@ enum lssb_channel_event lssb_channel_next(struct lssb_channel *channel,
 
 void lssb_channel_done(struct lssb_channel *channel)
 {
-    lssb_conn_consume(channel->conn, channel->used);
+    if (channel->used > 0)
+        lssb_conn_consume(channel->conn, channel->used);
     channel->used = 0;
 }
 

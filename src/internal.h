@@ -918,6 +918,8 @@ struct lssb_channel {
     uint64_t put;                   /* of it, to the connection */
     struct lssb_mark mark;
     size_t used;                    /* of the look, by the event at hand */
+    bool told;                      /* there may be more to tell of what was
+                                       consumed */
     uint8_t pong[LSSB_WS_CONTROL];
     uint8_t pong_len;
     bool pong_due;
@@ -1664,6 +1666,10 @@ LSSB_PRIVATE lssb_status lssb_kind_wait_failed(lssb_op *op,
                                                const char *last_status,
                                                const char *reason);
 
+/* Starts a call whose exchange has a kind. */
+LSSB_PRIVATE lssb_status lssb_kind_go(lssb_op *op, bool wait,
+                                      const struct lssb_exchange *x,
+                                      uint32_t attempt_ms);
 /* Begins and starts a call with these arguments; what the exchange cannot do
  * without is checked. `new_name`: the call is a change of name. */
 struct lssb_arguments {
