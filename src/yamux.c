@@ -26,7 +26,7 @@ enum yamux_state {
 /* The lines that streams stand in. */
 enum { YAMUX_CONTROL = 0, YAMUX_SENDING = 1 };
 
-/* Frames of a stream that are to go, in this order. */
+/* Frames of a stream that are to go, in this order; RST instead of the rest. */
 enum {
     YAMUX_DUE_SYN = 1,
     YAMUX_DUE_ACK = 2,
@@ -301,8 +301,6 @@ void lssb_yamux_reset(struct lssb_yamux *session,
         yamux_release(session, stream);     /* the peer has not heard of it */
         return;
     }
-    lssb_yamux_want(session, stream, false);
-    stream->own.due = 0;
     stream->own.reset = true;
     stream->own.holding = false;
     yamux_due(session, stream, YAMUX_DUE_RST);

@@ -184,6 +184,7 @@ static void on_opened(struct user *user)
     memset(stream, 0, sizeof *stream);
     lssb_yamux_accept(&user->session, stream);
     EXPECT_INT(stream->id, user->session.id);
+    EXPECT(stream->acked && user->session.stream == stream);
     if ((user->how & RESET_ON_OPEN) != 0)
         lssb_yamux_reset(&user->session, stream);
 }
@@ -951,6 +952,24 @@ static void a_larger_window_is_granted_with_the_opening(void)
     EXPECT_STR(sent(&one), "W - 1 4290772991");
 }
 
+static void only_what_was_consumed_becomes_credit(void)
+{
+    start(&one, KEEP);
+    lssb_yamux_open(&one.session, &one.streams[0]);
+    send_control(&one, false);
+    feed_words(&one, "D - 1 200000");
+    EXPECT_INT(one.streams[0].unconsumed, 200000);
+    lssb_yamux_consumed(&one.session, &one.streams[0], 131071);
+    EXPECT_STR(sent(&one), "");
+    lssb_yamux_consumed(&one.session, &one.streams[0], 1);
+    EXPECT_STR(sent(&one), "W - 1 131072");
+    lssb_yamux_consumed(&one.session, &one.streams[0], 500000);
+    EXPECT_STR(sent(&one), "");
+    feed_words(&one, "d - 1 193217");
+    EXPECT_STR(told(&one), "acked 1 | data 1: 200000 | "
+                           "wrong: a stream's data overruns its window");
+}
+
 static void a_smaller_window_counts_once_the_first_is_used_up(void)
 {
     start(&one, KEEP);
@@ -1564,6 +1583,7 @@ int main(void)
         TEST(an_answer_that_was_read_late_still_counts),
         TEST(a_ping_that_never_went_out_is_missed_too),
         TEST(a_larger_window_is_granted_with_the_opening),
+        TEST(only_what_was_consumed_becomes_credit),
         TEST(a_smaller_window_counts_once_the_first_is_used_up),
         TEST(a_window_grows_when_the_round_trip_limits_the_peer),
         TEST(the_least_round_trip_counts),
