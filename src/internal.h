@@ -664,7 +664,9 @@ enum lssb_yamux_opening {
  * then given to lssb_yamux_open or lssb_yamux_accept. It is the session's while
  * `id` is not 0, and must not move; the session lets go of it when both
  * directions are finished or a reset was sent or came: before
- * LSSB_YAMUX_FINISHED or LSSB_YAMUX_RESET is told, or in lssb_yamux_control. */
+ * LSSB_YAMUX_FINISHED or LSSB_YAMUX_RESET is told, in lssb_yamux_control, or in
+ * lssb_yamux_reset if the peer has not heard of it yet. A session that is no
+ * longer called holds nothing. About 100 bytes on a 32-bit machine. */
 struct lssb_yamux_stream {
     void *user;                     /* the user's own */
     uint32_t window;                /* bytes that the peer may be ahead of what
@@ -743,7 +745,8 @@ struct lssb_yamux_stream {
  * What the peer does costs no memory beyond this struct: frames are neither
  * collected nor copied, a window that is overrun ends the session, pongs and
  * refusals that wait to be sent are few, and stop the input when they are too
- * many. Streams that the peer opens are bounded by what the user accepts. */
+ * many. Streams that the peer opens are bounded by what the user accepts. About
+ * 370 bytes on a 32-bit machine. */
 struct lssb_yamux {
     /* Set by lssb_yamux_start; the user may change them. */
     bool accepts;                   /* streams of the peer are told; else they
@@ -845,7 +848,8 @@ LSSB_PRIVATE enum lssb_yamux_opening
 lssb_yamux_open(struct lssb_yamux *session, struct lssb_yamux_stream *stream);
 
 /* `len` of the bytes that were taken need no room any more: they become credit
- * for the peer. No effect on a stream that is not in use. */
+ * for the peer, sent once it is worth half a window. No effect on a stream that
+ * is not in use. */
 LSSB_PRIVATE void lssb_yamux_consumed(struct lssb_yamux *session,
                                       struct lssb_yamux_stream *stream,
                                       size_t len);
