@@ -117,6 +117,7 @@ SANITIZED = CC=clang BUILD=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer -fs
 NO_TLS = TLS=none BUILD=build/notls
 NO_WEBSOCKET = BUILD=build/nows CPPFLAGS=-DLSSB_WEBSOCKET=0
 MBED = TLS=mbedtls BUILD=build/mbedtls
+MBED_SANITIZED = TLS=mbedtls $(subst build/asan,build/mbedtls-asan,$(SANITIZED))
 ONE_BY_ONE = PARTS=1 BUILD=build/parts
 SMALL = BUILD=build/small CPPFLAGS='-DLSSB_RECEIVE_BUFFER=1024 -DLSSB_SEND_BUFFER=512 -DLSSB_ELEMENT=2048'
 
@@ -135,6 +136,10 @@ test: ## everything that CI runs
 	    'WebSocket, python3-websockets' '$(AGAIN) test-websocket' \
 	    'demo' '$(AGAIN) test-demo' \
 	    'nginx, squid, tinyproxy, openssl' '$(AGAIN) test-servers' \
+	    'mbedTLS' '$(AGAIN) unit WERROR=-Werror $(MBED)' \
+	    'mbedTLS: symbols' '$(AGAIN) symbols $(MBED)' \
+	    'mbedTLS: sanitizers' "$(AGAIN) build/mbedtls-asan/tests/unit_tls WERROR=-Werror $(MBED_SANITIZED) && build/mbedtls-asan/tests/unit_tls" \
+	    'mbedTLS: nginx, squid, tinyproxy, openssl' 'BIG=16 $(AGAIN) test-servers $(MBED)' \
 	    'the official JS SDK' '$(AGAIN) test-interop' \
 	    'peers, and a network that misbehaves' '$(AGAIN) test-peers'
 
@@ -175,12 +180,13 @@ dist: ## three self-contained sources, a header, the port
 	@rm -rf $(DIST) && mkdir -p $(DIST)/port
 	@cp lssb.h LICENSE $(DIST) && cp port/port.h port/tls.h port/posix.c $(DIST)/port
 	@for unit in lssb http ws; do awk -f src/flatten.awk $$unit.c >$(DIST)/$$unit.c || exit 1; done
-	@for tls in bearssl none; do \
+	@for tls in bearssl mbedtls none; do \
 	    awk -v up=../ -f src/flatten.awk port/tls_$$tls.c >$(DIST)/port/tls_$$tls.c || exit 1; done
 
 test-dist: dist $(BUILD)/sandboxd
 	@cd $(DIST) && for file in lssb http ws port/posix port/tls_bearssl; do \
 	    $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $$file.o $$file.c || exit 1; done
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only $(DIST)/port/tls_mbedtls.c
 	@$(CC) $(CPPFLAGS) -I$(DIST) $(ALL_CFLAGS) -o $(DIST)/quickstart examples/quickstart.c \
 	    $(DIST)/*.o $(DIST)/port/*.o $(LDFLAGS) $(LIBS)
 	@QUICKSTART=$(DIST)/quickstart sh examples/demo.sh $(BUILD) >/dev/null && echo '1 passed, 0 failed'
@@ -225,13 +231,14 @@ valgrind: programs ## every test program under valgrind
 	    valgrind -q --error-exitcode=9 --leak-check=full $(BUILD)/tests/$$p || exit 1; done
 
 mutants: ## each certificate check removed: its test must turn red
-	@sh tests/mutants.sh build/mutants
+	@sh tests/mutants.sh build/mutants bearssl
+	@sh tests/mutants.sh build/mutants mbedtls
 
 # `make deps test` installs for the tests, too; `make deps demo` only to build.
 PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev libjsmn-dev openssl=openssl
 ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
 PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websockets node=nodejs npm=npm \
-    nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time \
+    nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time libmbedtls-dev \
     go=golang-go golang-github-hashicorp-yamux-dev
 endif
 ifneq ($(filter bench-ws,$(MAKECMDGOALS)),)
