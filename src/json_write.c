@@ -210,23 +210,30 @@ void lssb_json_raw(struct lssb_json_writer *json, const char *name,
         lssb_put(json->to, raw, len);
 }
 
+/* Leaves blanks out, at the front and at the end of a text. */
+static void json_trim(const char **from, const char **to)
+{
+    static const char blanks[] = " \t\r\n";
+
+    while (*from < *to && strchr(blanks, **from) != NULL)
+        (*from)++;
+    while (*from < *to && strchr(blanks, (*to)[-1]) != NULL)
+        (*to)--;
+}
+
 void lssb_json_members(struct lssb_json_writer *json, const char *raw,
                        size_t len)
 {
-    static const char blanks[] = " \t\r\n";
     uint32_t bit = UINT32_C(1) << json->depth;
     const char *end = raw + len;
 
-    while (raw < end && (*raw == '{' || strchr(blanks, *raw) != NULL))
-        if (*raw++ == '{')
-            break;
-    while (end > raw && strchr(blanks, end[-1]) != NULL)
-        end--;
-    if (end > raw)
-        end--;                      /* the brace */
-    while (raw < end && strchr(blanks, *raw) != NULL)
-        raw++;
-    if (raw == end || json->to->wrong != NULL)
+    json_trim(&raw, &end);
+    if (end - raw < 2 || json->to->wrong != NULL)
+        return;
+    raw++;                          /* the braces */
+    end--;
+    json_trim(&raw, &end);
+    if (raw == end)
         return;
     if ((json->begun & bit) != 0)
         lssb_put(json->to, ",", 1);

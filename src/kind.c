@@ -279,6 +279,14 @@ void lssb_kind_details(lssb_op *op, const lssb_details *details)
         memcpy(&kind_of(op)->extra, &details, sizeof details);
 }
 
+/* The trial that a call begins with asks for the path, and so for the kind. */
+lssb_status lssb_kind_go(lssb_op *op, bool wait, const struct lssb_exchange *x,
+                         uint32_t attempt_ms)
+{
+    kind_of(op)->exchange = x;
+    return lssb_call_go(op, wait, x, attempt_ms);
+}
+
 /* NULL, or which argument is missing. */
 static const char *kind_missing(const struct lssb_exchange *x,
                                 const struct lssb_arguments *arguments)
@@ -310,5 +318,5 @@ lssb_status lssb_kind_start(lssb_client *client, const struct lssb_exchange *x,
     kind_of(call)->out = arguments->out;
     kind_of(call)->box = arguments->new_name;
     lssb_kind_details(call, arguments->details);
-    return lssb_call_go(call, op == NULL, x, arguments->attempt_ms);
+    return lssb_kind_go(call, op == NULL, x, arguments->attempt_ms);
 }

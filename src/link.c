@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Protocol 7.1 and 7.2: making, listing and revoking them. What a reply held
- * is wiped from the slot as soon as the caller has it, for it is a credential.
+ * Protocol 7.1 and 7.2: making, listing and revoking them. What was kept of a
+ * reply is wiped as soon as the caller has it, for it is a credential.
  */
 #include "internal.h"
 
@@ -25,7 +25,7 @@ static lssb_status link_refuse(lssb_op *op, void *out, size_t size,
                      why, NULL);
 }
 
-/* Fills the struct, then forgets the reply. */
+/* Fills the struct, then forgets what was kept of the reply. */
 static lssb_status link_got(lssb_op *op, const char *text, size_t len)
 {
     struct lssb_slot *slot = lssb_call_slot(op);

@@ -280,5 +280,5 @@ lssb_status lssb_list_next(lssb_client *client, const struct lssb_exchange *x,
     list_of(call)->extra = walk->things;
     list_of(call)->size = walk->max;
     memcpy(&list_of(call)->options, &walk->count, sizeof walk->count);
-    return lssb_call_go(call, op == NULL, x, walk->attempt_ms);
+    return lssb_kind_go(call, op == NULL, x, walk->attempt_ms);
 }

@@ -411,7 +411,7 @@ lssb_status lssb_snapshot_delete(const lssb_snapshot *snapshot, lssb_op *op)
     if (call == NULL)
         return status;
     snapshot_of(call)->text = snapshot_name(snapshot);
-    return lssb_call_go(call, op == NULL, &snapshot_delete, 0);
+    return lssb_kind_go(call, op == NULL, &snapshot_delete, 0);
 }
 
 lssb_status lssb_snapshot_delete_named(lssb_client *client, const char *name,

@@ -80,6 +80,8 @@ static struct rec {
     char host[64];                  /* resolved last */
     size_t split;                   /* each reply's first receive; 0: all */
     size_t piece;                   /* most that a receive gives; 0: all */
+    size_t total;                   /* not 0: every request is for a page of a
+                                       list of so many things, by cursor */
     uint32_t random;                /* every random number */
     uint64_t now;
     int64_t wall;
@@ -147,12 +149,53 @@ static void rec_chunks(struct rec_conn *conn, const char *body)
     rec_append_text(conn, "0\r\nX-Trailer: t\r\n\r\n");
 }
 
+/* The number behind a word of the request's first line, or 0. */
+static size_t rec_number(const struct rec_conn *conn, const char *word)
+{
+    const char *at = strstr(conn->request->text, word);
+
+    return at == NULL ? 0 : (size_t)strtoul(at + strlen(word), NULL, 10);
+}
+
+/* The page that is asked for, of a list that is made up. */
+static void rec_page(struct rec_conn *conn)
+{
+    size_t at = rec_number(conn, "cursor="), end;
+    char line[96], body[16384];
+    int len = snprintf(body, sizeof body, "{\"items\":[");
+
+    end = at + rec_number(conn, "page_size=");
+    if (end > rec.total)
+        end = rec.total;
+    for (; at < end; at++)
+        len += snprintf(body + len, sizeof body - (size_t)len,
+                        "{\"id\":\"%u\",\"name\":\"n-%u\"}%s", (unsigned)at,
+                        (unsigned)at, at + 1 < end ? "," : "");
+    if (end < rec.total)
+        snprintf(body + len, sizeof body - (size_t)len,
+                 "],\"next_cursor\":\"%u\"}", (unsigned)end);
+    else
+        snprintf(body + len, sizeof body - (size_t)len,
+                 "],\"next_cursor\":null}");
+    conn->request = NULL;
+    conn->out_len = conn->out_at = 0;
+    rec.request_count = 0;
+    snprintf(line, sizeof line, "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n"
+             "\r\n", (unsigned)strlen(body));
+    rec_append_text(conn, line);
+    rec_append_text(conn, body);
+}
+
 /* Puts the next reply on its way. */
 static void rec_reply(struct rec_conn *conn)
 {
     const struct rec_reply *reply;
     char line[96];
 
+    if (rec.total > 0) {
+        rec_page(conn);
+        return;
+    }
     if (rec.reply_at >= rec.reply_count)
         rec_stuck("a request for which the test has no reply");
     reply = &rec.replies[rec.reply_at++];
