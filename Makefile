@@ -143,9 +143,10 @@ test: ## everything that CI runs
 	    'the official JS SDK' '$(AGAIN) test-interop' \
 	    'peers, and a network that misbehaves' '$(AGAIN) test-peers'
 
-test-sandboxd: $(BUILD)/sandboxd ## sandboxd by curl, its commands by WebSocket
+test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane
 	@sh tests/run.sh 'by curl' 'sh tests/sandboxd.sh $(BUILD)/sandboxd' \
-	    'commands' 'python3 tests/sandboxd_exec.py $(BUILD)/sandboxd'
+	    'commands' 'python3 tests/sandboxd_exec.py $(BUILD)/sandboxd' \
+	    'control plane' 'python3 tests/sandboxd_control.py $(BUILD)/sandboxd'
 
 test-websocket: $(BUILD)/tests/ws_echo ## our WebSocket engine, python3-websockets
 	@/usr/bin/python3 tests/ws_echo.py $(BUILD)/tests/ws_echo

@@ -437,7 +437,7 @@ static void search_lines(struct search *search, const struct bytes *content)
     size_t len = strlen(search->pattern);
     int64_t number = 1;
 
-    while (!search->truncated &&
+    while (!search->truncated && at < end &&
            (hit = memmem(at, (size_t)(end - at), search->pattern, len)) !=
                NULL) {
         const char *newline;
@@ -481,7 +481,8 @@ static void search_look(struct search *search, int dir, const char *name)
             search_add_entry(search, dir, name);
         return;
     }
-    if (search_wants(search, name) && search_read(dir, name, &content))
+    if (strchr(search->pattern, '\n') == NULL &&
+        search_wants(search, name) && search_read(dir, name, &content))
         search_lines(search, &content);
     bytes_free(&content);
 }

@@ -135,6 +135,7 @@ static void spawn_environment(const struct box *box,
         free(tmp);
     }
     map_merge(env, &box->run.env);
+    map_merge(env, &box->rule_env);
     map_merge(env, &box->env);
     map_merge(env, options->env);
     map_merge(env, options->own_env);

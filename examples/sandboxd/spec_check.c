@@ -33,18 +33,21 @@ static bool spec_opaque(struct value value)
     return opaque;
 }
 
-/* The element of an array that has the same name as this one. */
-static struct value spec_namesake(struct value array, struct value element)
+/* The element of an array that has the same name as this one; of those that
+ * have none, the one at the same place. */
+static struct value spec_namesake(struct value array, struct value element,
+                                  size_t index)
 {
     struct value key, value, found = {NULL, 0};
     char *name = value_text(value_get(element, "name"));
-    size_t place = 0;
+    size_t place = 0, i;
 
-    while (name != NULL && found.at == NULL &&
-           value_next(array, &place, &key, &value)) {
+    for (i = 0; found.at == NULL && value_next(array, &place, &key, &value);
+         i++) {
         char *other = value_text(value_get(value, "name"));
 
-        if (other != NULL && strcmp(name, other) == 0)
+        if (name != NULL ? other != NULL && strcmp(name, other) == 0
+                         : other == NULL && i == index)
             found = value;
         free(other);
     }
@@ -89,7 +92,7 @@ static void spec_put(struct lssb_json_writer *json, const char *name,
 {
     struct value key;
     struct spec_pair element;
-    size_t place = 0;
+    size_t place = 0, index = 0;
 
     if (depth > SPEC_DEPTH && json->to->wrong == NULL)
         json->to->wrong = "It is nested too deeply";
@@ -102,7 +105,8 @@ static void spec_put(struct lssb_json_writer *json, const char *name,
     } else if (value_is(pair.value, '[')) {
         lssb_json_array(json, name);
         while (value_next(pair.value, &place, &key, &element.value)) {
-            element.before = spec_namesake(pair.before, element.value);
+            element.before =
+                spec_namesake(pair.before, element.value, index++);
             spec_put(json, NULL, element, depth + 1);
         }
         lssb_json_close(json);
