@@ -689,7 +689,8 @@ struct lssb_yamux_stream {
         struct lssb_yamux_stream *before[2];
         struct lssb_yamux_stream *behind[2];
         uint64_t credit_at;         /* when credit was last due */
-        uint64_t held_at;           /* when holding back began, or ended */
+        uint64_t held_at;           /* when holding back began; when it ended,
+                                       by the clock that stands still then */
         uint32_t held_ms;
         uint32_t held_left;         /* bytes until what was on its way when
                                        holding back began has been taken */
@@ -780,6 +781,7 @@ struct lssb_yamux {
         struct lssb_yamux_stream *in;   /* whose frame it is */
         uint64_t now;
         uint64_t heard_at;          /* a byte came */
+        uint64_t held_ms;           /* how long streams have held back, all */
         uint64_t ping_at;           /* the next one; or when the one that is
                                        under way was due, and when it was sent */
         uint64_t ping_sent_at;
@@ -834,8 +836,8 @@ LSSB_PRIVATE size_t lssb_yamux_take(struct lssb_yamux *session, size_t len);
 
 /* For how many milliseconds *stream has held the session back; 0, and NULL, if
  * none does. Counted until the stream has taken what was on its way when it
- * began, or for as long again nothing was held back. Resetting the stream lets
- * the session go on: the rest of its data is swallowed. */
+ * began, or for as long again no stream held anything back. Resetting the
+ * stream lets the session go on: the rest of its data is swallowed. */
 LSSB_PRIVATE uint32_t lssb_yamux_held(const struct lssb_yamux *session,
                                       struct lssb_yamux_stream **stream);
 

@@ -249,6 +249,55 @@ static enum lssb_yamux_event yamux_wrong(struct lssb_yamux *session,
     return LSSB_YAMUX_WRONG;
 }
 
+/* ------------------------------------------------------------- holding back */
+
+/* What the clock shows that stands still while a stream holds back. */
+static uint64_t yamux_idle_clock(const struct lssb_yamux *session)
+{
+    return session->own.now - session->own.held_ms;
+}
+
+/* How long the stream has held back: what was counted, and now is more or less
+ * of it. */
+static uint32_t yamux_held_ms(const struct lssb_yamux *session,
+                              const struct lssb_yamux_stream *stream)
+{
+    uint64_t clock = stream->own.holding ? session->own.now
+                                         : yamux_idle_clock(session);
+    uint64_t passed = clock - stream->own.held_at;
+    uint32_t ms = passed < UINT32_MAX ? (uint32_t)passed : UINT32_MAX;
+
+    if (!stream->own.holding)
+        return ms < stream->own.held_ms ? stream->own.held_ms - ms : 0;
+    return ms < UINT32_MAX - stream->own.held_ms ? stream->own.held_ms + ms
+                                                 : UINT32_MAX;
+}
+
+/* Begins or ends to count. Once what the peer could have sent when it began
+ * has been taken, whatever waited behind it has been read, and the count
+ * begins anew: a stream that is slow, but not too slow, may go on for ever. */
+static void yamux_hold(struct lssb_yamux *session,
+                       struct lssb_yamux_stream *stream, uint32_t took,
+                       bool holding)
+{
+    if (took == 0 && holding == stream->own.holding)
+        return;
+    stream->own.held_ms = yamux_held_ms(session, stream);
+    if (stream->own.holding)
+        session->own.held_ms += session->own.now - stream->own.held_at;
+    stream->own.holding = holding;
+    stream->own.held_at =
+        holding ? session->own.now : yamux_idle_clock(session);
+    if (took < stream->own.held_left) {
+        stream->own.held_left -= took;
+    } else {
+        stream->own.held_ms = 0;
+        stream->own.held_left = 0;
+    }
+    if (holding && stream->own.held_left == 0)
+        stream->own.held_left = stream->own.receive_window;
+}
+
 /* -------------------------------------------------------------- for streams */
 
 enum lssb_yamux_opening lssb_yamux_open(struct lssb_yamux *session,
@@ -302,7 +351,7 @@ void lssb_yamux_reset(struct lssb_yamux *session,
         return;
     }
     stream->own.reset = true;
-    stream->own.holding = false;
+    yamux_hold(session, stream, 0, false);
     yamux_due(session, stream, YAMUX_DUE_RST);
 }
 
@@ -823,44 +872,6 @@ enum lssb_yamux_event lssb_yamux_next(struct lssb_yamux *session,
         }
     }
     return event;
-}
-
-/* ------------------------------------------------------------- holding back */
-
-/* How long the stream has held back: what was counted, and now is more or less
- * of it. */
-static uint32_t yamux_held_ms(const struct lssb_yamux *session,
-                              const struct lssb_yamux_stream *stream)
-{
-    uint64_t passed = session->own.now - stream->own.held_at;
-    uint32_t ms = passed < UINT32_MAX ? (uint32_t)passed : UINT32_MAX;
-
-    if (!stream->own.holding)
-        return ms < stream->own.held_ms ? stream->own.held_ms - ms : 0;
-    return ms < UINT32_MAX - stream->own.held_ms ? stream->own.held_ms + ms
-                                                 : UINT32_MAX;
-}
-
-/* Begins or ends to count. Once what the peer could have sent when it began
- * has been taken, whatever waited behind it has been read, and the count
- * begins anew: a stream that is slow, but not too slow, may go on for ever. */
-static void yamux_hold(struct lssb_yamux *session,
-                       struct lssb_yamux_stream *stream, uint32_t took,
-                       bool holding)
-{
-    if (took == 0 && holding == stream->own.holding)
-        return;
-    stream->own.held_ms = yamux_held_ms(session, stream);
-    stream->own.held_at = session->own.now;
-    stream->own.holding = holding;
-    if (took < stream->own.held_left) {
-        stream->own.held_left -= took;
-    } else {
-        stream->own.held_ms = 0;
-        stream->own.held_left = 0;
-    }
-    if (holding && stream->own.held_left == 0)
-        stream->own.held_left = stream->own.receive_window;
 }
 
 size_t lssb_yamux_take(struct lssb_yamux *session, size_t len)

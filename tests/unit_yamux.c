@@ -1074,6 +1074,17 @@ static void offer(struct user *user, size_t len, size_t n)
     EXPECT_INT(lssb_yamux_take(&user->session, n), n);
 }
 
+/* Feeds the rest of a frame whose stream was reset. */
+static void offer_rest(struct user *user, size_t len)
+{
+    static uint8_t bytes[1000];
+    size_t used;
+
+    EXPECT_INT(lssb_yamux_next(&user->session, bytes, len, &used),
+               LSSB_YAMUX_MORE);
+    EXPECT_INT(used, len);
+}
+
 static uint32_t held(struct user *user, uint64_t later, int whose)
 {
     struct lssb_yamux_stream *stream;
@@ -1176,6 +1187,35 @@ static void how_long_a_stream_holds_back_is_counted(void)
     EXPECT_INT(held(&one, 5000, -1), 0);
     offer(&one, 1000, 0);
     EXPECT_INT(held(&one, 40, 0), 40);
+}
+
+static void streams_that_hold_back_in_turn_are_counted_each(void)
+{
+    uint32_t ms = 0;
+    int i;
+
+    /* A thousand bytes in 200 ms each: while one holds back, the other's count
+     * stands still. */
+    hold_start(&one, "");
+    for (i = 0; i < 30; i++) {
+        feed_words(&one, i % 2 == 0 ? "d - 1 1000" : "d - 3 1000");
+        offer(&one, 1000, 0);
+        ms = held(&one, 200, i % 2);
+        EXPECT_INT(ms, 200 * (i / 2 + 1));
+        if (i < 28)
+            offer(&one, 1000, 1000);
+        else if (i == 28)
+            lssb_yamux_reset(&one.session, &one.streams[0]);
+        if (i == 28)
+            offer_rest(&one, 1000);
+    }
+    EXPECT_INT(ms, 3000);
+    offer(&one, 1000, 1000);
+    /* Nobody holds back: it counts down. */
+    EXPECT_INT(held(&one, 2900, -1), 0);
+    feed_words(&one, "d - 3 1000");
+    offer(&one, 1000, 0);
+    EXPECT_INT(held(&one, 1, 1), 101);
 }
 
 static void a_stream_that_is_not_too_slow_may_hold_back_for_ever(void)
@@ -1591,6 +1631,7 @@ int main(void)
         TEST(what_is_not_taken_is_offered_again),
         TEST(a_stream_let_go_of_in_mid_frame_is_told_nothing_more),
         TEST(how_long_a_stream_holds_back_is_counted),
+        TEST(streams_that_hold_back_in_turn_are_counted_each),
         TEST(a_stream_that_is_not_too_slow_may_hold_back_for_ever),
         TEST(two_sessions_back_to_back_lose_nothing_at_random)
     };
