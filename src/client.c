@@ -690,7 +690,8 @@ static void client_tell(lssb_client *client)
         if (client->finished == NULL)
             client->finished_last = NULL;
         op->status = (lssb_status)op->reserved.state.outcome;
-        client->at_once = true;     /* others may have waited for that */
+        if (client->first != NULL)
+            client->at_once = true; /* others may have waited for that */
         if (op == client->awaited) {    /* `done` may free it */
             client->awaited = NULL;
             *client->awaited_status = op->status;
