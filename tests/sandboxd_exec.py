@@ -953,6 +953,51 @@ def after_the_end_nothing_has_an_effect(server):
     expect(client.close(), 1000)
 
 
+# ------------------------------------------------------------------ processes
+
+
+def visible(server, path=None):
+    """The command lines that a command sees, by process."""
+    client = Client(server, path=path).execute(
+        "for p in /proc/[0-9]*; do printf '%s ' ${p#/proc/}; "
+        "tr '\\0' ' ' <$p/cmdline; echo; done")
+    client.started()
+    lines = transcript(client.until("exit"))[0].splitlines()
+    return {int(line.split(" ")[0]): line for line in lines}
+
+
+@test
+def a_sandbox_sees_its_own_processes(server):
+    if not server.view:
+        return
+    box = server.call("POST", "/v2/sandboxes/boxes", {})
+    client = Client(server).execute("read -r x; echo $$ $x")
+    pid = client.started()["pid"]
+    seen = visible(server)
+    assert pid in seen and "read -r x" in seen[pid], (pid, seen)
+    assert "sandboxd" not in str(seen), seen
+    other = visible(server, "/dp/%s/execute/ws" % box["id"])
+    assert len(other) <= 4 and "read -r x" not in str(other), other
+    client.send(type="input", data="it\n")
+    expect(transcript(client.until("exit"))[0], "%d it\n" % pid)
+
+
+@test
+def what_one_command_leaves_running_another_finds(server):
+    out = run(server, "(sleep 7013 & echo $!) 2>&1")[0]
+    expect(run(server, "kill -0 %s && kill -9 %s && echo killed"
+               % (out.strip(), out.strip()))[0], "killed\n")
+    gone("sleep 7013")
+
+
+@test
+def an_orphan_leaves_no_zombie(server):
+    if not server.view:
+        return
+    run(server, "(setsid sh -c 'sleep 0.01; exit 3' &) & wait; sleep 0.1")
+    expect(run(server, "grep -l 'State:.Z' /proc/[0-9]*/status")[0], "")
+
+
 # ------------------------------------------------------------------ terminals
 
 

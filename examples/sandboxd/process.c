@@ -219,14 +219,21 @@ static void process_pause(void)
     nanosleep(&moment, NULL);
 }
 
-/* Collects what has ended; false when there are no children at all. */
+/* Collects what has ended; false when there are no children at all. A view
+ * that has ended is made anew by the box's next command. */
 static bool process_reap(struct sandboxd *d)
 {
+    struct box *box;
     pid_t pid;
     int status;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         command_exited(d, pid, status);
+        for (box = d->boxes; box != NULL; box = box->next) {
+            if (box->view.keeper == pid)
+                view_close(box);
+        }
+    }
     return pid == 0;
 }
 
@@ -239,6 +246,7 @@ void commands_kill(struct box *box)
     for (command = box->d->commands; command != NULL; command = command->next)
         if (command->box == box)
             command_kill(command);
+    view_close(box);
     for (turn = 0; turn < 50 && process_kill_strays(box) > 0; turn++)
         process_pause();
 }

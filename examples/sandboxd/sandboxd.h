@@ -332,6 +332,12 @@ struct run_config {
     struct map env;
 };
 
+/* What commands see instead of the host's files and processes (view.c). */
+struct view {
+    pid_t keeper;                   /* 0: there is none */
+    int doors[3];                   /* its namespaces; -1: not its own */
+};
+
 #define UNSET INT64_MIN             /* a number that was not given */
 
 struct box {
@@ -375,6 +381,7 @@ struct box {
     uint64_t stopped_at;
     uint64_t created_at;
     size_t commands;                /* under way */
+    struct view view;
 };
 
 /* Somebody who waits until a box is ready, has failed or is gone. */
@@ -424,7 +431,10 @@ void place_close(struct place *place);
 bool view_probe(struct sandboxd *d);
 bool view_prepare(const struct box *box);
 bool view_provides(const char *name);
-bool view_enter(const struct box *box, const char **step);
+bool view_open(struct box *box, char **why);
+void view_close(struct box *box);
+pid_t view_enter(const struct box *box);
+pid_t view_inner(pid_t pid);
 
 /* --------------------------------------------------------------- commands */
 

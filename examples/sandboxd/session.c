@@ -337,7 +337,7 @@ static bool session_run(struct session *session, struct box *box,
     session->command->done = session_done;
     if (session->command->piece > session->out.size / 4)
         session->command->piece = session->out.size / 4;
-    session->pid = session->command->pid;
+    session->pid = view_inner(session->command->pid);
     session->pty = options.pty;
     return true;
 }

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -216,14 +217,9 @@ static void spawn_stage(const struct spawn_plan *plan)
 static void spawn_become(const struct spawn_plan *plan)
 {
     char **argv = plan->options->argv;
-    const char *step;
 
     spawn_stage(plan);
     process_limits_restore();
-    if (plan->box->d->view && !view_enter(plan->box, &step)) {
-        spawn_complain(step);
-        _exit(126);
-    }
     if (plan->switch_user && !user_become(&plan->ids)) {
         spawn_complain("its user");
         _exit(126);
@@ -297,6 +293,16 @@ static void spawn_close(int fd)
         close(fd);
 }
 
+/* Reads what a child tells, or that it tells nothing any more. */
+static bool spawn_hear(int fd, void *bytes, size_t len)
+{
+    ssize_t got;
+
+    while ((got = read(fd, bytes, len)) < 0 && errno == EINTR)
+        ;
+    return got == (ssize_t)len;
+}
+
 /* Waits until the child has its terminal: a ^C that is written before would
  * reach nobody. */
 static void spawn_wait(const struct spawn_plan *plan)
@@ -304,16 +310,42 @@ static void spawn_wait(const struct spawn_plan *plan)
     char byte;
 
     spawn_close(plan->ready[1]);
-    while (plan->ready[0] >= 0 && read(plan->ready[0], &byte, 1) < 0 &&
-           errno == EINTR)
-        ;
+    if (plan->ready[0] >= 0)
+        spawn_hear(plan->ready[0], &byte, 1);
     spawn_close(plan->ready[0]);
+}
+
+/* Forks in the box's view: a child goes there, and tells the id of the one
+ * that it makes there in its place. */
+static pid_t spawn_in_view(const struct spawn_plan *plan)
+{
+    pid_t pid = -1, guide;
+    int tell[2];
+
+    if (!spawn_pipe(tell, 1))
+        return -1;
+    guide = fork();
+    if (guide == 0) {
+        pid = view_enter(plan->box);
+        if (pid == 0)
+            spawn_become(plan);
+        _exit(write(tell[1], &pid, sizeof pid) < 0);
+    }
+    close(tell[1]);
+    if (guide > 0 && !spawn_hear(tell[0], &pid, sizeof pid))
+        pid = -1;
+    close(tell[0]);
+    if (guide > 0)
+        waitpid(guide, NULL, 0);
+    return pid;
 }
 
 /* Opens the streams and forks; false: it could not. */
 static bool spawn_fork(struct spawn_plan *plan, struct spawned *spawned)
 {
-    spawned->pid = spawn_open(plan) ? fork() : -1;
+    spawned->pid = -1;
+    if (spawn_open(plan))
+        spawned->pid = plan->box->d->view ? spawn_in_view(plan) : fork();
     if (spawned->pid == 0)
         spawn_become(plan);
     spawn_wait(plan);
@@ -366,7 +398,7 @@ bool spawn(struct box *box, const struct command_options *options,
     size_t i;
 
     *why = spawn_plan(&plan, box, options);
-    if (*why == NULL) {
+    if (*why == NULL && (!box->d->view || view_open(box, why))) {
         spawn_environment(box, options, home, plan.cwd, &env);
         plan.env = spawn_strings(&env);
         if (!spawn_fork(&plan, spawned))
