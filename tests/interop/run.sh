@@ -75,6 +75,7 @@ suite() {
 start
 suite 'the JS SDK drives sandboxd' node "$modules/interop.mjs"
 suite 'the JS SDK follows commands' node "$modules/ws/commands.mjs"
+suite 'the JS SDK and the control plane' node "$modules/control.mjs"
 end
 
 start --isolation none
