@@ -712,7 +712,8 @@ struct lssb_yamux_stream {
  *     if (!lssb_yamux_tick(&session, now))
  *         ... the peer is dead: end the connection, reset every stream
  *
- *     while ((bytes = look(&len)) != NULL) {
+ *     do {
+ *         bytes = look(&len);               perhaps none
  *         event = lssb_yamux_next(&session, bytes, len, &used);
  *         if (event == LSSB_YAMUX_OPENED && (mine = ... a free one))
  *             lssb_yamux_accept(&session, mine);
@@ -722,26 +723,33 @@ struct lssb_yamux_stream {
  *             used += lssb_yamux_take(&session, n);
  *         }
  *         consume(used);
- *         if (event == LSSB_YAMUX_FULL || ... it took less than offered, or
- *             WRONG)
+ *         if (event is FULL or WRONG, or ... it took less than offered)
  *             break;                        until there is room again
- *     }
+ *     } while (event != LSSB_YAMUX_MORE || len > 0);
+ *
  *     when a stream's user has consumed n bytes for good (at once, if take went
  *     straight to a socket): lssb_yamux_consumed(&session, stream, n)
  *
  *     when there is something to send on a stream:
  *         lssb_yamux_want(&session, stream, true)
- *     for (;;) {
- *         room = reserve(&len)
- *         commit(lssb_yamux_control(&session, room, len));
- *         if (... that filled the room) continue;
+ *     do {
+ *         room = reserve(&len);
+ *         n = lssb_yamux_control(&session, room, len);
  *         stream = lssb_yamux_turn(&session, &most);
- *         if (stream == NULL) break;
- *         n = receive(stream->user, room + 12, the lesser of len - 12 and most)
- *         if (n > 0)  { lssb_yamux_commit(&session, n, room); commit(n + 12); }
- *         if (n == 0) lssb_yamux_finish(&session, stream);
- *         if (n < 0)  lssb_yamux_want(&session, stream, false);
- *     }
+ *         if (stream != NULL && len > n + 12) {
+ *             got = receive(stream->user, room + n + 12, as many as there is
+ *                           room for, and `most` allows);
+ *             if (got > 0) {
+ *                 lssb_yamux_commit(&session, got, room + n);
+ *                 n += got + 12;
+ *             } else if (... it has ended) {
+ *                 lssb_yamux_finish(&session, stream);
+ *             } else {
+ *                 lssb_yamux_want(&session, stream, false);
+ *             }
+ *         }
+ *         commit(n);
+ *     } while (stream != NULL && ... there was room);
  *
  * What the peer does costs no memory beyond this struct: frames are neither
  * collected nor copied, a window that is overrun ends the session, pongs and
