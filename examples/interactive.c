@@ -9,6 +9,7 @@
  * the client's sockets; a window that changes its size tells the shell. A
  * connection that breaks is replaced while the shell goes on.
  */
+#define _DEFAULT_SOURCE             /* struct winsize */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

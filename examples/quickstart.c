@@ -43,6 +43,80 @@ static int run(const lssb_sandbox *box, const char *command)
     return 1;
 }
 
+/* Output as it comes. */
+static lssb_status show(void *user, const void *bytes, size_t len)
+{
+    (void)user;
+    fwrite(bytes, 1, len, stdout);
+    fflush(stdout);
+    return LSSB_OK;
+}
+
+/* A command whose output is shown while it runs. Whatever happens to its
+ * connection meanwhile: `make demo` cuts it behind the third line. */
+static int stream(const lssb_sandbox *box)
+{
+    lssb_run_options how = { 0 };
+    lssb_result result;
+
+    how.on_out = show;
+    printf("  $ for i in 1 2 3 4 5; do echo ...; sleep 0.2; done\n");
+    if (!step(box->client, "streamed",
+              lssb_run(box, "for i in 1 2 3 4 5; do echo \"  line $i of 5\"; "
+                            "sleep 0.2; done", &how, &result, NULL)))
+        return 0;
+    printf("  %u bytes; connections replaced on the way: %u\n",
+           (unsigned)result.out_len, (unsigned)result.reattached);
+    return result.out_len == 5 * 14;
+}
+
+/* A command that asks, and is answered. */
+static int answer(const lssb_sandbox *box)
+{
+    lssb_run_options how = { 0 };
+    lssb_command command;
+    lssb_chunk chunk;
+    lssb_status status;
+    int asked = 0;
+
+    how.open_stdin = true;
+    if (!step(box->client, "start",
+              lssb_command_start(&command, box,
+                                 "printf '  What is your name? '; "
+                                 "read name; echo \"Hello, $name!\"",
+                                 &how, NULL)))
+        return 0;
+    while ((status = lssb_command_next(&command, &chunk, 10000)) == LSSB_OK) {
+        fwrite(chunk.bytes, 1, chunk.len, stdout);
+        if (!asked++) {
+            printf("C\n  ");
+            lssb_command_write(&command, "C\n", 2, NULL, 10000);
+        }
+    }
+    lssb_command_close(&command, NULL);
+    return status == LSSB_END;
+}
+
+/* A command that is killed, and says how it ended. */
+static int kill_one(const lssb_sandbox *box)
+{
+    lssb_command command;
+    lssb_result result;
+    int well;
+
+    printf("  $ sleep 1000\n");
+    if (!step(box->client, "start",
+              lssb_command_start(&command, box, "sleep 1000", NULL, NULL)))
+        return 0;
+    lssb_command_kill(&command);
+    well = step(box->client, "killed",
+                lssb_command_wait(&command, &result, NULL));
+    lssb_command_close(&command, NULL);
+    if (well)
+        printf("  exit code %d\n", (int)result.exit_code);
+    return well && result.exit_code != 0;
+}
+
 /* Files: written and read back over the wire. */
 static int files(const lssb_sandbox *box)
 {
@@ -100,6 +174,15 @@ static int life(lssb_client *client, lssb_sandbox *box)
     printf("\nIn the sandbox %s:\n", box->name);
     if (!run(box, "echo 2 + 2 is $((2 + 2)); uname -s") ||
         !run(box, "echo a warning >&2; exit 3") || !files(box))
+        return 0;
+    printf("\nOutput as it comes:\n");
+    if (!stream(box))
+        return 0;
+    printf("\nA question, answered:\n");
+    if (!answer(box))
+        return 0;
+    printf("\nKilled:\n");
+    if (!kill_one(box))
         return 0;
     printf("\nAll sandboxes:\n");
     if (!list(client))

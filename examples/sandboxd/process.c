@@ -288,6 +288,8 @@ static void process_heard(struct watch *watch, bool readable, bool writable)
     for (i = 0; i < got; i++) {
         if (bytes[i] == SIGHUP)
             sockets_close(d, LSSB_WS_GOING_AWAY, "the server reloads");
+        else if (bytes[i] == SIGUSR1)
+            sockets_cut(d);
         else if (bytes[i] != SIGCHLD)
             d->loop.stopping = true;
     }
@@ -297,7 +299,8 @@ static void process_heard(struct watch *watch, bool readable, bool writable)
 /* Starts to listen to signals, and becomes the reaper of orphans. */
 void process_start(struct sandboxd *d)
 {
-    static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
+    static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP,
+                                  SIGUSR1};
     struct sigaction action;
     size_t i;
 

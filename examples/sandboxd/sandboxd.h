@@ -312,6 +312,7 @@ void socket_pause(struct websocket *socket, bool paused);
 void socket_close(struct websocket *socket, uint16_t code,
                   const char *reason);
 void sockets_close(struct sandboxd *d, uint16_t code, const char *reason);
+void sockets_cut(struct sandboxd *d);
 
 /* ------------------------------------------------------------------ boxes */
 

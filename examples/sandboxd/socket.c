@@ -179,6 +179,17 @@ void sockets_close(struct sandboxd *d, uint16_t code, const char *reason)
     }
 }
 
+/* Cuts the connection of every WebSocket, without a word. */
+void sockets_cut(struct sandboxd *d)
+{
+    struct websocket *socket = d->sockets, *next;
+
+    for (; socket != NULL; socket = next) {
+        next = socket->next;
+        reply_cut(socket->exchange);
+    }
+}
+
 /* Holds what comes, or lets it come. */
 void socket_pause(struct websocket *socket, bool paused)
 {
