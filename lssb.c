@@ -25,5 +25,6 @@
 #include "src/link.c"
 #include "src/search.c"
 #include "src/file.c"
+#include "src/upgrade.c"
 #include "src/command.c"
 #include "src/execute.c"

@@ -128,7 +128,16 @@ typedef enum lssb_status {
     LSSB_E_UNAVAILABLE = -52,       /* SandboxRetryableConnectionError: the
                                        service refused it for now */
     LSSB_E_SERVER_RELOAD = -53,     /* SandboxServerReloadError: connection */
-    LSSB_E_NOT_STARTED = -54        /* StreamEndedBeforeStarted: operation */
+    LSSB_E_NOT_STARTED = -54,       /* StreamEndedBeforeStarted: operation */
+
+    /* Tunnels. */
+    LSSB_E_TUNNEL = -60,            /* TunnelError: a stream or its connection
+                                       was lost */
+    LSSB_E_TUNNEL_PORT = -61,       /* TunnelPortNotAllowedError */
+    LSSB_E_TUNNEL_REFUSED = -62,    /* TunnelConnectionRefusedError: nothing
+                                       listens on that port in the box */
+    LSSB_E_TUNNEL_VERSION = -63,    /* TunnelUnsupportedVersionError */
+    LSSB_E_PORT_IN_USE = -64        /* a local port is taken */
 } lssb_status;
 
 /* Where a failure arose. */
@@ -144,7 +153,8 @@ typedef enum lssb_layer {
     LSSB_LAYER_HTTP,                /* the framing of a reply */
     LSSB_LAYER_JSON,                /* the content of a reply */
     LSSB_LAYER_SERVICE,             /* what the service answered */
-    LSSB_LAYER_WEBSOCKET            /* the upgrade, its frames, its end */
+    LSSB_LAYER_WEBSOCKET,           /* the upgrade, its frames, its end */
+    LSSB_LAYER_TUNNEL               /* its streams, its local ends */
 } lssb_layer;
 
 /* What a failure is about. */
@@ -367,6 +377,12 @@ typedef struct lssb_config {
     const struct lssb_tls_backend *tls;     /* NULL: this build's */
     void (*trace)(void *user, const lssb_trace_event *);
     void *trace_user;
+    uint32_t streams;               /* of all tunnels: streams and listeners at
+                                       once; 0: none. Each costs what its
+                                       buffer does, and about 300 bytes */
+    uint32_t stream_buffer;         /* bytes for what came on a stream and is
+                                       not read yet: 1,024 to 16,777,216; 0:
+                                       262,144. Touched when it is used */
 } lssb_config;
 
 /* Bytes of memory that lssb_open will want for this configuration, the
@@ -407,8 +423,9 @@ typedef struct lssb_socket {
 } lssb_socket;
 
 /* For an event loop of your own: stores up to `max` sockets and what each
- * waits for, returns how many there are (never more than 2 for each slot and
- * 1; of more than `max` the rest is not stored), and in *timeout_ms how long
+ * waits for, returns how many there are (never more than 2 for each slot, 1 for
+ * each of lssb_config.streams and 1; of more than `max` the rest is not
+ * stored), and in *timeout_ms how long
  * the loop may sleep (0: not at all; LSSB_FOREVER). Call lssb_step after the
  * loop's poll, then ask again. */
 size_t lssb_sockets(lssb_client *client, lssb_socket *sockets, size_t max,
@@ -431,6 +448,7 @@ typedef struct lssb_feature_list {
     bool trace;                     /* LSSB_TRACE */
     uint32_t hold;                  /* LSSB_HOLD */
     bool websocket;                 /* LSSB_WEBSOCKET */
+    bool tunnel;                    /* LSSB_TUNNEL */
 } lssb_feature_list;
 
 void lssb_features(lssb_feature_list *features);
@@ -1569,6 +1587,194 @@ lssb_status lssb_glob(const lssb_sandbox *box, lssb_search *search,
 /* Finds lines that hold a text. The rest is as above. */
 lssb_status lssb_grep(const lssb_sandbox *box, lssb_search *search,
                       lssb_op *op);
+
+/* -------------------------------------------------------------- tunnels -- */
+
+/* TCP into a box. A tunnel is one connection of the client's, one of
+ * lssb_config.slots, for as long as it is open; on it, any number of streams to
+ * any number of ports in the box, opened one by one as a program speaks a
+ * protocol itself, or by listeners, each of which bridges what connects to a
+ * local port. Every stream and every listener takes one of lssb_config.streams;
+ * every stream has a buffer of lssb_config.stream_buffer bytes.
+ *
+ *     config.streams = 64;
+ *     ...
+ *     lssb_tunnel_open(&tunnel, &box, NULL, NULL);
+ *     how.port = 5432;
+ *     lssb_tunnel_listen(&tunnel, &how, &listener);
+ *     lssb_wait(client, NULL, LSSB_FOREVER);
+ *
+ * Bytes move in lssb_step, lssb_wait and waiting calls, as everything does.
+ *
+ * The end of one direction of a stream is passed on as such (half-close), and
+ * a reset as a reset: what was cut never looks complete. A slow reader slows
+ * down its own stream only, as long as the buffer holds a whole window
+ * (262,144 bytes, or more: then windows grow with the round trip). With a
+ * smaller one it holds back the others for at most five seconds; then it is
+ * reset. */
+
+/* What happened on a tunnel. */
+typedef enum lssb_tunnel_kind {
+    LSSB_TUNNEL_LOST = 1,           /* the connection: every stream was reset;
+                                       status, message */
+    LSSB_TUNNEL_RECONNECTED,        /* a stream asked for it */
+    LSSB_TUNNEL_GOING_AWAY,         /* the server takes no new streams on this
+                                       connection; those that exist may
+                                       finish, then there is another one */
+    LSSB_TUNNEL_OPENED,             /* a local connection is bridged */
+    LSSB_TUNNEL_REFUSED,            /* it could not be: status, message */
+    LSSB_TUNNEL_ENDED,              /* both directions finished in order */
+    LSSB_TUNNEL_RESET               /* it was cut: status, message */
+} lssb_tunnel_kind;
+
+/* The last four kinds are of connections to listeners only: who opens a stream
+ * by itself knows what becomes of it. */
+typedef struct lssb_tunnel_event {
+    lssb_tunnel_kind kind;
+    uint16_t port;                  /* in the box; 0: the whole tunnel */
+    lssb_status status;
+    const char *message;            /* for a person; valid in the callback */
+    uint64_t sent_bytes;            /* into the box; of an end or a reset */
+    uint64_t received_bytes;
+} lssb_tunnel_event;
+
+typedef struct lssb_tunnel_options {
+    int32_t reconnects;             /* attempts, when a stream finds the
+                                       connection lost; 0: 3; LSSB_NONE */
+    uint32_t ping_ms;               /* between pings; without an answer, or any
+                                       other byte, for 20 s after one the
+                                       connection is lost; 0: 30,000;
+                                       LSSB_FOREVER: none */
+    uint32_t status_ms;             /* for a port in the box to answer; 0:
+                                       30,000; LSSB_FOREVER */
+    void (*event)(void *user, const lssb_tunnel_event *event);
+    void *user;                     /* event: may be NULL */
+} lssb_tunnel_options;
+
+/* The library's own part of a tunnel; not for you. */
+struct lssb_tunnel_state {
+    lssb_op carrier;                /* holds its connection, once it is open */
+    lssb_op *starter;               /* until then */
+    const lssb_sandbox *box;
+    const struct lssb_tunnel_options *options;
+    void *bridges;                  /* streams and listeners, a list */
+    uint64_t open_end_at;
+    uint64_t close_by;
+    uint32_t flags;
+    uint32_t queued;                /* streams that wait to be opened */
+};
+
+/* A tunnel. Yours; it must stay where it is, and its members are read only,
+ * until lssb_tunnel_close is final. */
+typedef struct lssb_tunnel {
+    lssb_client *client;
+    lssb_status status;             /* LSSB_PENDING: it is being opened;
+                                       LSSB_OK: open, perhaps to be connected
+                                       again when a stream asks for it;
+                                       LSSB_END: closed; else why it is not
+                                       open */
+    bool connected;
+    uint32_t streams;               /* that exist */
+    uint32_t reconnected;
+    uint64_t sent_bytes;            /* of all streams, into the box */
+    uint64_t received_bytes;
+    lssb_error error;               /* the last failure of any of it */
+    union {
+        struct lssb_tunnel_state state;
+        uint64_t size[96];          /* the same size in every build */
+    } reserved;
+} lssb_tunnel;
+
+/* Opens a tunnel: done when its connection is there. Tried again like the
+ * start of a command (two minutes, six attempts), and with the same failures.
+ * Borrowed until the tunnel is closed: `box`, `options`, the operation's
+ * headers. LSSB_E_NO_MEMORY: lssb_config.streams is 0. */
+lssb_status lssb_tunnel_open(lssb_tunnel *tunnel, const lssb_sandbox *box,
+                             const lssb_tunnel_options *options, lssb_op *op);
+
+/* Closes listeners, resets what is bridged, says goodbye and gives the
+ * connection back: within five seconds. Streams that you hold end with
+ * LSSB_E_CANCELED and need no close of their own. All zeros is allowed. */
+lssb_status lssb_tunnel_close(lssb_tunnel *tunnel, lssb_op *op);
+
+/* One stream, to a port in the box. Yours; it must stay where it is until it
+ * is closed. */
+typedef struct lssb_tunnel_stream {
+    lssb_tunnel *tunnel;
+    void *bridge;                   /* the library's */
+    lssb_status status;             /* LSSB_PENDING: connecting; LSSB_OK: open;
+                                       else why it is not, or no longer */
+} lssb_tunnel_stream;
+
+/* Connects to a port: done when the box says that it is. LSSB_E_TUNNEL_PORT
+ * (not allowed), LSSB_E_TUNNEL_REFUSED (nothing listens there),
+ * LSSB_E_TUNNEL_VERSION, LSSB_E_TUNNEL (the stream or the connection was lost),
+ * LSSB_E_NO_MEMORY (every one of lssb_config.streams is taken), LSSB_E_TIMEOUT
+ * (status_ms); LSSB_E_AUTH and the other failures of lssb_tunnel_open, when it
+ * had to be connected again. A stream that failed needs no close. */
+lssb_status lssb_tunnel_connect(lssb_tunnel *tunnel, uint16_t port,
+                                lssb_tunnel_stream *stream, lssb_op *op);
+
+/* What has come, as read(2) would say it: up to `size` bytes in *len. LSSB_OK;
+ * LSSB_AGAIN: nothing within `wait_ms` (0: looks only, steps nothing; the one
+ * that is allowed in a callback). LSSB_END: the other side has finished, and
+ * all is read; LSSB_E_TUNNEL: the stream was reset, or its connection lost. */
+lssb_status lssb_tunnel_read(lssb_tunnel_stream *stream, void *bytes,
+                             size_t size, size_t *len, uint32_t wait_ms);
+
+/* Sends; *taken (which may be NULL) is how much of it: all, or what there was
+ * room for within `wait_ms`. LSSB_OK if it was any, else LSSB_AGAIN.
+ * LSSB_E_OPERATION: after lssb_tunnel_finish. LSSB_E_TUNNEL as above. */
+lssb_status lssb_tunnel_write(lssb_tunnel_stream *stream, const void *bytes,
+                              size_t len, size_t *taken, uint32_t wait_ms);
+
+/* Sends no more: the other side reads its end. Reading goes on. */
+lssb_status lssb_tunnel_finish(lssb_tunnel_stream *stream);
+
+/* Lets go of a stream: one that has not finished in both directions is reset.
+ * Never waits. All zeros, and one that was closed, are allowed. */
+void lssb_tunnel_stream_close(lssb_tunnel_stream *stream);
+
+#define LSSB_ANY_PORT (-1)
+
+struct lssb_listen_port;            /* port/port.h */
+
+/* How local programs reach a port. */
+typedef struct lssb_listen_options {
+    uint16_t port;                  /* in the box */
+    const char *address;            /* NULL: "127.0.0.1"; "::1", another
+                                       address of this machine, or the path of
+                                       a Unix socket ("/…"), which must not
+                                       exist */
+    int32_t local_port;             /* 0: the same number as `port`;
+                                       LSSB_ANY_PORT: one that is free */
+    uint32_t most;                  /* connections at once; 0: as many as there
+                                       are streams. More wait in the backlog */
+    const struct lssb_listen_port *listen;  /* NULL: this build's */
+} lssb_listen_options;
+
+/* A listener. Yours; it must stay where it is until it, or its tunnel, is
+ * closed. */
+typedef struct lssb_listener {
+    lssb_tunnel *tunnel;
+    uint16_t port;                  /* the local one; 0: a Unix socket */
+    void *bridge;                   /* the library's; NULL: closed */
+} lssb_listener;
+
+/* Listens at once; nothing of the options is borrowed. What connects waits for
+ * the port in the box, then is bridged; what cannot be is reset, and an event
+ * says why. LSSB_OK, LSSB_E_PORT_IN_USE (the path of a Unix socket: it is
+ * there), LSSB_E_UNSUPPORTED (the port layer cannot listen), LSSB_E_CONNECTION
+ * (no such address here, or not allowed), LSSB_E_INVALID_ARGUMENT,
+ * LSSB_E_NO_MEMORY (every one of lssb_config.streams is taken), LSSB_E_TUNNEL
+ * (the tunnel is not open). */
+lssb_status lssb_tunnel_listen(lssb_tunnel *tunnel,
+                               const lssb_listen_options *options,
+                               lssb_listener *listener);
+
+/* Stops listening; what is bridged goes on. The Unix socket is removed. All
+ * zeros, and one that was closed, are allowed. */
+void lssb_listener_close(lssb_listener *listener);
 
 /* ---------------------------------------------------------------- links -- */
 

@@ -20,12 +20,7 @@
 #define COMMAND_IDLE_S 300
 #define COMMAND_KEEP_S 600
 #define COMMAND_OPEN_MS 120000      /* for all attempts to start it */
-#define COMMAND_ATTEMPT_MS 30000    /* for one opening */
-#define COMMAND_ATTEMPTS 6
 #define COMMAND_FAILURES 5          /* in a row, once it was started */
-#define COMMAND_BACKOFF_MS 8000     /* longest pause between attempts */
-#define COMMAND_RETRY_AFTER_MS 60000    /* longest, where no budget ends it */
-#define COMMAND_LEAST_PAUSE_MS 100  /* what a Retry-After may ask for */
 #define COMMAND_PING_MS 30000
 #define COMMAND_KILL_MS 10000       /* from a kill to its exit code */
 #define COMMAND_CLOSE_MS 10000      /* for the closing handshake */
@@ -944,7 +939,7 @@ static lssb_status command_hand_over(lssb_op *op)
     carrier->reserved.state.canceled = 0;
     carrier->reserved.state.end_at = 0;
     carrier->reserved.state.attempt = 0;
-    carrier->reserved.state.attempt_ms = COMMAND_ATTEMPT_MS;
+    carrier->reserved.state.attempt_ms = LSSB_UPGRADE_ATTEMPT_MS;
     carrier->error = state->options->error;
     carrier->headers = op->headers;
     carrier->header_count = op->header_count;
@@ -1056,13 +1051,6 @@ static lssb_status command_message(lssb_op *op)
 
 /* ---------------------------------------------------------- losing, finding */
 
-/* How the server ended a connection, in the operation's `step`. */
-enum command_close {
-    COMMAND_CLOSE_NONE = 0,         /* it did not, or not in order */
-    COMMAND_CLOSE_CLEAN,            /* 1000, or no code */
-    COMMAND_CLOSE_RELOAD            /* 1001 */
-};
-
 /* A connection is lost: what belonged to it is forgotten. */
 static void command_detach(lssb_op *op)
 {
@@ -1082,93 +1070,9 @@ static void command_detach(lssb_op *op)
     lssb_call_slot(op)->full = false;
 }
 
-/* Whether another attempt would only meet the same (protocol 5.7). */
-static bool command_is_final(const lssb_error *error)
-{
-    return error->status == LSSB_E_CERTIFICATE ||
-           error->status == LSSB_E_UNSUPPORTED ||
-           error->status == LSSB_E_PROXY;
-}
-
-/* What an opening that failed is called when it is given up. */
-static lssb_status command_kind(const lssb_op *op, const lssb_error *error,
-                                enum command_close closed)
-{
-    if (closed == COMMAND_CLOSE_RELOAD)
-        return LSSB_E_SERVER_RELOAD;
-    if (closed == COMMAND_CLOSE_CLEAN)
-        return LSSB_E_NOT_STARTED;
-    if (error->status == LSSB_E_UNAVAILABLE)
-        return error->status;
-    if (error->status == LSSB_E_DEADLINE ||
-        (error->layer != LSSB_LAYER_TRANSPORT &&
-         error->layer != LSSB_LAYER_HTTP &&
-         error->layer != LSSB_LAYER_WEBSOCKET &&
-         !lssb_call_slot(op)->replied))
-        return LSSB_E_CONNECT_TIMEOUT;
-    return LSSB_E_CONNECTION;
-}
-
-/* How long to pause before attempt number `next`, without a Retry-After. */
-static uint64_t command_backoff(lssb_client *client, uint32_t next,
-                                bool jitter)
-{
-    uint64_t ms = COMMAND_BACKOFF_MS;
-
-    if (next < 6)
-        ms = UINT64_C(500) << (next - 1);
-    if (ms > COMMAND_BACKOFF_MS)
-        ms = COMMAND_BACKOFF_MS;
-    if (jitter)
-        ms -= lssb_random_below(client, (uint32_t)ms / 5);
-    return ms;
-}
-
-/* Another attempt, `ms` from now. */
-static lssb_status command_again(lssb_op *op, uint64_t ms)
-{
-    struct lssb_command_state *state = command_state(op);
-    lssb_client *client = lssb_call_client(op);
-    uint64_t left = COMMAND_ATTEMPT_MS;
-
-    if (state->open_end_at != 0 && state->phase == COMMAND_OPENING &&
-        state->open_end_at - (client->now + ms) < left)
-        left = state->open_end_at - (client->now + ms);
-    op->reserved.state.attempt_ms = (uint32_t)left;
-    client->stats.retries++;
-    lssb_trace(client, LSSB_TRACE_RETRY, lssb_call_slot(op)->conn.host,
-               client->error.message, (int64_t)ms);
-    lssb_call_pause(op, ms);
-    if (ms == 0)
-        client->at_once = true;
-    return LSSB_PENDING;
-}
-
-/* An opening failed: another one under the same id, or the failure. */
-static lssb_status command_open_again(lssb_op *op, enum command_close closed,
-                                      bool asked, uint64_t ms)
-{
-    struct lssb_command_state *state = command_state(op);
-    lssb_client *client = lssb_call_client(op);
-    lssb_error *error = &client->error;
-    uint32_t attempt = op->reserved.state.attempt;
-    lssb_status kind = command_kind(op, error, closed);
-
-    if (!asked)
-        ms = command_backoff(client, attempt,
-                             kind == LSSB_E_CONNECT_TIMEOUT ||
-                                 kind == LSSB_E_UNAVAILABLE);
-    if (closed == COMMAND_CLOSE_RELOAD)
-        ms = 0;
-    error->status = kind;
-    if (attempt >= COMMAND_ATTEMPTS ||
-        (state->open_end_at != 0 && client->now + ms >= state->open_end_at))
-        return kind;
-    return command_again(op, ms);
-}
-
 /* A command that runs lost its connection (protocol 5.8). */
-static lssb_status command_follow_again(lssb_op *op, enum command_close closed,
+static lssb_status command_follow_again(lssb_op *op,
+                                        enum lssb_upgrade_close closed,
                                         bool asked, uint64_t ms)
 {
     struct lssb_command_state *state = command_state(op);
@@ -1188,10 +1092,10 @@ static lssb_status command_follow_again(lssb_op *op, enum command_close closed,
         return LSSB_E_CONNECTION;
     }
     if (!asked)
-        ms = command_backoff(client, state->failures, false);
-    if (closed == COMMAND_CLOSE_RELOAD)
+        ms = lssb_upgrade_backoff(client, state->failures, false);
+    if (closed == LSSB_CLOSE_RELOAD)
         ms = 0;
-    return command_again(op, ms);
+    return lssb_upgrade_again(op, ms, 0);
 }
 
 /* A failure that is the connection's: goes on with another one, if it may. */
@@ -1199,20 +1103,22 @@ static lssb_status command_lost_by(lssb_op *op, bool asked, uint64_t ms)
 {
     struct lssb_command_state *state = command_state(op);
     lssb_error *error = &lssb_call_client(op)->error;
-    enum command_close closed = (enum command_close)op->reserved.state.step;
-    lssb_status kind = command_kind(op, error, closed);
+    enum lssb_upgrade_close closed =
+        (enum lssb_upgrade_close)op->reserved.state.step;
+    lssb_status kind = lssb_upgrade_kind(op, error, closed);
 
-    op->reserved.state.step = COMMAND_CLOSE_NONE;
+    op->reserved.state.step = LSSB_CLOSE_NONE;
     command_detach(op);
     lssb_copy(error->operation, sizeof error->operation,
               (state->flags & COMMAND_REATTACH) != 0 ? "reconnect" : "command",
               (state->flags & COMMAND_REATTACH) != 0 ? 9 : 7);
-    if (command_is_final(error))
+    if (lssb_upgrade_is_final(error))
         return error->status;
     if (state->phase == COMMAND_ATTACHING)
         return error->status = kind;
     return state->phase == COMMAND_OPENING
-               ? command_open_again(op, closed, asked, ms)
+               ? lssb_upgrade_open_again(op, closed, asked, ms,
+                                         state->open_end_at)
                : command_follow_again(op, closed, asked, ms);
 }
 
@@ -1225,74 +1131,16 @@ static lssb_status command_lost(lssb_op *op)
 static lssb_status command_refused(lssb_op *op, lssb_error *error)
 {
     struct lssb_command_state *state = command_state(op);
-    struct lssb_slot *slot = lssb_call_slot(op);
-    int status = error->http_status;
-    uint64_t ms = error->retry_after_ms;
-    bool asked = slot->retry_after_given;
+    bool asked = lssb_call_slot(op)->retry_after_given;
+    bool capped = state->phase != COMMAND_OPENING || state->open_end_at == 0;
+    uint64_t ms;
 
-    error->status = status == 401 || status == 403 ? LSSB_E_AUTH
-                                                   : LSSB_E_CONNECTION;
-    error->resource = LSSB_RESOURCE_NONE;
-    error->layer = LSSB_LAYER_WEBSOCKET;
-    error->quota[0] = '\0';
-    lssb_error_prefix(error,
-                      status == 404 ? "the server does not support WebSocket "
-                                      "commands, or does not know the "
-                                      "sandbox: "
-                                    : "the server refused the WebSocket: ",
-                      NULL);
-    if (status != 429 && status != 500 && (status < 502 || status > 504)) {
-        command_detach(op);
-        return error->status;
-    }
-    error->status = LSSB_E_UNAVAILABLE;
-    if (asked && ms < COMMAND_LEAST_PAUSE_MS)
-        ms = COMMAND_LEAST_PAUSE_MS;
-    if (ms > COMMAND_RETRY_AFTER_MS &&
-        (state->phase != COMMAND_OPENING || state->open_end_at == 0))
-        ms = COMMAND_RETRY_AFTER_MS;
-    return command_lost_by(op, asked, ms);
-}
-
-/* A connection that was open is lost. */
-static void command_broken(lssb_op *op, enum command_close closed,
-                           const char *how, const char *more)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-
-    op->reserved.state.step = (uint8_t)closed;
-    if (how != NULL)
-        lssb_fail(&slot->conn.failure, LSSB_E_CONNECTION, LSSB_LAYER_WEBSOCKET,
-                  lssb_call_exchange(op)->name, ": ", slot->conn.host, how,
-                  more, NULL);
-    lssb_call_lost(op, true);
-}
-
-/* The server closed. */
-static void command_closed(lssb_op *op)
-{
-    struct lssb_slot *slot = lssb_call_slot(op);
-    const struct lssb_ws *ws = &slot->channel.ws;
-    uint16_t code = ws->code;
-    char text[160];
-    struct lssb_text more;
-
-    lssb_text_start(&more, text, sizeof text);
-    if (code != LSSB_WS_NO_CODE) {
-        lssb_text_add(&more, " (code ");
-        lssb_text_add_u64(&more, code);
-        lssb_text_add(&more, ws->data_len > 0 ? ": " : "");
-        lssb_text_add_n(&more, (const char *)ws->data, ws->data_len);
-        lssb_text_add(&more, ")");
-    }
-    lssb_channel_close(&slot->channel,
-                       code == LSSB_WS_NO_CODE ? LSSB_WS_NORMAL : code);
-    command_broken(op,
-                   code == LSSB_WS_GOING_AWAY ? COMMAND_CLOSE_RELOAD
-                   : code == LSSB_WS_NORMAL || code == LSSB_WS_NO_CODE
-                       ? COMMAND_CLOSE_CLEAN
-                       : COMMAND_CLOSE_NONE,
-                   " closed the WebSocket", text);
+    if (lssb_upgrade_refused(op, error,
+                             "the server does not support WebSocket commands, "
+                             "or does not know the sandbox: ", capped, &ms))
+        return command_lost_by(op, asked, ms);
+    command_detach(op);
+    return error->status;
 }
 
 /* ---------------------------------------------------------------- a step */
@@ -1351,12 +1199,12 @@ static bool command_take_event(lssb_op *op, enum lssb_channel_event event)
             lssb_call_finish(op, status);
         return status == LSSB_OK;
     case LSSB_CHANNEL_CLOSED:
-        command_closed(op);
+        lssb_upgrade_closed(op);
         return false;
     case LSSB_CHANNEL_LOST:
-        command_broken(op, COMMAND_CLOSE_NONE,
-                       slot->conn.ended ? " ended the connection" : NULL,
-                       NULL);
+        lssb_upgrade_broken(op, LSSB_CLOSE_NONE,
+                            slot->conn.ended ? " ended the connection" : NULL,
+                            NULL);
         return false;
     case LSSB_CHANNEL_WRONG:
         status = command_fail(op, LSSB_E_PROTOCOL, LSSB_LAYER_WEBSOCKET,
@@ -1421,8 +1269,8 @@ static void command_timers(lssb_op *op)
         state->kill_end_at = client->now + COMMAND_KILL_MS;
     }
     if (!lssb_channel_tick(&slot->channel, !slot->full, client->now)) {
-        command_broken(op, COMMAND_CLOSE_NONE,
-                       " did not answer a ping in time", NULL);
+        lssb_upgrade_broken(op, LSSB_CLOSE_NONE,
+                            " did not answer a ping in time", NULL);
         return;
     }
     if (state->phase == COMMAND_ATTACHING &&
@@ -1537,44 +1385,14 @@ static void command_path(const lssb_op *op, struct lssb_writer *to)
     lssb_put_text(to, "/execute/ws");
 }
 
-/* The key of this connection; any, while the request is made for trial. */
-static void command_key(const lssb_op *op, char key[LSSB_WS_KEY_SIZE])
-{
-    static const uint8_t none[16];
-    const struct lssb_slot *slot = lssb_call_slot(op);
-
-    lssb_ws_key(key, slot != NULL ? slot->boundary : none);
-}
-
-static void command_headers(const lssb_op *op, struct lssb_writer *to)
-{
-    char key[LSSB_WS_KEY_SIZE];
-
-    command_key(op, key);
-    lssb_put_text(to, "Connection: Upgrade\r\nUpgrade: websocket\r\n"
-                      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ");
-    lssb_put_text(to, key);
-    lssb_put_text(to, "\r\n");
-}
-
-static lssb_status command_header(lssb_op *op, int status, const char *name,
-                                  const char *value, size_t len)
-{
-    (void)status;
-    lssb_ws_upgrade_header(&lssb_call_slot(op)->upgrade, name, value, len);
-    return LSSB_OK;
-}
-
 /* All headers of the 101 are there. */
 static lssb_status command_head(lssb_op *op, int status,
                                 const struct lssb_http *http)
 {
-    char key[LSSB_WS_KEY_SIZE];
-    const char *wrong;
+    const char *wrong = lssb_upgrade_wrong(op);
 
+    (void)status;
     (void)http;
-    command_key(op, key);
-    wrong = lssb_ws_upgrade_wrong(&lssb_call_slot(op)->upgrade, key, &status);
     if (wrong == NULL)
         return LSSB_OK;
     return command_fail(op, LSSB_E_CONNECTION, LSSB_LAYER_WEBSOCKET,
@@ -1599,23 +1417,14 @@ static lssb_status command_upgraded(lssb_op *op, const char *text, size_t len)
     command_forget_message(state);
     op->reserved.state.phase = LSSB_PHASE_OWN;
     op->reserved.state.attempt_end_at = 0;
-    op->reserved.state.step = COMMAND_CLOSE_NONE;
+    op->reserved.state.step = LSSB_CLOSE_NONE;
     return LSSB_PENDING;
 }
 
 /* Says goodbye on a connection that is open, and leaves it to the slot. */
 static void command_farewell(lssb_op *op)
 {
-    struct lssb_slot *slot = lssb_call_slot(op);
-
-    if (slot == NULL || slot->conn.phase != LSSB_CONN_OPEN ||
-        slot->http.status != 101 || slot->channel.conn != &slot->conn)
-        return;
-    lssb_channel_close(&slot->channel, LSSB_WS_NORMAL);
-    if (!slot->channel.close_sent)
-        return;
-    slot->leave = lssb_channel_leave;
-    slot->leave_by = lssb_call_client(op)->now + COMMAND_CLOSE_MS;
+    lssb_upgrade_farewell(op, lssb_call_client(op)->now + COMMAND_CLOSE_MS);
 }
 
 /* -------------------------------------------------------------- beginning */
@@ -1769,7 +1578,7 @@ static void command_open_until(lssb_op *op)
     state->open_end_at =
         ms == LSSB_FOREVER ? 0 : lssb_call_client(op)->now + ms;
     op->reserved.state.attempt_ms =
-        ms < COMMAND_ATTEMPT_MS ? ms : COMMAND_ATTEMPT_MS;
+        ms < LSSB_UPGRADE_ATTEMPT_MS ? ms : LSSB_UPGRADE_ATTEMPT_MS;
 }
 
 /* What came of a command, for whoever waits. */
@@ -1829,8 +1638,8 @@ static const struct lssb_exchange command_run = {
     .fresh = true,
     .upgrade = true,
     .path = command_path,
-    .headers = command_headers,
-    .header = command_header,
+    .headers = lssb_upgrade_headers,
+    .header = lssb_upgrade_header,
     .head = command_head,
     .done = command_upgraded,
     .failed = command_refused,
@@ -1896,7 +1705,7 @@ static lssb_status command_start_taken(lssb_op *op)
     if (command_state(op)->phase == COMMAND_OPENING)
         command_open_until(op);
     else
-        op->reserved.state.attempt_ms = COMMAND_ATTEMPT_MS;
+        op->reserved.state.attempt_ms = LSSB_UPGRADE_ATTEMPT_MS;
     return LSSB_OK;
 }
 
@@ -1935,8 +1744,8 @@ static const struct lssb_exchange command_start = {
     .fresh = true,
     .upgrade = true,
     .path = command_path,
-    .headers = command_headers,
-    .header = command_header,
+    .headers = lssb_upgrade_headers,
+    .header = lssb_upgrade_header,
     .head = command_head,
     .done = command_upgraded,
     .failed = command_refused,
@@ -1967,8 +1776,8 @@ const struct lssb_exchange lssb_command_carrier = {
     .dataplane = true,
     .upgrade = true,
     .path = command_path,
-    .headers = command_headers,
-    .header = command_header,
+    .headers = lssb_upgrade_headers,
+    .header = lssb_upgrade_header,
     .head = command_head,
     .done = command_upgraded,
     .failed = command_refused,
@@ -2070,27 +1879,6 @@ lssb_status lssb_command_reattach(lssb_command *command,
 
 /* ------------------------------------------------------- a command at work */
 
-/* Goes on with the client until something may have changed; LSSB_OK, or why
- * the caller must not look any further. */
-static lssb_status command_turn(lssb_client *client, uint64_t end_at,
-                                bool sleep)
-{
-    bool gone;
-
-    if (sleep)
-        lssb_client_sleep(client, end_at);
-    lssb_client_step(client, &gone);
-    return gone ? LSSB_E_CANCELED : LSSB_OK;
-}
-
-/* When a wait that begins now is over. */
-static uint64_t command_wait_end(lssb_client *client, uint32_t wait_ms)
-{
-    if (wait_ms == LSSB_FOREVER)
-        return UINT64_MAX;
-    return client->port->now_ms(client->port_context) + wait_ms;
-}
-
 /* Refuses what needs a command that was started, or a wait in a callback. */
 static lssb_status command_may(lssb_command *command, uint32_t wait_ms)
 {
@@ -2165,7 +1953,7 @@ lssb_status lssb_command_next(lssb_command *command, lssb_chunk *chunk,
                          LSSB_LAYER_CALLER, "command: chunk: NULL", NULL);
     memset(chunk, 0, sizeof *chunk);
     client = command->client;
-    end_at = command_wait_end(client, wait_ms);
+    end_at = lssb_upgrade_wait_end(client, wait_ms);
     command_read_on(command);
     for (;;) {
         status = command_hand_out(command, chunk);
@@ -2175,7 +1963,7 @@ lssb_status lssb_command_next(lssb_command *command, lssb_chunk *chunk,
             return command->status == LSSB_OK ? LSSB_END : command->status;
         if (wait_ms == 0 || (sleep && client->now >= end_at))
             return LSSB_AGAIN;
-        status = command_turn(client, end_at, sleep);
+        status = lssb_upgrade_turn(client, end_at, sleep);
         if (status != LSSB_OK)
             return status;
         sleep = true;
@@ -2340,7 +2128,7 @@ lssb_status lssb_command_write(lssb_command *command, const void *bytes,
         return lssb_fail(&command->client->error, LSSB_E_INVALID_ARGUMENT,
                          LSSB_LAYER_CALLER, "write to command: bytes: NULL",
                          NULL);
-    end_at = command_wait_end(command->client, wait_ms);
+    end_at = lssb_upgrade_wait_end(command->client, wait_ms);
     for (;;) {
         status = command_may_write(command);
         if (status != LSSB_OK)
@@ -2351,7 +2139,7 @@ lssb_status lssb_command_write(lssb_command *command, const void *bytes,
         if (done == len || wrong || wait_ms == 0 ||
             (sleep && command->client->now >= end_at))
             break;
-        status = command_turn(command->client, end_at, sleep);
+        status = lssb_upgrade_turn(command->client, end_at, sleep);
         if (status != LSSB_OK)
             return status;
         sleep = true;
@@ -2518,7 +2306,7 @@ static lssb_status command_answer_within(lssb_command *command,
     *taken = 0;
     if (status != LSSB_OK)
         return status;
-    end_at = command_wait_end(command->client, wait_ms);
+    end_at = lssb_upgrade_wait_end(command->client, wait_ms);
     for (;;) {
         status = command_may_answer(command, channel);
         if (status != LSSB_OK)
@@ -2530,7 +2318,7 @@ static lssb_status command_answer_within(lssb_command *command,
             return LSSB_OK;
         if (wait_ms == 0 || (sleep && command->client->now >= end_at))
             return *taken > 0 ? LSSB_OK : LSSB_AGAIN;
-        status = command_turn(command->client, end_at, sleep);
+        status = lssb_upgrade_turn(command->client, end_at, sleep);
         if (status != LSSB_OK)
             return status;
         sleep = true;

@@ -40,6 +40,11 @@
 #define LSSB_WEBSOCKET 1
 #endif
 
+/* LSSB_TUNNEL                1   0 or 1  tunnels into a box. */
+#ifndef LSSB_TUNNEL
+#define LSSB_TUNNEL 1
+#endif
+
 /* LSSB_TOKENS              128   tokens  16 bytes each, on the stack of one
  * function, while an element is read. */
 #ifndef LSSB_TOKENS

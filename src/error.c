@@ -52,6 +52,11 @@ const char *lssb_status_name(lssb_status status)
     case LSSB_E_UNAVAILABLE: return "LSSB_E_UNAVAILABLE";
     case LSSB_E_SERVER_RELOAD: return "LSSB_E_SERVER_RELOAD";
     case LSSB_E_NOT_STARTED: return "LSSB_E_NOT_STARTED";
+    case LSSB_E_TUNNEL: return "LSSB_E_TUNNEL";
+    case LSSB_E_TUNNEL_PORT: return "LSSB_E_TUNNEL_PORT";
+    case LSSB_E_TUNNEL_REFUSED: return "LSSB_E_TUNNEL_REFUSED";
+    case LSSB_E_TUNNEL_VERSION: return "LSSB_E_TUNNEL_VERSION";
+    case LSSB_E_PORT_IN_USE: return "LSSB_E_PORT_IN_USE";
     }
     return "unknown status";
 }
@@ -71,6 +76,7 @@ const char *lssb_layer_name(lssb_layer layer)
     case LSSB_LAYER_JSON: return "json";
     case LSSB_LAYER_SERVICE: return "service";
     case LSSB_LAYER_WEBSOCKET: return "websocket";
+    case LSSB_LAYER_TUNNEL: return "tunnel";
     }
     return "unknown layer";
 }

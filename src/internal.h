@@ -1561,6 +1561,65 @@ LSSB_PRIVATE void lssb_trace(lssb_client *client, lssb_trace_kind kind,
                              const char *host, const char *text,
                              int64_t number);
 
+/* upgrade.c: what calls that become a WebSocket share. How the server ended
+ * one; in the `step` of such an operation. */
+enum lssb_upgrade_close {
+    LSSB_CLOSE_NONE = 0,            /* it did not, or not in order */
+    LSSB_CLOSE_CLEAN,               /* 1000, or no code */
+    LSSB_CLOSE_RELOAD               /* 1001 */
+};
+
+#define LSSB_UPGRADE_OPEN_MS 120000 /* for all attempts to open one */
+#define LSSB_UPGRADE_ATTEMPT_MS 30000   /* for one of them */
+#define LSSB_UPGRADE_ATTEMPTS 6
+
+/* Of an exchange: its headers, and each header of the reply; when all are there
+ * NULL, or what is wrong with them. */
+LSSB_PRIVATE void lssb_upgrade_headers(const lssb_op *op,
+                                       struct lssb_writer *to);
+LSSB_PRIVATE lssb_status lssb_upgrade_header(lssb_op *op, int status,
+                                             const char *name,
+                                             const char *value, size_t len);
+LSSB_PRIVATE const char *lssb_upgrade_wrong(const lssb_op *op);
+
+/* Whether another attempt would only meet the same; what an opening that
+ * failed is called when it is given up; how long to pause before attempt
+ * number `next`, without a Retry-After. */
+LSSB_PRIVATE bool lssb_upgrade_is_final(const lssb_error *error);
+LSSB_PRIVATE lssb_status lssb_upgrade_kind(const lssb_op *op,
+                                           const lssb_error *error,
+                                           enum lssb_upgrade_close closed);
+LSSB_PRIVATE uint64_t lssb_upgrade_backoff(lssb_client *client, uint32_t next,
+                                           bool jitter);
+/* Another attempt, `ms` from now, within `end_at` (0: none): LSSB_PENDING. The
+ * second, of an opening that failed: the same, or the failure; `asked`: the
+ * server gave `ms`. */
+LSSB_PRIVATE lssb_status lssb_upgrade_again(lssb_op *op, uint64_t ms,
+                                            uint64_t end_at);
+LSSB_PRIVATE lssb_status
+lssb_upgrade_open_again(lssb_op *op, enum lssb_upgrade_close closed,
+                        bool asked, uint64_t ms, uint64_t end_at);
+/* Gives a refusal its meaning; true if it may be tried again, after *ms if a
+ * Retry-After was given. `unknown` is what 404 means; `capped`: no budget ends
+ * the waiting. */
+LSSB_PRIVATE bool lssb_upgrade_refused(const lssb_op *op, lssb_error *error,
+                                       const char *unknown, bool capped,
+                                       uint64_t *ms);
+/* A connection that was open is lost, `how` or as conn->failure says; the
+ * server has closed it. */
+LSSB_PRIVATE void lssb_upgrade_broken(lssb_op *op,
+                                      enum lssb_upgrade_close closed,
+                                      const char *how, const char *more);
+LSSB_PRIVATE void lssb_upgrade_closed(lssb_op *op);
+/* Says goodbye on a connection that is open, and leaves it to the slot. */
+LSSB_PRIVATE void lssb_upgrade_farewell(lssb_op *op, uint64_t until);
+/* Goes on with the client until something may have changed; LSSB_OK, or why
+ * the caller must not look any further. When a wait that begins now is over. */
+LSSB_PRIVATE lssb_status lssb_upgrade_turn(lssb_client *client,
+                                           uint64_t end_at, bool sleep);
+LSSB_PRIVATE uint64_t lssb_upgrade_wait_end(lssb_client *client,
+                                            uint32_t wait_ms);
+
 /* command.c: follows a command that an lssb_command holds. */
 LSSB_PRIVATE extern const struct lssb_exchange lssb_command_carrier;
 
