@@ -8,6 +8,9 @@
  * checksum of all bytes and of all calls of the port. Any call of the port can
  * be made to fail, once or from then on. A handle that is used after its end,
  * waited for in vain or forgotten is found out.
+ *
+ * A connection that is upgraded goes to whoever asked for it (scripted_ws.h).
+ * The first connection to move so many bytes in a direction can be cut there.
  */
 #ifndef SCRIPTED_H
 #define SCRIPTED_H
@@ -88,10 +91,31 @@ struct script_handle {
     lssb_io connects;
     uint8_t address;
     struct script_entry *entry;     /* the request that is arriving */
+    bool dead;                      /* cut: nothing comes or arrives */
+    void *peer;                     /* upgraded: whose it is */
+    uint64_t next_at;               /* when that has something to send */
     size_t in_len;
     size_t out_len, out_at;
     char in[SCRIPT_BUFFER];
     char out[SCRIPT_BUFFER];
+};
+
+/* Who takes connections that are upgraded. */
+struct script_peers {
+    /* A request for an upgrade has come, its head is in script.head: answers
+     * it with script_out; true if the connection is its own from now on. */
+    bool (*upgrade)(struct script_handle *handle);
+    void (*hear)(struct script_handle *handle, uint8_t byte);
+    void (*refill)(struct script_handle *handle);   /* nothing is in `out` */
+    void (*gone)(struct script_handle *handle);     /* the client closed it */
+};
+
+/* How a connection is cut. */
+enum script_cut {
+    SCRIPT_CUT_END = 0,             /* the end of the stream */
+    SCRIPT_CUT_RESET,
+    SCRIPT_CUT_SILENCE,             /* neither arrives anything any more */
+    SCRIPT_CUTS
 };
 
 /* A request of which something arrived. */
@@ -114,10 +138,20 @@ static struct script {
     bool records;                   /* what arrives is TLS records */
     size_t address_count;
     lssb_io connect_io[4];          /* of each address */
+    const lssb_io *connect_plan;    /* of each connection in turn, instead */
+    size_t connect_plan_count;
+    size_t connect_count;
     const struct script_route *routes[2];
     size_t route_count[2];
     unsigned route_hits[SCRIPT_ROUTES];
     const char *const *environment; /* name, value, … NULL */
+    const struct script_peers *peers;
+
+    enum script_cut cut;            /* once so many bytes have moved: */
+    size_t cut_sent, cut_received;  /* 0: not there */
+    size_t moved_sent, moved_received;
+    size_t cut_every;               /* again after so many; 0: once */
+    unsigned cuts;                  /* how often that was */
 
     unsigned long calls, waits;
     unsigned long fail_at;          /* this call of the port fails; 0: none */
@@ -234,6 +268,9 @@ static struct script_handle *script_new_handle(lssb_handle *handle, bool job)
     new_one->reply_at = 0;
     new_one->connects = LSSB_IO_OK;
     new_one->entry = NULL;
+    new_one->dead = false;
+    new_one->peer = NULL;
+    new_one->next_at = SCRIPT_NEVER;
     new_one->in_len = new_one->out_len = new_one->out_at = 0;
     *handle = (lssb_handle)new_one->generation * 64 + (lssb_handle)i;
     script.opened++;
@@ -402,6 +439,12 @@ static void script_cut_line(struct script_entry *entry)
         *end = '\0';
 }
 
+/* Whether a head asks for a WebSocket. */
+static bool script_upgrades(const char *head)
+{
+    return strstr(head, "\r\nUpgrade: websocket\r\n") != NULL;
+}
+
 /* Notes the content of the last body; of a form, that of its part. */
 static void script_content(struct script_entry *entry)
 {
@@ -425,6 +468,10 @@ static void script_hear(struct script_handle *from, char byte)
     char *blank;
     size_t head_len, body_len;
 
+    if (from->peer != NULL) {
+        script.peers->hear(from, (uint8_t)byte);
+        return;
+    }
     script_follow(from, byte);
     if (from->in_len + 1 >= SCRIPT_BUFFER)
         script_stuck("a request is too large");
@@ -449,10 +496,47 @@ static void script_hear(struct script_handle *from, char byte)
     script.body[body_len] = '\0';
     script.body_len = body_len;
     script_content(from->entry);
-    script_answer(from, from->entry->line);
+    if (script.peers == NULL || !script_upgrades(from->in) ||
+        !script.peers->upgrade(from))
+        script_answer(from, from->entry->line);
     from->entry = NULL;
     from->head = false;
     from->in_len = 0;
+}
+
+/* Lets the owner of an upgraded connection send what it has by now. */
+static void script_refill(struct script_handle *at)
+{
+    if (at->peer != NULL && at->out_at == at->out_len && !at->broken &&
+        !at->ended && !at->dead)
+        script.peers->refill(at);
+}
+
+/* Cuts a connection here. */
+static void script_cut_now(struct script_handle *at)
+{
+    script.cuts++;
+    script.moved_sent = script.moved_received = 0;
+    if (script.cut_every == 0)
+        script.cut_sent = script.cut_received = 0;
+    else if (script.cut_sent != 0)
+        script.cut_sent = script.cut_every;
+    else
+        script.cut_received = script.cut_every;
+    at->dead = true;
+    at->next_at = SCRIPT_NEVER;
+    at->out_len = at->out_at = 0;
+    at->broken = script.cut == SCRIPT_CUT_RESET;
+    at->ended = script.cut == SCRIPT_CUT_END;
+}
+
+/* Whether this byte is the one at which a connection is cut. */
+static bool script_cuts(struct script_handle *at, size_t limit, size_t *moved)
+{
+    if (limit == 0 || at->dead || ++*moved < limit)
+        return false;
+    script_cut_now(at);
+    return true;
 }
 
 /* Takes one byte of a TLS record (scripted_tls.h). */
@@ -589,6 +673,9 @@ static lssb_io script_connect(void *context, const lssb_address *to,
     new_one = script_new_handle(handle, false);
     new_one->address = to->bytes[3] < 4 ? to->bytes[3] : 0;
     new_one->connects = script.connect_io[new_one->address];
+    if (script.connect_count < script.connect_plan_count)
+        new_one->connects = script.connect_plan[script.connect_count];
+    script.connect_count++;
     new_one->ready_at = script.stuck_connecting
                             ? SCRIPT_NEVER
                             : script.now + script.connect_ms;
@@ -650,8 +737,10 @@ static ptrdiff_t script_send(void *context, lssb_handle handle,
         return LSSB_IO_AGAIN;
     len = script_piece(len);
     script_sum(&script.bytes_sum, bytes, len);
-    for (i = 0; i < len && !at->ended && !at->broken; i++)
-        if (script.records)
+    for (i = 0; i < len && !at->ended && !at->broken && !at->dead; i++)
+        if (script_cuts(at, script.cut_sent, &script.moved_sent))
+            break;
+        else if (script.records)
             script_unwrap(at, ((const uint8_t *)bytes)[i]);
         else
             script_hear(at, ((const char *)bytes)[i]);
@@ -672,6 +761,7 @@ static ptrdiff_t script_receive(void *context, lssb_handle handle,
         at->ended = true;
         return script.fail_io == SCRIPT_END_OF_STREAM ? 0 : script.fail_io;
     }
+    script_refill(at);
     if (script_blocks(&at->receives) || script.now < at->reply_at)
         return LSSB_IO_AGAIN;
     if (at->out_at == at->out_len && at->broken) {
@@ -683,8 +773,18 @@ static ptrdiff_t script_receive(void *context, lssb_handle handle,
     if (len > at->out_len - at->out_at)
         len = at->out_len - at->out_at;
     len = script_piece(len);
+    if (script.cut_received != 0 && !at->dead) {
+        size_t left = script.cut_received - script.moved_received;
+
+        if (len > left)
+            len = left;
+        script.moved_received += len;
+    }
     memcpy(bytes, at->out + at->out_at, len);
     at->out_at += len;
+    if (script.cut_received != 0 && !at->dead &&
+        script.moved_received == script.cut_received)
+        script_cut_now(at);
     if (at->out_at == at->out_len)
         at->out_at = at->out_len = 0;
     return (ptrdiff_t)len;
@@ -692,8 +792,12 @@ static ptrdiff_t script_receive(void *context, lssb_handle handle,
 
 static void script_close_handle(void *context, lssb_handle handle, bool reset)
 {
+    struct script_handle *at = script_handle(handle);
+
     (void)context;
-    script_handle(handle)->open = false;
+    if (at->peer != NULL)
+        script.peers->gone(at);
+    at->open = false;
     script.open_now--;
     script.resets += reset;
 }
@@ -701,9 +805,13 @@ static void script_close_handle(void *context, lssb_handle handle, bool reset)
 /* Whether something has happened on a handle; *later: when it will. */
 static bool script_ready(const lssb_poll *item, uint64_t *later)
 {
-    const struct script_handle *at = script_handle(item->handle);
-    bool data = at->broken || at->ended || at->out_at < at->out_len;
+    struct script_handle *at = script_handle(item->handle);
+    bool data;
     uint64_t when = SCRIPT_NEVER;
+
+    if (item->read)
+        script_refill(at);
+    data = at->broken || at->ended || at->out_at < at->out_len;
 
     if (at->job || (item->write && at->ready_at != 0 &&
                     at->ready_at != SCRIPT_NEVER))
@@ -714,6 +822,8 @@ static bool script_ready(const lssb_poll *item, uint64_t *later)
         when = script.now;
     if (item->read && data && at->reply_at < when)
         when = at->reply_at;
+    if (item->read && !data && at->peer != NULL && at->next_at < when)
+        when = at->next_at;
     if (when != SCRIPT_NEVER && when > script.now && when < *later)
         *later = when;
     return when <= script.now;
