@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -43,6 +44,9 @@ class Server:
              "--die-with-parent", *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
         self.ready = json.loads(self.process.stdout.readline())
+        self.tls = None
+        if "ca" in self.ready:
+            self.tls = ssl.create_default_context(cafile=self.ready["ca"])
         self.host, port = self.ready["endpoint"].split("//")[1].split(":")
         self.port = int(port)
         self.view = self.ready["isolation"] == "view"
@@ -54,7 +58,8 @@ class Server:
         request = urllib.request.Request(
             self.ready["endpoint"] + path, data=data, method=method,
             headers={"X-Api-Key": "key"})
-        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
+        with urllib.request.urlopen(request, timeout=PATIENCE,
+                                    context=self.tls) as reply:
             text = reply.read()
             return json.loads(text) if text else None
 
@@ -119,6 +124,9 @@ class Client:
         self.sock.settimeout(PATIENCE)
         self.sock.connect((server.host, server.port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if server.tls:
+            self.sock = server.tls.wrap_socket(self.sock,
+                                               server_hostname=server.host)
         self.bytes = b""
         self.pings = 0
         self.pongs = []
@@ -1127,6 +1135,10 @@ def a_message_that_is_too_long_is_an_error(server):
     except (BrokenPipeError, ConnectionResetError):
         pass
     expect(client.next()["error_type"], "CommandError")
+    client = Client(server)
+    for _ in range(17):
+        client.send(type="input", data="x" * 1000000)
+    expect(client.next()["error_type"], "CommandError")
 
 
 @test
@@ -1645,6 +1657,14 @@ HOST.extend([a_transcript_is_what_the_protocol_shows,
              no_command_with_a_terminal_is_a_shell,
              a_kill_takes_the_whole_group])
 
+TLS = [a_transcript_is_what_the_protocol_shows,
+       messages_come_byte_by_byte,
+       ten_megabytes_on_one_line_arrive,
+       ten_megabytes_of_input_arrive,
+       a_kill_that_a_reset_follows_is_still_heard,
+       a_reload_closes_with_1001_and_commands_live_on,
+       a_client_that_does_not_read_holds_the_command_up_and_misses_nothing]
+
 
 def main():
     server = None
@@ -1681,6 +1701,7 @@ GROUPS = [
     (("--member-order", "data,type,offset"), ORDER),
     (("--max-commands", "1"), FEW),
     (("--isolation", "none"), HOST),
+    (("--tls",), TLS),
 ]
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ static void agent_accept(struct watch *watch, bool readable, bool writable)
     loop_watch(&agent->session->d->loop, &channel->watch);
 }
 
-/* ------------------------------------------------------------------ messages -- */
+/* ---------------------------------------------------------------- messages */
 
 /* Decodes base64 (RFC 4648 4), as far as it is some. */
 static void agent_decode(struct bytes *out, const char *text)
@@ -208,7 +208,7 @@ void agent_detach(struct session *session, struct attachment *client)
     }
 }
 
-/* ----------------------------------------------------------------- beginning -- */
+/* --------------------------------------------------------------- beginning */
 
 /* Listens at a path that may be longer than a socket's address. */
 static int agent_listen(const char *dir, const char *name)
@@ -224,8 +224,9 @@ static int agent_listen(const char *dir, const char *name)
         snprintf(address.sun_path, sizeof address.sun_path,
                  "/proc/self/fd/%d/%s", at, name);
     }
-    if (fd >= 0 && (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-                    listen(fd, 16) != 0)) {
+    if (fd >= 0 &&
+        (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+         listen(fd, 16) != 0)) {
         close(fd);
         fd = -1;
     }

@@ -21,7 +21,7 @@ struct member {
     int64_t number;
 };
 
-/* ------------------------------------------------------------------- sending -- */
+/* ----------------------------------------------------------------- sending */
 
 /* Puts one member. */
 static void attachment_put(struct lssb_json_writer *json,
@@ -205,7 +205,7 @@ void attachment_agent(struct attachment *client, const char *channel,
     free(text);
 }
 
-/* ----------------------------------------------------------------- receiving -- */
+/* --------------------------------------------------------------- receiving */
 
 /* The text of a string, which may hold NULs, taken; NULL when it is none. */
 static char *attachment_text(struct value value, size_t *len)
@@ -222,6 +222,19 @@ static char *attachment_text(struct value value, size_t *len)
     return NULL;
 }
 
+/* Holds input for a command that is not there yet. */
+static void attachment_hold(struct attachment *client, const char *text,
+                            size_t len)
+{
+    if (client->held_end)
+        return;
+    if (client->held.len + len > client->d->settings.max_message)
+        attachment_error(client, "CommandError",
+                         "too much input before execute");
+    else
+        bytes_add(&client->held, text, len);
+}
+
 /* Input: for the command, or held until there is one. While the command does
  * not read, no more is taken from the client. */
 static void attachment_input(struct attachment *client, struct value body)
@@ -230,9 +243,8 @@ static void attachment_input(struct attachment *client, struct value body)
     size_t len;
     char *text = attachment_text(value_get(body, "data"), &len);
 
-    if (text != NULL && session == NULL && !client->held_end &&
-        client->held.len + len <= client->d->settings.max_message)
-        bytes_add(&client->held, text, len);
+    if (text != NULL && session == NULL)
+        attachment_hold(client, text, len);
     if (text != NULL && session != NULL && session->command != NULL) {
         command_write(session->command, text, len);
         if (command_unwritten(session->command) > SESSION_INPUT)
@@ -459,7 +471,7 @@ static void attachment_piece(struct websocket *socket, const uint8_t *bytes,
     bytes_free(&client->message);
 }
 
-/* ----------------------------------------------------------------- beginning -- */
+/* --------------------------------------------------------------- beginning */
 
 /* There is room. */
 static void attachment_room(struct websocket *socket)

@@ -218,7 +218,7 @@ void command_exited(struct sandboxd *d, pid_t pid, int status)
     command_check(command);
 }
 
-/* ------------------------------------------------------------------- input -- */
+/* ------------------------------------------------------------------- input */
 
 /* Writes what waits, as far as the command reads. */
 static void command_flush(struct command *command)
@@ -310,7 +310,7 @@ void command_kill(const struct command *command)
         kill(-command->pid, SIGKILL);
 }
 
-/* --------------------------------------------------------------- beginning -- */
+/* --------------------------------------------------------------- beginning */
 
 /* Watches one of the streams, if there is one. */
 static void command_watch(struct command *command, struct watch *watch, int fd)

@@ -40,7 +40,7 @@ static void process_signal(int number)
     errno = why;
 }
 
-/* ----------------------------------------------------------------- limits -- */
+/* ------------------------------------------------------------------ limits */
 
 /* Lets this process have as many descriptors as the system allows: each
  * command takes up to four. Commands themselves start with what was there. */
@@ -64,7 +64,7 @@ void process_limits_restore(void)
         setrlimit(RLIMIT_NOFILE, &process_files);
 }
 
-/* ----------------------------------------------------------------- the end -- */
+/* ----------------------------------------------------------------- the end */
 
 #ifdef __linux__
 
@@ -274,7 +274,7 @@ void commands_end(struct sandboxd *d)
     }
 }
 
-/* ----------------------------------------------------------------- helpers -- */
+/* ----------------------------------------------------------------- helpers */
 
 /* The loop hears of signals. */
 static void process_heard(struct watch *watch, bool readable, bool writable)

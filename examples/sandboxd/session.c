@@ -16,7 +16,7 @@
 #define SESSION_IDLE_S 300
 #define SESSION_TTL_S 600
 
-/* ------------------------------------------------------------------ finding -- */
+/* ----------------------------------------------------------------- finding */
 
 /* The session of an id in a box, or NULL. */
 struct session *session_find(struct sandboxd *d, const char *box_id,
@@ -62,7 +62,7 @@ static void session_remember(struct session *session)
     }
 }
 
-/* --------------------------------------------------------------------- ends -- */
+/* -------------------------------------------------------------------- ends */
 
 /* Frees a session that nobody is attached to. */
 static void session_free(struct session *session)
@@ -166,7 +166,7 @@ void sessions_end(struct sandboxd *d)
     }
 }
 
-/* ---------------------------------------------------------------------- flow -- */
+/* -------------------------------------------------------------------- flow */
 
 /* Whether the next piece of an output would take bytes away from a client
  * that is still to get them. */
@@ -216,7 +216,7 @@ static void session_impatient(struct timer *timer)
     session_flow(session, false);
 }
 
-/* ------------------------------------------------------------------- clients -- */
+/* ----------------------------------------------------------------- clients */
 
 /* The command has written something. */
 static void session_output(struct command *command, bool is_err,
@@ -278,7 +278,7 @@ void session_detach(struct session *session, struct attachment *client)
         session_arm(session, session->idle_s);
 }
 
-/* ---------------------------------------------------------------- beginning -- */
+/* --------------------------------------------------------------- beginning */
 
 /* A number of seconds, -1 for ever; false when it is none. */
 static bool session_seconds(struct value body, const char *name, int64_t *to)

@@ -59,7 +59,7 @@ static void socket_finish(struct websocket *socket)
     reply_finish(socket->exchange);
 }
 
-/* ------------------------------------------------------------------- faults -- */
+/* ------------------------------------------------------------------ faults */
 
 /* Does what a fault says, outside of whatever the owner is doing. */
 static void socket_misbehave(struct timer *timer)
@@ -123,7 +123,7 @@ static size_t socket_frame_limit(const struct websocket *socket)
                                               : SIZE_MAX;
 }
 
-/* ------------------------------------------------------------------ sending -- */
+/* ----------------------------------------------------------------- sending */
 
 /* Bytes that should be sent now, at most; 0: wait for on_room. A message that
  * is longer may still be sent when it is not 0. */
@@ -228,7 +228,7 @@ static void socket_can_send(struct exchange *exchange)
         socket->on_room(socket);
 }
 
-/* ---------------------------------------------------------------- receiving -- */
+/* --------------------------------------------------------------- receiving */
 
 /* A ping: it is answered now, or, when the peer does not read, once it does;
  * of several the last one then (5.5.3). */
@@ -322,7 +322,7 @@ static void socket_over(struct exchange *exchange)
     free(socket);
 }
 
-/* ---------------------------------------------------------------- upgrading -- */
+/* --------------------------------------------------------------- upgrading */
 
 /* {"detail":{"error":…,"message":…,"error_id":…}} */
 static void socket_write_refusal(struct lssb_json_writer *json,

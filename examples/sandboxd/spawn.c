@@ -28,7 +28,7 @@
 
 extern char **environ;
 
-/* ------------------------------------------------------------------ users -- */
+/* ------------------------------------------------------------------- users */
 
 /* Reads one decimal number that is all of a text. */
 static bool user_number(const char *text, unsigned long *number)
@@ -98,7 +98,7 @@ static bool user_become(const struct user_ids *ids)
     return setgid(ids->gid) == 0 && setuid(ids->uid) == 0;
 }
 
-/* --------------------------------------------------------------- spawning -- */
+/* ---------------------------------------------------------------- spawning */
 
 /* What the child needs, made ready before the fork. */
 struct spawn_plan {
