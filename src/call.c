@@ -370,8 +370,8 @@ static bool call_get_slot(lssb_op *op, const struct lssb_target *target)
         slot = lssb_slot_free(client);
     if (slot == NULL && lssb_slots_claimed(client))
         call_fail(op, LSSB_E_NO_SLOT, LSSB_LAYER_CLIENT,
-                  "every connection of the client is held by a command; close "
-                  "one, or configure more slots");
+                  "every connection of the client is held by a command or a "
+                  "tunnel; close one, or configure more slots");
     if (slot == NULL)
         return false;
     slot->op = op;
@@ -598,9 +598,10 @@ static const char *call_doing(const lssb_op *op, lssb_layer *layer)
     const struct lssb_slot *slot = lssb_call_slot(op);
 
     *layer = LSSB_LAYER_CLIENT;
+    if (op->reserved.state.phase == LSSB_PHASE_OWN && slot == NULL)
+        return lssb_call_exchange(op)->awaits;
     if (op->reserved.state.phase == LSSB_PHASE_OWN)
-        return slot != NULL ? "following the command at "
-                            : "waiting for the command";
+        return "following the command at ";
     if (slot == NULL && op->reserved.state.phase == LSSB_PHASE_SLOT)
         return "waiting for a free slot";
     if (slot == NULL)

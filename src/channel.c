@@ -151,9 +151,33 @@ static enum lssb_channel_event channel_ended(struct lssb_channel *channel,
                                                        : LSSB_CHANNEL_LOST;
 }
 
+/* The rest of a piece that was put off: the engine has seen it. */
+static enum lssb_channel_event channel_rest(struct lssb_channel *channel,
+                                            size_t limit, uint64_t now)
+{
+    size_t len;
+    const uint8_t *look = lssb_conn_look(channel->conn, &len);
+
+    if (look == NULL)
+        return channel_ended(channel, now);
+    if (len > limit)
+        len = limit;
+    if (len > channel->kept)
+        len = channel->kept;
+    channel->used = len;
+    channel->kept -= len;
+    channel->ws.data = look;
+    channel->ws.data_len = len;
+    channel->ws.begins = false;
+    channel->ws.ends = channel->kept_ends && channel->kept == 0;
+    return LSSB_CHANNEL_PIECE;
+}
+
 enum lssb_channel_event lssb_channel_next(struct lssb_channel *channel,
                                           size_t limit, uint64_t now)
 {
+    if (channel->kept > 0)
+        return channel_rest(channel, limit, now);
     for (;;) {
         size_t len;
         const uint8_t *look = lssb_conn_look(channel->conn, &len);
@@ -189,6 +213,14 @@ void lssb_channel_done(struct lssb_channel *channel)
     if (channel->used > 0)
         lssb_conn_consume(channel->conn, channel->used);
     channel->used = 0;
+}
+
+void lssb_channel_keep(struct lssb_channel *channel, size_t len)
+{
+    if (channel->kept == 0)
+        channel->kept_ends = channel->ws.ends;
+    channel->kept += len;
+    channel->used -= len;
 }
 
 /* ------------------------------------------------------------ keeping alive */

@@ -17,6 +17,10 @@
 #define CLIENT_MAX_RETRIES 10000
 #define CLIENT_TIMEOUT_MS 10000
 #define CLIENT_TRANSFER_TIMEOUT_MS 60000
+#define CLIENT_MAX_STREAMS 65535
+#define CLIENT_STREAM_BUFFER 262144
+#define CLIENT_LEAST_STREAM_BUFFER 1024
+#define CLIENT_MOST_STREAM_BUFFER 16777216
 
 /* --------------------------------------------------------- configuration -- */
 
@@ -43,6 +47,8 @@ struct client_setup {
     struct lssb_url url;                /* of the endpoint */
     bool base_complete;                 /* it ends in /v2/sandboxes */
     uint32_t slots;
+    uint32_t streams;
+    uint32_t stream_buffer;
 };
 
 /* Trims; what is blank is not there. */
@@ -134,6 +140,33 @@ static const char *client_check_headers(const lssb_config *config)
     return wrong;
 }
 
+/* How many streams there may be, and their buffers. */
+static lssb_status client_setup_streams(struct client_setup *setup,
+                                        lssb_error *error)
+{
+    const char *wrong = NULL;
+
+    setup->streams = setup->config->streams;
+    setup->stream_buffer = setup->config->stream_buffer != 0
+                               ? setup->config->stream_buffer
+                               : CLIENT_STREAM_BUFFER;
+    if (setup->streams > 0 && !LSSB_TUNNEL)
+        return lssb_fail(error, LSSB_E_UNSUPPORTED, LSSB_LAYER_CALLER,
+                         "streams: this build has no tunnels (LSSB_TUNNEL=0)",
+                         NULL);
+    if (setup->streams > CLIENT_MAX_STREAMS)
+        wrong = "streams: more than 65,535";
+    else if (setup->stream_buffer < CLIENT_LEAST_STREAM_BUFFER ||
+             setup->stream_buffer > CLIENT_MOST_STREAM_BUFFER)
+        wrong = "stream_buffer: 1,024 to 16,777,216 were expected";
+    else if ((uint64_t)setup->streams * setup->stream_buffer > SIZE_MAX / 2)
+        wrong = "streams: their buffers are more than can be addressed";
+    if (wrong != NULL)
+        return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
+                         wrong, NULL);
+    return LSSB_OK;
+}
+
 /* Collects the configuration; LSSB_OK, or what is wrong with it in `error`. */
 static lssb_status client_setup(struct client_setup *setup,
                                 const lssb_config *config, lssb_error *error)
@@ -187,7 +220,7 @@ static lssb_status client_setup(struct client_setup *setup,
     if (wrong != NULL)
         return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
                          "headers: ", wrong, NULL);
-    return LSSB_OK;
+    return client_setup_streams(setup, error);
 }
 
 /* ------------------------------------------------------------ the layout -- */
@@ -375,14 +408,39 @@ static lssb_status client_lay_strings(struct client_layout *layout,
     return LSSB_OK;
 }
 
-/* The places for output that waits, behind all else: they are large, and not
- * touched before they are used. */
+/* The bridges, all of them free. */
+static void client_lay_bridges(struct client_layout *layout,
+                               const struct client_setup *setup,
+                               lssb_client *client)
+{
+    struct lssb_bridge *bridges =
+        client_place(layout, setup->streams * sizeof *bridges);
+    uint32_t i;
+
+    client->bridges = bridges;
+    client->bridge_count = setup->streams;
+    client->stream_buffer = setup->stream_buffer;
+    for (i = setup->streams; bridges != NULL && i-- > 0;) {
+        bridges[i].handle = LSSB_NO_HANDLE;
+        bridges[i].next = client->free_bridges;
+        client->free_bridges = &bridges[i];
+    }
+}
+
+/* The places for what waits, behind all else: they are large, and not touched
+ * before they are used. */
 static void client_lay_holds(struct client_layout *layout,
                              lssb_client *client)
 {
     uint32_t i;
 
     client->plain_size = layout->used;
+    for (i = 0; i < client->bridge_count; i++) {
+        uint8_t *buffer = client_place(layout, client->stream_buffer);
+
+        if (client->bridges != NULL)
+            client->bridges[i].buffer = buffer;
+    }
     for (i = 0; LSSB_WEBSOCKET && i < client->slot_count; i++) {
         char *hold = client_place(layout, LSSB_HOLD);
 
@@ -404,7 +462,8 @@ static lssb_status client_lay(struct client_layout *layout,
     client_place(layout, sizeof *client);
     context = client_place(layout, port->context_size);
     client->port_context = port->context != NULL ? port->context : context;
-    client->polls = client_place(layout, (2 * (size_t)setup->slots + 1) *
+    client->polls = client_place(layout, (2 * (size_t)setup->slots +
+                                          setup->streams + 1) *
                                              sizeof *client->polls);
     client->slots =
         client_place(layout, setup->slots * sizeof *client->slots);
@@ -412,6 +471,7 @@ static lssb_status client_lay(struct client_layout *layout,
     for (i = 0; i < setup->slots; i++)
         client_lay_slot(layout, setup, client,
                         client->slots != NULL ? &client->slots[i] : NULL);
+    client_lay_bridges(layout, setup, client);
     if (client_lay_strings(layout, setup, client, error) != LSSB_OK)
         return error->status;
     client_lay_holds(layout, client);
@@ -554,6 +614,8 @@ static void client_give(lssb_client *client)
 
     for (i = 0; client->slots != NULL && i < client->slot_count; i++)
         lssb_wipe(client->slots[i].hold, client->slots[i].hold_high);
+    for (i = 0; client->bridges != NULL && i < client->bridge_count; i++)
+        lssb_wipe(client->bridges[i].buffer, client->bridges[i].high);
     lssb_wipe(client, client->plain_size);
     if (given != NULL && port->give != NULL)
         port->give(given, size);
@@ -745,6 +807,8 @@ lssb_status lssb_client_step(lssb_client *client, bool *gone)
     }
     client->now = port->now_ms(client->port_context);
     client->at_once = false;
+    client->ready_known = client->polled;
+    client->polled = false;
     client->in_callback = true;
     client_step_all(client);
     lssb_slots_step(client);
@@ -789,8 +853,11 @@ static size_t client_waits(lssb_client *client, uint64_t *wake_at)
     uint32_t i;
     lssb_op *op;
 
-    for (op = client->first; op != NULL; op = op->reserved.state.next)
+    for (op = client->first; op != NULL; op = op->reserved.state.next) {
         lssb_call_waits(op, wake_at);
+        if (lssb_call_exchange(op)->polls != NULL)
+            count += lssb_call_exchange(op)->polls(op, client->polls + count);
+    }
     for (i = 0; i < client->slot_count; i++) {
         struct lssb_slot *slot = &client->slots[i];
 
@@ -843,9 +910,10 @@ void lssb_client_sleep(lssb_client *client, uint64_t end_at)
 
     client->now = client->port->now_ms(client->port_context);
     ms = client_until(client, wake_at);
-    if (ms > 0)
-        client->port->wait(client->port_context, client->polls, count, ms,
-                           &code);
+    if (ms > 0 || client->free_bridges != client->bridges)
+        client->polled = client->port->wait(client->port_context,
+                                            client->polls, count, ms,
+                                            &code) == LSSB_IO_OK;
 }
 
 lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms)
@@ -950,6 +1018,10 @@ void lssb_abandon(lssb_client *client)
         return;
     for (i = 0; i < client->slot_count; i++)
         lssb_conn_drop(&client->slots[i].conn, false);
+    for (i = 0; i < client->bridge_count; i++)
+        if (client->bridges[i].handle != LSSB_NO_HANDLE)
+            client->port->close_handle(client->port_context,
+                                       client->bridges[i].handle, false);
     if (client->port->close != NULL)
         client->port->close(client->port_context, true);
     client_give(client);
@@ -978,6 +1050,7 @@ void lssb_features(lssb_feature_list *features)
     features->trace = LSSB_TRACE != 0;
     features->hold = LSSB_HOLD;
     features->websocket = LSSB_WEBSOCKET != 0;
+    features->tunnel = LSSB_TUNNEL != 0;
 }
 
 void lssb_stats(const lssb_client *client, lssb_stats_list *stats)

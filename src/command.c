@@ -1605,7 +1605,7 @@ static void command_result(const lssb_command *command, lssb_result *result)
 /* Its command lives in the slot. */
 static lssb_status command_run_taken(lssb_op *op)
 {
-    lssb_command *command = &lssb_call_slot(op)->command;
+    lssb_command *command = &lssb_call_slot(op)->own.command;
     lssb_result *result = op->reserved.state.out;
 
     command_prepare(command, lssb_call_client(op), op->reserved.state.box,
@@ -2003,6 +2003,7 @@ static void command_wait_ended(lssb_op *op, lssb_status outcome)
 
 static const struct lssb_exchange command_waiting = {
     .name = "wait for command",
+    .awaits = "waiting for the command",
     .watch = command_is_over,
     .ended = command_wait_ended
 };
@@ -2360,6 +2361,7 @@ static bool command_is_gone(lssb_op *op)
 
 static const struct lssb_exchange command_closing = {
     .name = "close command",
+    .awaits = "waiting for the command",
     .watch = command_is_gone
 };
 

@@ -932,6 +932,9 @@ struct lssb_channel {
     uint64_t put;                   /* of it, to the connection */
     struct lssb_mark mark;
     size_t used;                    /* of the look, by the event at hand */
+    size_t kept;                    /* of a piece that was put off, at the
+                                       front of what there is to look at */
+    bool kept_ends;                 /* it was its message's last */
     bool told;                      /* there may be more to tell of what was
                                        consumed */
     uint8_t pong[LSSB_WS_CONTROL];
@@ -953,6 +956,9 @@ LSSB_PRIVATE void lssb_channel_start(struct lssb_channel *channel,
 LSSB_PRIVATE enum lssb_channel_event
 lssb_channel_next(struct lssb_channel *channel, size_t limit, uint64_t now);
 LSSB_PRIVATE void lssb_channel_done(struct lssb_channel *channel);
+/* Before `done`: puts off the last `len` bytes of the piece at hand, which are
+ * the next piece, or the next few. */
+LSSB_PRIVATE void lssb_channel_keep(struct lssb_channel *channel, size_t len);
 
 /* Room for the payload of one frame that goes out now, or NULL: later. `want`
  * is how much would be good: a buffer that is nearly full is flushed first.
@@ -1267,6 +1273,8 @@ struct lssb_slot;
  * operation's arguments. Members that are NULL do not apply. */
 struct lssb_exchange {
     const char *name;               /* "create sandbox": for messages */
+    const char *awaits;             /* "waiting for the command": what one
+                                       without a request does */
     const char *method;
     enum lssb_retry retry;
     enum lssb_meaning meaning;
@@ -1317,6 +1325,8 @@ struct lssb_exchange {
     /* A step in LSSB_PHASE_OWN, and what it waits for. */
     void (*step)(lssb_op *op);
     void (*waits)(const lssb_op *op, uint64_t *wake_at);
+    /* Stores what else it waits for; at most an entry for each bridge. */
+    size_t (*polls)(lssb_op *op, lssb_poll *list);
     /* An attempt failed, as the client's error says. Returns the outcome, or
      * LSSB_PENDING after lssb_call_pause. */
     lssb_status (*lost)(lssb_op *op);
@@ -1359,9 +1369,77 @@ struct lssb_slot {
     bool (*leave)(struct lssb_channel *channel, uint64_t now);
     struct lssb_ws_upgrade upgrade;
     struct lssb_channel channel;
-    lssb_command command;           /* of lssb_run */
+    union {
+        lssb_command command;       /* of lssb_run */
+        struct lssb_yamux session;  /* of a tunnel */
+    } own;
     char *hold;                     /* LSSB_HOLD bytes; those ever used: */
     uint32_t hold_high;
+};
+
+enum lssb_bridge_phase {
+    LSSB_BRIDGE_FREE = 0,
+    LSSB_BRIDGE_LISTENING,
+    LSSB_BRIDGE_QUEUED,             /* wants a stream */
+    LSSB_BRIDGE_OPENING,            /* has one, and waits for its status */
+    LSSB_BRIDGE_OPEN,
+    LSSB_BRIDGE_OVER                /* finished, or failed */
+};
+
+/* What a tunnel leads to at its near end: the caller, a local socket; or where
+ * local sockets come from. */
+struct lssb_bridge {
+    struct lssb_yamux_stream stream;
+    struct lssb_bridge *next;       /* of its tunnel's, or of the free ones */
+    const struct lssb_bridge_kind *kind;
+    lssb_tunnel *tunnel;
+    void *owner;                    /* lssb_tunnel_stream, lssb_listener; NULL:
+                                       none, or it has let go */
+    struct lssb_bridge *listener;   /* that it came from, if that is there */
+    lssb_op *opener;                /* lssb_tunnel_connect */
+    const struct lssb_listen_port *listen;
+    lssb_handle handle;             /* the local socket */
+    const uint8_t *write;           /* bytes that the caller wants to send */
+    size_t write_len;
+    uint64_t due_at;                /* the status is late then; a listener may
+                                       accept again; 0: nothing is due */
+    uint64_t sent;                  /* bytes into the box */
+    uint64_t received;
+    uint8_t *buffer;                /* client->stream_buffer bytes, a ring; a
+                                       listener's path */
+    uint32_t from;                  /* the first byte that waits in it */
+    uint32_t len;                   /* how many do */
+    uint32_t high;                  /* bytes of it that were ever used */
+    uint32_t most;                  /* of a listener: connections at once */
+    uint32_t active;                /* those that there are */
+    uint32_t poll;                  /* its entry in client->polls, and 1 */
+    lssb_status status;             /* why it is over */
+    const char *why;                /* in words; NULL: the connection was lost,
+                                       as tunnel->error says */
+    uint16_t port;                  /* in the box */
+    uint8_t phase;
+    uint8_t event;                  /* to be told, or 0 */
+    bool greeted;                   /* the header is sent */
+    bool readable;                  /* the local socket may have something */
+    bool writable;                  /* and may take something */
+    bool shut;                      /* it was told the end */
+};
+
+/* What the kinds of bridges do. Members that are NULL do not apply. */
+struct lssb_bridge_kind {
+    /* It begins, or goes on, to have a stream that is open. */
+    void (*step)(struct lssb_bridge *bridge);
+    /* Takes bytes that came, and returns how many; *gone of them need no room
+     * any more. */
+    size_t (*take)(struct lssb_bridge *bridge, const uint8_t *bytes,
+                   size_t len, size_t *gone);
+    /* Stores bytes that are to go: how many; 0: there are no more, ever; or an
+     * lssb_io. */
+    ptrdiff_t (*pull)(struct lssb_bridge *bridge, uint8_t *room, size_t len);
+    /* What it waits for. `room`: there is some for what it would read. */
+    bool (*poll)(const struct lssb_bridge *bridge, bool room, lssb_poll *entry);
+    /* It is over: gives back what is local; `reset`: it was cut. */
+    void (*end)(struct lssb_bridge *bridge, bool reset);
 };
 
 /* Where a proxy is; strings in the client's block. */
@@ -1417,9 +1495,16 @@ struct lssb_client {
     lssb_error error;
     lssb_stats_list stats;
 
-    lssb_poll *polls;               /* 2 for each slot, 1 to wake by */
+    lssb_poll *polls;               /* 2 for each slot, 1 for each bridge, 1 to
+                                       wake by */
+    bool polled;                    /* `ready` in them is news */
+    bool ready_known;               /* and so it is during this step */
     struct lssb_slot *slots;
     uint32_t slot_count;
+    struct lssb_bridge *bridges;    /* all of them */
+    struct lssb_bridge *free_bridges;
+    uint32_t bridge_count;
+    uint32_t stream_buffer;         /* bytes of each one's buffer */
 };
 
 /* One step; *gone: the client was closed in it. A sleep until something may
@@ -1619,6 +1704,37 @@ LSSB_PRIVATE lssb_status lssb_upgrade_turn(lssb_client *client,
                                            uint64_t end_at, bool sleep);
 LSSB_PRIVATE uint64_t lssb_upgrade_wait_end(lssb_client *client,
                                             uint32_t wait_ms);
+
+/* tunnel.c: a bridge for an open tunnel, or NULL with *status. */
+LSSB_PRIVATE struct lssb_bridge *
+lssb_bridge_take(lssb_tunnel *tunnel, const struct lssb_bridge_kind *kind,
+                 uint16_t port, lssb_status *status);
+/* Whether one could be had. */
+LSSB_PRIVATE bool lssb_bridge_any(lssb_client *client);
+/* It wants a stream. */
+LSSB_PRIVATE void lssb_bridge_queue(struct lssb_bridge *bridge);
+/* It is over: in order (LSSB_OK), or cut. */
+LSSB_PRIVATE void lssb_bridge_end(struct lssb_bridge *bridge,
+                                  lssb_status status, const char *why);
+/* The caller lets go of it. */
+LSSB_PRIVATE void lssb_bridge_drop(struct lssb_bridge *bridge);
+/* Bytes into and out of its buffer; how many. */
+LSSB_PRIVATE size_t lssb_bridge_store(struct lssb_bridge *bridge,
+                                      const uint8_t *bytes, size_t len);
+LSSB_PRIVATE const uint8_t *lssb_bridge_look(const struct lssb_bridge *bridge,
+                                             size_t *len);
+/* So many bytes of what came have left the buffer. */
+LSSB_PRIVATE void lssb_bridge_consumed(struct lssb_bridge *bridge, size_t len);
+/* The session that it has a stream on. */
+LSSB_PRIVATE struct lssb_yamux *
+lssb_bridge_session(const struct lssb_bridge *bridge);
+/* Sends what there is room for, now. */
+LSSB_PRIVATE void lssb_tunnel_push(lssb_tunnel *tunnel);
+/* Says what is wrong with a call about a tunnel. */
+LSSB_PRIVATE lssb_status lssb_tunnel_refuse(lssb_client *client,
+                                            lssb_status status,
+                                            const char *what,
+                                            const char *why);
 
 /* command.c: follows a command that an lssb_command holds. */
 LSSB_PRIVATE extern const struct lssb_exchange lssb_command_carrier;
