@@ -623,7 +623,6 @@ static enum lssb_yamux_event yamux_header(struct lssb_yamux *session)
 /* Goes on behind a frame's header, whose flags need nothing any more. */
 static enum lssb_yamux_event yamux_skip(struct lssb_yamux *session)
 {
-    session->own.in = NULL;
     session->own.state = session->own.type == YAMUX_DATA ? YAMUX_IN_SWALLOWED
                                                          : YAMUX_IN_HEADER;
     return LSSB_YAMUX_MORE;
@@ -765,7 +764,6 @@ static enum lssb_yamux_event yamux_frame_end(struct lssb_yamux *session)
         return LSSB_YAMUX_MORE;
     stream->peer_finished = true;
     yamux_tell(session, LSSB_YAMUX_FINISHED);
-    session->own.in = NULL;
     yamux_release_finished(session, stream);
     return LSSB_YAMUX_FINISHED;
 }

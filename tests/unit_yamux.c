@@ -452,6 +452,8 @@ static void each_direction_ends_by_itself_and_once(void)
         { FINISH_FIRST | UP, 1, "W F 1 0 | W A 1 0 | W R 1 0",
           "finished 1.", "" },
         /* Data behind a FIN. */
+        { UP, 2, "W F 1 0 | D - 3 1 | D - 1 4 | D - 3 1",
+          "finished 1  | data 3: 1 | reset 1 | data 3: 1", "W R 1 0" },
         { UP, 1, "W F 1 0 | D - 1 4 | W - 1 8", "finished 1  | reset 1",
           "W R 1 0" },
         { FINISH_FIRST | UP, 1, "W - 1 4294705151 | W F 1 0",
