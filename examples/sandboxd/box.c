@@ -123,22 +123,55 @@ static bool box_mount(struct box *box)
     return true;
 }
 
-/* Unmounts them; whether nothing of a volume is below the box any more. */
+/* Where a line of mountinfo (proc(5)) says that something is mounted, if that
+ * is below a directory, its octal escapes undone; else NULL. */
+static char *box_mounted(char *line, const char *dir)
+{
+    char *at = line, *to;
+    size_t i, len = strlen(dir);
+
+    for (i = 0; i < 4 && at != NULL; i++)
+        at = strchr(at, ' ') == NULL ? NULL : strchr(at, ' ') + 1;
+    if (at == NULL)
+        return NULL;
+    at[strcspn(at, " \n")] = '\0';
+    line = to = at;
+    while (*at != '\0') {
+        if (*at == '\\' && strspn(at + 1, "01234567") >= 3) {
+            *to++ = (char)((at[1] - '0') << 6 | (at[2] - '0') << 3 |
+                           (at[3] - '0'));
+            at += 4;
+        } else {
+            *to++ = *at++;
+        }
+    }
+    *to = '\0';
+    return strncmp(line, dir, len) == 0 && line[len] == '/' ? line : NULL;
+}
+
+/* Unmounts what is mounted below a box, wherever its commands have moved it;
+ * whether nothing is any more. */
 static bool box_unmount(struct box *box)
 {
+    FILE *file = NULL;
+    char *line = take(16384), *path;
     bool fine = true;
-    size_t i;
 
-    for (i = box->mounts.count; i-- > 0;) {
-        char *path = take_format("%s/root%s", box->dir,
-                                 box->mounts.pairs[i].name);
-
-        if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) != 0 &&
-            errno != EINVAL && errno != ENOENT)
+    if (box->mounts.count > 0)
+        file = fopen("/proc/self/mountinfo", "r");
+    if (box->mounts.count > 0 && file == NULL)
+        fine = false;
+    while (file != NULL && fgets(line, 16384, file) != NULL) {
+        path = box_mounted(line, box->dir);
+        if (path != NULL &&
+            umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
             fine = false;
-        free(path);
     }
-    map_free(&box->mounts);
+    if (file != NULL)
+        fclose(file);
+    free(line);
+    if (fine)
+        map_free(&box->mounts);
     return fine;
 }
 
@@ -391,6 +424,8 @@ static const char *box_furnish(struct box *box)
 {
     if (box->run.work_dir != NULL && !path_make_dir(box, box->run.work_dir))
         return "its work_dir cannot be made";
+    if (!standins_place(box))
+        return "its programs cannot be placed";
     box_give_home(box);
     return box_mount(box) ? NULL : "its volumes cannot be mounted";
 }

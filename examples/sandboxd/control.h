@@ -230,6 +230,7 @@ struct file_look {
     const char *disposition;        /* NULL: none */
 };
 
+bool standins_place(const struct box *box);
 void box_awake(struct exchange *exchange, struct box *box, operation_fn *go);
 void upload_start(struct exchange *exchange, struct box *box);
 void download_start(struct exchange *exchange, struct box *box);

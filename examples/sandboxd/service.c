@@ -31,6 +31,7 @@ struct service {
     uint8_t in[SERVICE_INPUT];
     size_t in_from;
     size_t in_to;
+    char box_id[37];
     uint16_t port;
     bool v6;                        /* ::1 was tried, too */
     bool connected;
@@ -43,6 +44,15 @@ struct service {
 static void service_ready(struct watch *watch, bool readable, bool writable);
 
 /* ------------------------------------------------------------- connecting -- */
+
+/* A box that is talked to is not idle. */
+static void service_touch(const struct service *service)
+{
+    struct box *box = box_find(service->exchange->d, service->box_id);
+
+    if (box != NULL)
+        box_touch(box);
+}
 
 /* Says what is waited for next. */
 static void service_arm(struct service *service)
@@ -216,6 +226,7 @@ static void service_body(struct exchange *exchange, const uint8_t *bytes,
 
     if (service->watch.fd < 0)
         return;
+    service_touch(service);
     if (service->chunked) {
         snprintf(line, sizeof line, "%zx\r\n", len);
         bytes_add_string(&service->out, line);
@@ -429,6 +440,7 @@ static bool service_receive(struct service *service)
                                         LSSB_HTTP_DONE));
         return false;
     }
+    service_touch(service);
     service->in_from = 0;
     service->in_to = (size_t)got;
     service_hand_on(service);
@@ -476,9 +488,10 @@ void service_pass(struct exchange *exchange, struct box *box, uint16_t port,
 {
     struct service *service = take(sizeof *service);
 
-    box_touch(box);
+    memcpy(service->box_id, box->id, sizeof service->box_id);
     service->exchange = exchange;
     service->port = port;
+    service_touch(service);
     service->watch.fd = -1;
     exchange->state = service;
     exchange->on_over = service_over;

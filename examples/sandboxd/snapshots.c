@@ -23,10 +23,11 @@ static const char *const snapshot_sorts[] = {"name", "status", "created_at",
                                              NULL};
 
 /* Copies what a box has of its own. $1: its root; $2: the new directory; $3:
- * the names in the root that are not to be copied; $4…: what is mounted. The
- * size comes before the last word. */
+ * the names in the root that are not to be copied; $4: not empty for an image
+ * that was built in place, without what it was built with; $5…: what is
+ * mounted. The size comes before the last word. */
 static const char snapshot_script[] =
-    "set -e; from=$1 to=$2 skip=$3; shift 3\n"
+    "set -e; from=$1 to=$2 skip=$3 image=$4; shift 4\n"
     "for path; do umount -l \"$from$path\"; done\n"
     "mkdir \"$to\" \"$to/root\"; cd \"$from\"\n"
     "for name in * .[!.]* ..?*; do\n"
@@ -34,7 +35,10 @@ static const char snapshot_script[] =
     "  case $skip in *\"/$name/\"*) continue;; esac\n"
     "  cp -a --reflink=auto -- \"$name\" \"$to/root/\"\n"
     "done\n"
-    "rm -rf \"$to/root/var/lib/langsmith-build\"\n"
+    "cd \"$to/root\"\n"
+    "if [ -n \"$image\" ] && [ ! -L var ] && [ ! -L var/lib ]; then\n"
+    "  rm -rf var/lib/langsmith-build var/lib/docker\n"
+    "fi\n"
     "du -s --apparent-size -B1 \"$to/root\" | cut -f1; echo done\n";
 
 /* ---------------------------------------------------------------- replies -- */
@@ -398,6 +402,7 @@ static bool snapshot_copy(struct snapshot *snapshot, const struct box *box)
     argv[n++] = root;
     argv[n++] = snapshot->dir;
     argv[n++] = skip;
+    argv[n++] = snapshot->docker_image != NULL ? "1" : "";
     for (i = 0; i < box->mounts.count && n < 59; i++)
         argv[n++] = box->mounts.pairs[i].name;
     argv[n] = NULL;

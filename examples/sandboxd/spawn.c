@@ -22,7 +22,7 @@
 #include "sandboxd.h"
 
 #define SPAWN_PATH \
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    "/run/sandboxd:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define SPAWN_COLS 80               /* of a terminal that nobody has sized */
 #define SPAWN_ROWS 24
 
