@@ -162,6 +162,37 @@ typedef struct lssb_port {
 /* This build's own port: POSIX, Windows, … */
 extern const lssb_port lssb_default_port;
 
+/* What listeners of tunnels need beside that; without them nobody asks for it.
+ * `context` is the port's, and so are the handles: they are waited for, read,
+ * written and closed by its functions. */
+typedef struct lssb_listen_port {
+    uint32_t version;               /* LSSB_PORT_VERSION */
+
+    /* Listens on an address and port (0: one that the system picks, which is
+     * stored in *local_port), with a backlog of 128. IN_USE: somebody listens
+     * there already; a connection that lingers from before is no obstacle.
+     * UNREACHABLE: no such address here. */
+    lssb_io (*listen)(void *context, const lssb_address *at,
+                      lssb_handle *handle, uint16_t *local_port,
+                      int32_t *code);
+
+    /* The same at a path that must not exist, as a Unix socket; and removes
+     * what that has left there. NULL: this system has none. */
+    lssb_io (*listen_path)(void *context, const char *path,
+                           lssb_handle *handle, int32_t *code);
+    void (*remove_path)(void *context, const char *path);
+
+    /* A connection that came: a socket as `connect` makes them. AGAIN: none. */
+    lssb_io (*accept)(void *context, lssb_handle listener, lssb_handle *handle,
+                      int32_t *code);
+
+    /* Ends what is sent on a connection; receiving goes on. */
+    lssb_io (*finish)(void *context, lssb_handle handle, int32_t *code);
+} lssb_listen_port;
+
+/* This build's own. */
+extern const lssb_listen_port lssb_default_listen_port;
+
 #ifdef __cplusplus
 }
 #endif

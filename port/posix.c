@@ -35,6 +35,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #if defined(__linux__)
@@ -583,6 +584,166 @@ static void posix_close_handle(void *context, lssb_handle handle, bool reset)
     close((int)handle);
 }
 
+/* ------------------------------------------------------------ listening -- */
+
+#define POSIX_BACKLOG 128
+
+/* Where SO_REUSEADDR lets a socket be bound beside one that listens on every
+ * address (the BSDs, macOS), asks first whether anybody answers there. */
+static bool posix_is_taken(const struct sockaddr_storage *at, socklen_t len)
+{
+#if defined(__linux__) && !defined(LSSB_POSIX_PROBE)
+    (void)at;
+    (void)len;
+    return false;
+#else
+    struct pollfd one = {0, POLLOUT, 0};
+    int error = 0;
+    socklen_t size = (socklen_t)sizeof error;
+
+    one.fd = posix_socket(at->ss_family);
+    if (one.fd < 0)
+        return false;
+    if (connect(one.fd, (const struct sockaddr *)at, len) != 0)
+        error = errno;
+    if (error == EINPROGRESS || error == EINTR)
+        error = poll(&one, 1, 500) != 1 ||
+                        getsockopt(one.fd, SOL_SOCKET, SO_ERROR, &error,
+                                   &size) != 0
+                    ? ETIMEDOUT
+                    : error;
+    close(one.fd);
+    return error == 0;
+#endif
+}
+
+/* Binds a socket and listens; false: errno says why. */
+static bool posix_bind(int fd, const struct sockaddr_storage *at,
+                       socklen_t len)
+{
+    int on = 1;
+
+    if (at->ss_family != AF_UNIX &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+        return false;
+    if (at->ss_family == AF_INET6 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)
+        return false;
+    return bind(fd, (const struct sockaddr *)at, len) == 0 &&
+           listen(fd, POSIX_BACKLOG) == 0;
+}
+
+/* The port that a socket was bound to. */
+static uint16_t posix_local_port(int fd)
+{
+    struct sockaddr_storage at;
+    socklen_t len = (socklen_t)sizeof at;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+
+    memset(&at, 0, sizeof at);
+    if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
+        return 0;
+    memcpy(&in, &at, sizeof in);
+    memcpy(&in6, &at, sizeof in6);
+    return ntohs(at.ss_family == AF_INET ? in.sin_port : in6.sin6_port);
+}
+
+/* Listens on an address. */
+static lssb_io posix_listen(void *context, const lssb_address *address,
+                            lssb_handle *handle, uint16_t *local_port,
+                            int32_t *code)
+{
+    struct sockaddr_storage at;
+    socklen_t len = posix_sockaddr(&at, address);
+    int fd;
+
+    (void)context;
+    if (address->port != 0 && posix_is_taken(&at, len)) {
+        *code = EADDRINUSE;
+        return LSSB_IO_IN_USE;
+    }
+    fd = posix_socket(address->family == 4 ? AF_INET : AF_INET6);
+    if (fd < 0)
+        return posix_failed(code);
+    if (!posix_bind(fd, &at, len)) {
+        posix_close_fd(fd);
+        return posix_failed(code);
+    }
+    *local_port = posix_local_port(fd);
+    *handle = fd;
+    return LSSB_IO_OK;
+}
+
+/* Listens on a path, where only this user may connect. */
+static lssb_io posix_listen_path(void *context, const char *path,
+                                 lssb_handle *handle, int32_t *code)
+{
+    struct sockaddr_storage at;
+    struct sockaddr_un un;
+    size_t len = strlen(path);
+    int fd;
+
+    (void)context;
+    memset(&at, 0, sizeof at);
+    memset(&un, 0, sizeof un);
+    if (len >= sizeof un.sun_path) {
+        *code = ENAMETOOLONG;
+        return LSSB_IO_FAILED;
+    }
+    un.sun_family = AF_UNIX;
+    memcpy(un.sun_path, path, len);
+    memcpy(&at, &un, sizeof un);
+    fd = socket(AF_UNIX, SOCK_STREAM | POSIX_SOCKET_FLAGS, 0);
+    if (fd < 0)
+        return posix_failed(code);
+    if (!posix_tame(fd) || !posix_bind(fd, &at, (socklen_t)sizeof un)) {
+        posix_close_fd(fd);
+        return posix_failed(code);
+    }
+    *handle = fd;
+    return LSSB_IO_OK;
+}
+
+static void posix_remove_path(void *context, const char *path)
+{
+    (void)context;
+    unlink(path);
+}
+
+/* Accepts, with what every socket of this port has from the start. */
+static lssb_io posix_accept(void *context, lssb_handle listener,
+                            lssb_handle *handle, int32_t *code)
+{
+    int fd, on = 1;
+
+    (void)context;
+    do {
+#ifdef SOCK_CLOEXEC
+        fd = accept4((int)listener, NULL, NULL, POSIX_SOCKET_FLAGS);
+#else
+        fd = accept((int)listener, NULL, NULL);
+#endif
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return posix_failed(code);
+    if (!posix_tame(fd)) {
+        posix_close_fd(fd);
+        return posix_failed(code);
+    }
+    /* A Unix socket has nothing to delay. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    *handle = fd;
+    return LSSB_IO_OK;
+}
+
+static lssb_io posix_finish(void *context, lssb_handle handle, int32_t *code)
+{
+    (void)context;
+    return shutdown((int)handle, SHUT_WR) == 0 ? LSSB_IO_OK
+                                               : posix_failed(code);
+}
+
 /* -------------------------------------------------------------- waiting -- */
 
 #define POSIX_FEW 16                /* handles that are waited for without
@@ -796,4 +957,13 @@ const lssb_port lssb_default_port = {
     posix_wake_handle,
     posix_wake_clear,
     posix_certificates
+};
+
+const lssb_listen_port lssb_default_listen_port = {
+    LSSB_PORT_VERSION,
+    posix_listen,
+    posix_listen_path,
+    posix_remove_path,
+    posix_accept,
+    posix_finish
 };

@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "../port/port.h"
@@ -631,6 +632,180 @@ static void the_environment_is_read(void)
     EXPECT(port->environment(context, "LSSB_UNIT_POSIX") == NULL);
 }
 
+/* ------------------------------------------------------------ listening -- */
+
+static const lssb_listen_port *const listening = &lssb_default_listen_port;
+
+/* An address of this machine. */
+static lssb_address loopback(uint8_t family, uint16_t number)
+{
+    lssb_address at;
+
+    memset(&at, 0, sizeof at);
+    at.family = family;
+    at.port = number;
+    if (family == 4)
+        memcpy(at.bytes, "\x7F\0\0\1", 4);
+    else
+        at.bytes[15] = 1;
+    return at;
+}
+
+/* Accepts what has been connected. */
+static lssb_handle accepts(lssb_handle listener)
+{
+    lssb_handle handle = LSSB_NO_HANDLE;
+    int32_t code = 0;
+
+    EXPECT(waits(listener, true, false));
+    EXPECT_INT(listening->accept(context, listener, &handle, &code),
+               LSSB_IO_OK);
+    return handle;
+}
+
+/* Bytes pass between two sockets; then one ends, and the other goes on. */
+static void half_closes(lssb_handle one, lssb_handle other)
+{
+    char bytes[8];
+    int32_t code = 0;
+
+    EXPECT_INT(port->receive(context, other, bytes, 8, &code), LSSB_IO_AGAIN);
+    EXPECT_INT(port->send(context, one, "hello", 5, &code), 5);
+    EXPECT_INT(listening->finish(context, one, &code), LSSB_IO_OK);
+    EXPECT(waits(other, true, false));
+    EXPECT_INT(port->receive(context, other, bytes, 8, &code), 5);
+    EXPECT(waits(other, true, false));
+    EXPECT_INT(port->receive(context, other, bytes, 8, &code), 0);
+    EXPECT_INT(port->send(context, other, "bye", 3, &code), 3);
+    EXPECT(waits(one, true, false));
+    EXPECT_INT(port->receive(context, one, bytes, 8, &code), 3);
+}
+
+static void a_listener_hands_out_connections_over_both_families(void)
+{
+    uint8_t family;
+
+    begin();
+    for (family = 4; family <= 6; family += 2) {
+        lssb_address at = loopback(family, 0);
+        lssb_handle listener = LSSB_NO_HANDLE, client, server;
+        int32_t code = 0;
+        uint16_t number = 0;
+        lssb_io io =
+            listening->listen(context, &at, &listener, &number, &code);
+
+        if (family == 6 && io == LSSB_IO_UNREACHABLE)
+            continue;
+        EXPECT_INT(io, LSSB_IO_OK);
+        EXPECT(number != 0);
+        EXPECT_INT(listening->accept(context, listener, &server, &code),
+                   LSSB_IO_AGAIN);
+        at.port = number;
+        EXPECT_INT(port->connect(context, &at, &client, &code), LSSB_IO_OK);
+        server = accepts(listener);
+        EXPECT(waits(client, false, true));
+        half_closes(client, server);
+        port->close_handle(context, client, false);
+        port->close_handle(context, server, false);
+        port->close_handle(context, listener, false);
+    }
+    end();
+}
+
+static void a_port_that_is_listened_on_is_in_use(void)
+{
+    lssb_address at = loopback(4, 0), nowhere = loopback(4, 0);
+    lssb_handle listener, client, server, second;
+    int32_t code = 0;
+    uint16_t number = 0;
+
+    begin();
+    EXPECT_INT(listening->listen(context, &at, &listener, &number, &code),
+               LSSB_IO_OK);
+    at.port = number;
+    EXPECT_INT(listening->listen(context, &at, &second, &number, &code),
+               LSSB_IO_IN_USE);
+    EXPECT_INT(code, EADDRINUSE);
+    EXPECT_INT(port->connect(context, &at, &client, &code), LSSB_IO_OK);
+    server = accepts(listener);
+    port->close_handle(context, listener, false);
+    port->close_handle(context, server, false);     /* it lingers */
+    EXPECT_INT(listening->listen(context, &at, &listener, &number, &code),
+               LSSB_IO_OK);
+    EXPECT_INT(number, at.port);
+    port->close_handle(context, client, false);
+    port->close_handle(context, listener, false);
+    memcpy(nowhere.bytes, "\xC0\0\2\1", 4);
+    EXPECT_INT(listening->listen(context, &nowhere, &second, &number, &code),
+               LSSB_IO_UNREACHABLE);
+    end();
+}
+
+static void a_path_is_listened_on_and_removed(void)
+{
+    char folder[] = "/tmp/lssb-unit-XXXXXX", path[64], longer[200];
+    struct sockaddr_un un;
+    lssb_handle listener, second, server;
+    int32_t code = 0;
+    int client;
+
+    begin();
+    EXPECT(mkdtemp(folder) != NULL);
+    sprintf(path, "%s/socket", folder);
+    EXPECT_INT(listening->listen_path(context, path, &listener, &code),
+               LSSB_IO_OK);
+    EXPECT_INT(listening->listen_path(context, path, &second, &code),
+               LSSB_IO_IN_USE);
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    EXPECT_INT(listening->listen_path(context, longer, &second, &code),
+               LSSB_IO_FAILED);
+    memset(&un, 0, sizeof un);
+    un.sun_family = AF_UNIX;
+    strcpy(un.sun_path, path);
+    client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    EXPECT_INT(connect(client, (struct sockaddr *)&un, sizeof un), 0);
+    server = accepts(listener);
+    half_closes(client, server);
+    close(client);
+    port->close_handle(context, server, false);
+    port->close_handle(context, listener, false);
+    EXPECT_INT(access(path, F_OK), 0);
+    listening->remove_path(context, path);
+    EXPECT_INT(access(path, F_OK), -1);
+    rmdir(folder);
+    end();
+}
+
+static void what_was_accepted_is_not_inherited(void)
+{
+    lssb_address at = loopback(4, 0);
+    lssb_handle listener, client, server;
+    int before, after, inherited;
+    int32_t code = 0;
+    uint16_t number = 0;
+
+    begin();
+    before = descriptors(&inherited);
+    if (before < 0) {
+        SKIP("/proc/self/fd is not there");
+        end();
+        return;
+    }
+    after = inherited;
+    EXPECT_INT(listening->listen(context, &at, &listener, &number, &code),
+               LSSB_IO_OK);
+    at.port = number;
+    EXPECT_INT(port->connect(context, &at, &client, &code), LSSB_IO_OK);
+    server = accepts(listener);
+    EXPECT_INT(descriptors(&inherited), before + 3);
+    EXPECT_INT(inherited, after);
+    port->close_handle(context, client, false);
+    port->close_handle(context, server, false);
+    port->close_handle(context, listener, false);
+    end();
+}
+
 static const struct test tests[] = {
     TEST(bytes_pass_both_ways_over_both_families),
     TEST(a_port_without_a_listener_refuses),
@@ -653,6 +828,10 @@ static const struct test tests[] = {
     TEST(random_bytes_fill_the_place_and_nothing_else),
     TEST(clocks_go_forward),
     TEST(the_environment_is_read),
+    TEST(a_listener_hands_out_connections_over_both_families),
+    TEST(a_port_that_is_listened_on_is_in_use),
+    TEST(a_path_is_listened_on_and_removed),
+    TEST(what_was_accepted_is_not_inherited),
 };
 
 int main(void)
