@@ -27,6 +27,7 @@ SANDBOXD = sys.argv[1] if len(sys.argv) > 1 else "build/sandboxd"
 PATIENCE = 20
 BASE = "/v2/sandboxes"
 ROOT = os.geteuid() == 0
+USER = f"{os.geteuid()}:{os.getegid()}"
 TESTS = []
 
 
@@ -183,7 +184,7 @@ def an_image_gives_a_snapshot_that_is_built_for_a_while(s):
     made = s.post("snapshots", {"name": "py", "docker_image": "python:3.12",
                                 "fs_capacity_bytes": 2 ** 33,
                                 "labels": {"a": "1"},
-                                "run_config": {"user": "0",
+                                "run_config": {"user": USER,
                                                "env_vars": {"V": "3"}}})
     equal(made["status"], "building")
     equal(made["docker_image"], "python:3.12")
@@ -192,7 +193,7 @@ def an_image_gives_a_snapshot_that_is_built_for_a_while(s):
     assert "run_config" not in made
     done = eventually(lambda: s.settled(made["id"]))
     equal(done["status"], "ready")
-    equal(done["run_config"], {"user": "0", "work_dir": "/",
+    equal(done["run_config"], {"user": USER, "work_dir": "/",
                                "env_vars": {"V": "3"}})
     equal(done["labels"], {"a": "1"})
     equal(done["tags"], ["latest"])
