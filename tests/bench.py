@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Whole processes side by side, in turn: python3 tests/bench.py BUILD
 
-Each creates a sandbox, runs `true` and deletes it, over HTTP, against one
-sandboxd. Ours is build/tests/once; the official JS SDK is node with langsmith,
-if BUILD/interop has it (`make test-interop` installs it); curl makes the same
-three requests in one process. Printed: medians of wall and CPU time and the
-largest resident memory, and how many times ours goes into the other's.
+Each creates a sandbox, runs a command and deletes it, against one sandboxd: first
+`true`, then one whose output is 64 MiB of lines, taken in a callback. Ours is
+build/tests/once; the official JS SDK is node with langsmith and ws, if
+BUILD/interop has them (`make test-interop` installs them); curl makes a single
+request. Printed: medians of wall and CPU time and the largest resident memory,
+and how many times ours goes into the other's.
 
 SPDX-License-Identifier: MIT
 """
@@ -18,6 +19,7 @@ import tempfile
 import time
 
 ROUNDS = int(os.environ.get("ROUNDS", "15"))
+LONG = "yes 'some text, about as long as a line of output' | head -c 67108864"
 
 JS = """
 import { SandboxClient } from "langsmith/experimental/sandbox";
@@ -25,7 +27,7 @@ const client = new SandboxClient({
   apiEndpoint: process.env.LANGSMITH_ENDPOINT + "/v2/sandboxes",
   apiKey: process.env.LANGSMITH_API_KEY });
 const box = await client.createSandbox();
-const result = await box.run("true");
+const result = await box.run(process.argv[2] ?? "true", { onStdout() {} });
 if (result.exit_code !== 0) throw new Error("exit code " + result.exit_code);
 await client.deleteSandbox(box.name);
 """
@@ -54,17 +56,40 @@ def memory(command, env, cwd):
         return int(file.read())
 
 
-def commands(build, env):
+def commands(build, env, *argument):
     """What is compared: a name, a command, the folder it runs in."""
-    yield "lssb", [os.path.abspath(f"{build}/tests/once")], "."
-    modules = f"{build}/interop/node_modules/langsmith"
+    yield "lssb", [os.path.abspath(f"{build}/tests/once"), *argument], "."
+    modules = f"{build}/interop/ws/node_modules/langsmith"
     if os.path.isdir(modules):
-        with open(f"{build}/interop/once.mjs", "w") as file:
+        with open(f"{build}/interop/ws/once.mjs", "w") as file:
             file.write(JS)
-        yield "official JS SDK", ["node", "once.mjs"], f"{build}/interop"
+        yield ("official JS SDK", ["node", "once.mjs", *argument],
+               f"{build}/interop/ws")
+    if argument:
+        return
     key = f"X-Api-Key: {env['LANGSMITH_API_KEY']}"
     base = f"{env['LANGSMITH_ENDPOINT']}/v2/sandboxes/boxes"
     yield "curl, one request", ["curl", "-sS", "-H", key, base], "."
+
+
+def compare(title, list_, rounds, env):
+    """Runs all of them in turn, and prints what came of it."""
+    runs = {name: [] for name, _, _ in list_}
+    for turn in range(rounds + 1):          # the first one warms up
+        for name, command, cwd in list_:
+            run = measure(command, env, cwd)
+            if turn > 0:
+                runs[name].append(run)
+    sizes = {name: memory(command, env, cwd) for name, command, cwd in list_}
+    print(f"{title}: medians of {rounds} runs, in turn")
+    print(f"  {'':20} {'wall ms':>9} {'CPU ms':>9} {'MiB':>7}")
+    ours = [statistics.median(x) for x in zip(*runs["lssb"])]
+    for name in runs:
+        m = [statistics.median(x) for x in zip(*runs[name])]
+        print(f"  {name:20} {m[0] * 1000:9.1f} {m[1] * 1000:9.1f} "
+              f"{sizes[name] / 1024:7.1f}   wall x {m[0] / ours[0]:.1f}, "
+              f"CPU x {m[1] / max(ours[1], 1e-6):.1f}, "
+              f"memory x {sizes[name] / sizes['lssb']:.1f}")
 
 
 def main():
@@ -75,27 +100,13 @@ def main():
         ready = json.loads(server.stdout.readline())
         env = dict(os.environ, LANGSMITH_ENDPOINT=ready["endpoint"],
                    LANGSMITH_API_KEY=ready["api_key"])
-        list_ = list(commands(build, env))
-        runs = {name: [] for name, _, _ in list_}
-        for turn in range(ROUNDS + 1):      # the first one warms up
-            for name, command, cwd in list_:
-                run = measure(command, env, cwd)
-                if turn > 0:
-                    runs[name].append(run)
-        sizes = {name: memory(command, env, cwd)
-                 for name, command, cwd in list_}
+        compare("create, run `true`, delete", list(commands(build, env)),
+                ROUNDS, env)
+        compare("64 MiB of output", list(commands(build, env, LONG)),
+                max(ROUNDS // 3, 1), env)
     finally:
         server.terminate()
         server.wait()
-    print(f"medians of {ROUNDS} runs, in turn")
-    print(f"  {'':20} {'wall ms':>9} {'CPU ms':>9} {'MiB':>7}")
-    ours = [statistics.median(x) for x in zip(*runs["lssb"])]
-    for name in runs:
-        m = [statistics.median(x) for x in zip(*runs[name])]
-        print(f"  {name:20} {m[0] * 1000:9.1f} {m[1] * 1000:9.1f} "
-              f"{sizes[name] / 1024:7.1f}   wall x {m[0] / ours[0]:.1f}, "
-              f"CPU x {m[1] / max(ours[1], 1e-6):.1f}, "
-              f"memory x {sizes[name] / sizes['lssb']:.1f}")
 
 
 main()
