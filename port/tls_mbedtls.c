@@ -416,7 +416,8 @@ static lssb_status tls_refuse_unparsed(struct tls_session *session, int code)
     } else if (-code >= 0x3880) {
         why = TLS_UNSUPPORTED;
         words = "has a key or a signature of a kind that is not supported";
-    } else if (code / 128 == MBEDTLS_ERR_X509_INVALID_EXTENSIONS / 128) {
+    } else if (code == MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE ||
+               code / 128 == MBEDTLS_ERR_X509_INVALID_EXTENSIONS / 128) {
         why = TLS_CRITICAL;
         words = "has a critical extension that is not known, or one that "
                 "cannot be read";

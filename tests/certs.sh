@@ -76,6 +76,7 @@ good="$web|subjectAltName=DNS:good.example"
 for k in root other int int2 server client; do key $k 2048; done
 key root4096 4096
 key weak 1024
+key vast 5120
 key rootec secp384r1
 key serverec prime256v1
 key server521 secp521r1
@@ -122,6 +123,7 @@ cert intnoca int "/CN=Test Intermediate" root "basicConstraints=CA:FALSE"
 cert intnobc int "/CN=Test Intermediate" root "keyUsage=keyCertSign"
 cert intnosign int "/CN=Test Intermediate" root \
     "basicConstraints=critical,CA:TRUE|keyUsage=cRLSign"
+cert intvast vast "/CN=Vast Intermediate" root "$ca"
 until=20270101000000Z
 cert intold int "/CN=Test Intermediate" root "$ca"
 until=20360101000000Z
@@ -170,6 +172,11 @@ cert strange server "/CN=good.example" root \
     "$good|1.2.3.4.5=critical,DER:0500"
 cert constrained server "/CN=good.example" root \
     "$good|nameConstraints=permitted;DNS:good.example"
+cert policy server "/CN=good.example" root \
+    "$good|certificatePolicies=critical,1.2.3.4"
+cert policies server "/CN=good.example" root \
+    "$good|certificatePolicies=1.2.3.4,2.23.140.1.2.1"
+cert byvast server "/CN=good.example" intvast "$good"
 cert encipher server "/CN=good.example" root \
     "keyUsage=keyEncipherment|subjectAltName=DNS:good.example"
 cert sha1 server "/CN=good.example" root "$good" -md sha1

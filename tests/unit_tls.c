@@ -597,6 +597,9 @@ static const struct verdict verdicts[] = {
     { "a critical extension that is not known", "strange", "server", GOOD,
       "root", "", "has a critical extension that is not known", 57 },
 
+    { "a critical policy", "policy", "server", GOOD, "root", "", NULL, 0 },
+    { "a policy", "policies", "server", GOOD, "root", "", NULL, 0 },
+
     { "an unknown issuer", "unknown", "server", GOOD, "root", "",
       "the certificate of good.example is issued by \"CN=Other Root, "
       "O=lssb\", which is not trusted", 62 },
@@ -665,6 +668,11 @@ static const struct verdict verdicts[] = {
     { "a key of 1024 bits", "weak", "weak", GOOD, "root", "",
       "has a key of less than 2048 bits", 60 },
 
+    { "a key of 5120 bits", "byvast intvast", "server", GOOD, "root", "",
+      "in the chain of good.example, has a key of more than 4096 bits", 50 },
+    { "an anchor's key of 5120 bits", "byvast", "server", GOOD, "intvast", "",
+      "has a key of more than 4096 bits", 50 },
+
     { "the leaf is pinned", "good int", "server", GOOD, "root", "good", NULL,
       0 },
     { "the intermediate is pinned", "good int", "server", GOOD, "root", "int",
@@ -707,6 +715,11 @@ static const struct otherwise {
       57 },
     { "critical name constraints", LSSB_E_CERTIFICATE, "a certificate in the "
       "chain of good.example has a critical extension that is not known", 57 },
+    { "a critical policy", LSSB_E_CERTIFICATE, "a certificate in the chain of "
+      "good.example has a critical extension that is not known", 57 },
+    { "an anchor's key of 5120 bits", LSSB_E_CERTIFICATE, "the trusted "
+      "certificate of \"CN=Vast Intermediate\", above good.example, has a key "
+      "that is not supported", 62 },
     { "eleven certificates", LSSB_E_CERTIFICATE, "a certificate in the chain "
       "of good.example is one of too many", 50 }
 };
