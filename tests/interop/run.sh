@@ -92,9 +92,11 @@ suite 'without the certificate it refuses' node "$modules/distrust.mjs"
 end
 
 ${MAKE:-make} -s --no-print-directory BUILD="$build" \
-    "$build/tests/interop/calls" || exit 1
+    "$build/tests/interop/calls" "$build/tests/interop/control_calls" || exit 1
 suite 'requests side by side' node "$modules/compare.mjs" \
     "$build/tests/interop/calls"
+suite 'the control plane side by side' node "$modules/control_compare.mjs" \
+    "$build/tests/interop/control_calls"
 
 awk '{ p += $1; f += $3 } END { print p " passed, " f " failed"; exit f > 0 }' \
     "$work/sum" && [ ! -e "$work/bad" ]
