@@ -72,7 +72,7 @@ void run_config_free(struct run_config *run)
     memset(run, 0, sizeof *run);
 }
 
-/* --------------------------------------------------------------- volumes -- */
+/* -------------------------------------------------------------- volumes -- */
 
 #ifdef __linux__
 
@@ -241,7 +241,7 @@ struct box *box_find(struct sandboxd *d, const char *name_or_id)
     return box != NULL ? box : box_find_name(d, name_or_id);
 }
 
-/* ------------------------------------------------------------------ waits -- */
+/* ---------------------------------------------------------------- waits -- */
 
 /* Leaves the list. */
 void box_wait_end(struct box_wait *wait)
@@ -296,7 +296,7 @@ static void box_tell(struct box *box, bool gone)
     }
 }
 
-/* ------------------------------------------------------------------ lives -- */
+/* ---------------------------------------------------------------- lives -- */
 
 /* Sets the timers that its state asks for. */
 void box_timers(struct box *box)

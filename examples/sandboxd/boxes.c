@@ -17,7 +17,7 @@ static const char *const boxes_sorts[] = {
     "name", "status", "created_at", "stopped_at", "idle_ttl_seconds",
     "delete_after_stop_seconds", NULL};
 
-/* ---------------------------------------------------------------- replies -- */
+/* -------------------------------------------------------------- replies -- */
 
 /* Its lifetimes. */
 static void box_write_times(struct lssb_json_writer *json,
@@ -114,7 +114,7 @@ void boxes_no_box(struct exchange *exchange, const char *name)
     reply_error(exchange, 404, "NotFound", "Sandbox '%s' not found", name);
 }
 
-/* ------------------------------------------------------------ the content -- */
+/* ---------------------------------------------------------- the content -- */
 
 /* cpu_millicores wins over vcpus. */
 static bool box_read_resources(const struct object *body, struct box *box)
@@ -165,7 +165,7 @@ static bool box_read(const struct object *body, const char *proxy_before,
            spec_proxy(body, proxy_before, &box->proxy_config);
 }
 
-/* --------------------------------------------------------------- creation -- */
+/* ------------------------------------------------------------- creation -- */
 
 /* Memory follows the CPU at 4 GiB each, or the CPU the memory. */
 static bool box_ratio(const struct object *body, struct box *box)
@@ -459,7 +459,7 @@ static void box_create(struct exchange *exchange, struct value body)
         reply_json(exchange, 201, box_write, box);
 }
 
-/* ----------------------------------------------------------------- update -- */
+/* --------------------------------------------------------------- update -- */
 
 /* Lays what an update gave over what a box has. */
 static void box_apply(struct box *box, struct box *update)
@@ -520,7 +520,7 @@ static void box_update(struct exchange *exchange, struct value body)
     free(name);
 }
 
-/* ------------------------------------------------------------------ lists -- */
+/* ---------------------------------------------------------------- lists -- */
 
 /* What a box is sorted by, when that is a number. */
 static int64_t box_number(const void *thing, const char *sort_by)
@@ -558,7 +558,7 @@ static void boxes_list(struct exchange *exchange)
     free(things);
 }
 
-/* ----------------------------------------------------------------- others -- */
+/* --------------------------------------------------------------- others -- */
 
 /* POST /boxes/{name}/start */
 static void box_begin(struct exchange *exchange, struct box *box)
@@ -705,7 +705,7 @@ static void batch_delete(struct exchange *exchange, struct value body)
     map_free(&done);
 }
 
-/* ---------------------------------------------------------------- routing -- */
+/* -------------------------------------------------------------- routing -- */
 
 /* /boxes/{name} */
 static void boxes_one(struct exchange *exchange, const char *name)

@@ -16,7 +16,7 @@
 
 extern const char control_user[];   /* who everything is created by */
 
-/* ---------------------------------------------------------------- members -- */
+/* -------------------------------------------------------------- members -- */
 
 /* An object of a request's body, and its place there: "" at the top, else the
  * names on the way, with a point behind each: "mount_config.mounts.0.". */
@@ -67,7 +67,7 @@ bool consists_of(const char *text, const char *characters);
 void move_text(char **to, char **from);
 void move_number(int64_t *to, int64_t from);
 
-/* ------------------------------------------------------------------ lists -- */
+/* ---------------------------------------------------------------- lists -- */
 
 /* A thing that is listed. */
 struct listed {
@@ -92,7 +92,7 @@ struct list_kind {
 void list_reply(struct exchange *exchange, const struct list_kind *kind,
                 const struct listed *things, size_t count);
 
-/* ------------------------------------------------------------------- jobs -- */
+/* ----------------------------------------------------------------- jobs -- */
 
 /* A program that runs beside the loop: it succeeded if the last line that it
  * said is "done". Said is what came before. */
@@ -113,7 +113,7 @@ void job_cancel(struct job *job);   /* NULL is none */
 void reply_later(struct exchange *exchange, uint64_t ms, const char *name,
                  void (*then)(struct exchange *exchange, const char *name));
 
-/* ------------------------------------------------------------- spec_check -- */
+/* ----------------------------------------------------------- spec_check -- */
 
 bool spec_mounts(const struct object *body, char **kept);
 bool spec_proxy(const struct object *body, const char *before, char **kept);
@@ -126,7 +126,7 @@ void run_config_merge(struct run_config *over, const struct run_config *from);
 void run_config_write(struct lssb_json_writer *json,
                       const struct run_config *run, const char *work_dir);
 
-/* ------------------------------------------------- the kinds of things -- */
+/* -------------------------------------------------- the kinds of things -- */
 
 /* What is below /boxes, /snapshots, … of the base URL: `segments` begins with
  * that word. */
@@ -199,7 +199,7 @@ struct legacy_counts {
 };
 void legacy_count(const struct sandboxd *d, struct legacy_counts *counts);
 
-/* ------------------------------------------------------- links and tokens -- */
+/* ----------------------------------------------------- links and tokens -- */
 
 #define LINKS_HEADER "X-Langsmith-Sandbox-Service-Token"
 
@@ -220,7 +220,7 @@ char *links_other_cookies(const char *cookies);
 void service_pass(struct exchange *exchange, struct box *box, uint16_t port,
                   const char *target);
 
-/* -------------------------------------------------------------- dataplane -- */
+/* ------------------------------------------------------------ dataplane -- */
 
 typedef void operation_fn(struct exchange *exchange, struct box *box);
 

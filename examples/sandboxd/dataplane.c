@@ -8,7 +8,7 @@
 
 #define DATAPLANE_TIMED_OUT 124     /* the exit code, as timeout(1) has it */
 
-/* ----------------------------------------------------------------- execute -- */
+/* -------------------------------------------------------------- execute -- */
 
 /* One execute under way. */
 struct execution {
@@ -132,7 +132,7 @@ static void execute_begin(struct exchange *exchange, struct box *box)
     collect_named(exchange, box->id, execute_body);
 }
 
-/* -------------------------------------------------------------- operations -- */
+/* ----------------------------------------------------------- operations -- */
 
 static const struct {
     const char *name;

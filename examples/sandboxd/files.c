@@ -11,7 +11,7 @@
 
 #define FILES_PIECE 65536
 
-/* ------------------------------------------------------------------- files -- */
+/* ---------------------------------------------------------------- files -- */
 
 /* Replies to what a file call's errno says. */
 static void file_error(struct exchange *exchange, const char *type, int why)
@@ -37,7 +37,7 @@ static char *file_path(struct exchange *exchange)
     return NULL;
 }
 
-/* ------------------------------------------------------------------ upload -- */
+/* --------------------------------------------------------------- upload -- */
 
 /* One upload under way. */
 struct upload {
@@ -226,7 +226,7 @@ void upload_start(struct exchange *exchange, struct box *box)
     upload->parts.on_data = upload_data;
 }
 
-/* ---------------------------------------------------------------- download -- */
+/* ------------------------------------------------------------- download -- */
 
 /* One download under way. */
 struct download {

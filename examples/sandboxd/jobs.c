@@ -118,7 +118,7 @@ void job_cancel(struct job *job)
     job_free(job);
 }
 
-/* ---------------------------------------------------------- later replies -- */
+/* -------------------------------------------------------- later replies -- */
 
 struct later {
     struct timer timer;

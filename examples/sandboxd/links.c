@@ -36,7 +36,7 @@ struct claim {
     int64_t exp;                    /* seconds since 1970; 0: never */
 };
 
-/* ----------------------------------------------------------------- claims -- */
+/* --------------------------------------------------------------- claims -- */
 
 /* Puts claims. */
 static void claim_write(struct lssb_json_writer *json, const void *ctx)
@@ -65,7 +65,7 @@ static int64_t claim_end(int64_t seconds)
     return wall_us() / 1000000 + seconds;
 }
 
-/* ----------------------------------------------------------------- grants -- */
+/* --------------------------------------------------------------- grants -- */
 
 /* The grant of a port, or NULL. */
 static struct grant *grant_find(const struct box *box, int64_t port)
@@ -142,7 +142,7 @@ static void grant_write(struct lssb_json_writer *json, const void *ctx)
     lssb_json_close(json);
 }
 
-/* ------------------------------------------------------------ service URLs -- */
+/* --------------------------------------------------------- service URLs -- */
 
 /* A reply to service-url. */
 struct service_reply {
@@ -363,7 +363,7 @@ void links_services(struct exchange *exchange, const char *name)
         services_remove(exchange, box);
 }
 
-/* ---------------------------------------------------------- download links -- */
+/* ------------------------------------------------------- download links -- */
 
 /* A reply to download-url. */
 struct download_reply {
@@ -474,7 +474,7 @@ void links_download(struct exchange *exchange, const char *box)
         collect_named(exchange, box, download_create);
 }
 
-/* ---------------------------------------------------------------- serving -- */
+/* -------------------------------------------------------------- serving -- */
 
 /* Where a request goes that is for a link. */
 struct link {

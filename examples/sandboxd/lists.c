@@ -204,7 +204,7 @@ static bool query_wants(const struct query *query,
             name_contains(listed->name, query->name_contains));
 }
 
-/* ------------------------------------------------------------------ order -- */
+/* ---------------------------------------------------------------- order -- */
 
 /* Makes what a thing is sorted by. */
 static void entry_make(const struct query *query, const struct listed *listed,
@@ -258,7 +258,7 @@ static struct entry *query_collect(const struct query *query,
     return entries;
 }
 
-/* ---------------------------------------------------------------- cursors -- */
+/* -------------------------------------------------------------- cursors -- */
 
 /* Makes a cursor, in hexadecimal digits: the list, its order, its last. */
 static char *cursor_make(const struct query *query, const struct entry *last)
@@ -315,7 +315,7 @@ static bool cursor_read(struct query *query, struct entry *entry,
     return true;
 }
 
-/* ------------------------------------------------------------------ pages -- */
+/* ---------------------------------------------------------------- pages -- */
 
 /* Puts the things of a page. */
 static void page_write_array(struct lssb_json_writer *json, const char *name,

@@ -22,7 +22,7 @@
 #define SEARCH_BINARY 8192          /* no NUL in so many bytes: it is text */
 #define SEARCH_LINE 4096            /* bytes of a line that are told */
 
-/* ---------------------------------------------------------------- patterns -- */
+/* ------------------------------------------------------------- patterns -- */
 
 /* The length of the character at the start of a text. */
 static size_t glob_char(const char *text)
@@ -170,7 +170,7 @@ static size_t glob_depth(const char *pattern)
     return depth;
 }
 
-/* ----------------------------------------------------------------- results -- */
+/* -------------------------------------------------------------- results -- */
 
 /* One match. */
 struct match {
@@ -271,7 +271,7 @@ static struct match *search_add(struct search *search)
     return match;
 }
 
-/* ----------------------------------------------------------------- walking -- */
+/* -------------------------------------------------------------- walking -- */
 
 /* Leaves a directory. */
 static void search_leave(struct search *search)
@@ -389,7 +389,7 @@ static bool search_enter(struct search *search, const struct box *box)
     return true;
 }
 
-/* ----------------------------------------------------------------- looking -- */
+/* -------------------------------------------------------------- looking -- */
 
 /* Adds an entry of a directory. */
 static void search_add_entry(struct search *search, int dir, const char *name)
@@ -541,7 +541,7 @@ static void search_turn(struct timer *timer)
         reply_json(exchange, 200, search_write, search);
 }
 
-/* ---------------------------------------------------------------- requests -- */
+/* ------------------------------------------------------------- requests -- */
 
 /* Reads what is asked for. */
 static bool search_query(const struct object *body, struct search *search)

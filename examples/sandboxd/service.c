@@ -43,7 +43,7 @@ struct service {
 
 static void service_ready(struct watch *watch, bool readable, bool writable);
 
-/* ------------------------------------------------------------- connecting -- */
+/* ----------------------------------------------------------- connecting -- */
 
 /* A box that is talked to is not idle. */
 static void service_touch(const struct service *service)
@@ -126,7 +126,7 @@ static bool service_try_again(struct service *service)
     return false;
 }
 
-/* ---------------------------------------------------------------- requests -- */
+/* ------------------------------------------------------------- requests -- */
 
 /* Whether a header is about one connection only, or ours to set. */
 static bool service_own_header(const char *name)
@@ -291,7 +291,7 @@ static bool service_send(struct service *service)
     return true;
 }
 
-/* ----------------------------------------------------------------- replies -- */
+/* -------------------------------------------------------------- replies -- */
 
 /* Keeps a header of the reply. */
 static void service_keep_header(struct service *service)

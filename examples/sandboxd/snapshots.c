@@ -41,7 +41,7 @@ static const char snapshot_script[] =
     "fi\n"
     "du -s --apparent-size -B1 \"$to/root\" | cut -f1; echo done\n";
 
-/* ---------------------------------------------------------------- replies -- */
+/* -------------------------------------------------------------- replies -- */
 
 /* Puts a string, or null. */
 static void snapshot_put(struct lssb_json_writer *json, const char *name,
@@ -102,7 +102,7 @@ static void snapshot_write(struct lssb_json_writer *json, const void *ctx)
     lssb_json_close(json);
 }
 
-/* ---------------------------------------------------------------- finding -- */
+/* -------------------------------------------------------------- finding -- */
 
 /* The snapshot of a name that has a tag. */
 static struct snapshot *snapshot_tagged(const struct sandboxd *d,
@@ -146,7 +146,7 @@ static void snapshot_take_tag(struct snapshot *snapshot)
     map_set(&snapshot->tags, snapshot->tag, "");
 }
 
-/* --------------------------------------------------------------- building -- */
+/* ------------------------------------------------------------- building -- */
 
 /* Enters a final status. */
 static void snapshot_become(struct snapshot *snapshot,
@@ -263,7 +263,7 @@ void snapshots_start(struct sandboxd *d)
     snapshot->status = SNAPSHOT_READY;
 }
 
-/* --------------------------------------------------------------- creation -- */
+/* ------------------------------------------------------------- creation -- */
 
 /* The tag that it is given. */
 static bool snapshot_read_tag(const struct object *body,
@@ -364,7 +364,7 @@ static void snapshot_create(struct exchange *exchange, struct value body)
     reply_json(exchange, 201, snapshot_write, snapshot);
 }
 
-/* ---------------------------------------------------------------- capture -- */
+/* -------------------------------------------------------------- capture -- */
 
 /* The names in a box's root that are not its own, or are RAM: "/tmp/dev/…/".
  */
@@ -536,7 +536,7 @@ void snapshot_capture(struct exchange *exchange, struct value body)
     free(name);
 }
 
-/* ----------------------------------------------------------------- others -- */
+/* --------------------------------------------------------------- others -- */
 
 /* What still needs a snapshot: taken text, "" for nothing. */
 static char *snapshot_users(const struct snapshot *snapshot)

@@ -15,7 +15,7 @@
 #define SPEC_LETTERS \
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-/* ---------------------------------------------------------------- keeping -- */
+/* -------------------------------------------------------------- keeping -- */
 
 /* A new text, and the one that it replaces. */
 struct spec_pair {
@@ -145,7 +145,7 @@ static bool spec_keep(const struct object *body, const char *name,
     return true;
 }
 
-/* ---------------------------------------------------------------- members -- */
+/* -------------------------------------------------------------- members -- */
 
 /* A member that is a string with more than blanks in it. The caller frees it;
  * NULL when it is missing and need not be there. */
@@ -302,7 +302,7 @@ static bool spec_variables(const struct object *object, const char *name)
     return fine;
 }
 
-/* ----------------------------------------------------------------- mounts -- */
+/* --------------------------------------------------------------- mounts -- */
 
 /* What the mounts have in common. */
 struct spec_mounts {
@@ -666,7 +666,7 @@ bool spec_conflicts(const struct object *body, const char *mounts,
     return false;
 }
 
-/* ------------------------------------------------------------------ proxy -- */
+/* ---------------------------------------------------------------- proxy -- */
 
 /* An array of headers: names, and secrets or plain text. */
 static bool spec_headers(const struct object *object, const char *name)
@@ -806,7 +806,7 @@ void spec_rule_env(const char *proxy, struct map *env)
     }
 }
 
-/* -------------------------------------------------------------- delegation -- */
+/* ----------------------------------------------------------- delegation -- */
 
 /* access_delegation of a body: one of two modes, kept if it is there. */
 bool spec_delegation(const struct object *body, char **kept)
@@ -834,7 +834,7 @@ bool spec_delegation(const struct object *body, char **kept)
                                   "permissions");
 }
 
-/* ------------------------------------------------------- run configuration -- */
+/* ---------------------------------------------------- run configuration -- */
 
 /* run_config of a body, over an empty one. */
 bool spec_run_config(const struct object *body, struct run_config *run)

@@ -12,7 +12,7 @@
 
 #define TOKEN_BLOCK 64
 
-/* ---------------------------------------------------------------- SHA-256 -- */
+/* -------------------------------------------------------------- SHA-256 -- */
 
 /* The first bits of the fractions of the first primes' cube roots. */
 static const uint32_t sha256_k[64] = {
@@ -134,7 +134,7 @@ static void token_sign(const uint8_t key[32], const char *text, size_t len,
     free(inner);
 }
 
-/* ------------------------------------------------------------- base64url -- */
+/* ------------------------------------------------------------ base64url -- */
 
 static const char token_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -182,7 +182,7 @@ static char *token_decode(const char *text, size_t len)
     return out;
 }
 
-/* ----------------------------------------------------------------- tokens -- */
+/* --------------------------------------------------------------- tokens -- */
 
 /* Appends the signature of what is there. */
 static void token_seal(const struct sandboxd *d, struct bytes *token)
