@@ -314,6 +314,8 @@ struct fake {
 };
 
 static lssb_status fake_start_status;
+static unsigned fake_starts;        /* that went well … */
+static unsigned fake_ends;          /* … and what became of them */
 
 static size_t fake_record(uint8_t *to, uint8_t type, size_t len)
 {
@@ -348,6 +350,7 @@ static lssb_status fake_start(void *memory, const lssb_tls_setup *setup)
     fake->setup = setup;
     EXPECT_STR(setup->host, "box.example");
     fake_say(fake, 22, "hello");
+    fake_starts += fake_start_status == LSSB_OK;
     return fake_start_status;
 }
 
@@ -501,6 +504,12 @@ static bool fake_sent(const void *memory)
     return fake->out_from == fake->out_to && fake->open_len == 0;
 }
 
+static void fake_end(void *memory)
+{
+    EXPECT(((struct fake *)memory)->setup != NULL);
+    fake_ends++;
+}
+
 static void fake_close(void *memory)
 {
     ((struct fake *)memory)->closing = true;
@@ -521,6 +530,7 @@ static const lssb_tls_backend fake_tls = {
     .flush = fake_flush,
     .sent = fake_sent,
     .close = fake_close,
+    .end = fake_end,
 };
 
 /* -------------------------------------------------------------- helpers -- */
@@ -532,6 +542,7 @@ static void begin(void)
 {
     if (conn.port != NULL)
         lssb_conn_drop(&conn, true);
+    EXPECT_INT(fake_ends, fake_starts);     /* in every test */
     memset(&script, 0, sizeof script);
     memset(&conn, 0, sizeof conn);
     fake_start_status = LSSB_OK;
