@@ -27,7 +27,7 @@ import urllib.error
 import urllib.request
 
 SANDBOXD = sys.argv[1] if len(sys.argv) > 1 else "build/sandboxd"
-PATIENCE = 20
+PATIENCE = int(os.environ.get("PATIENCE", "20"))
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
@@ -695,6 +695,19 @@ def a_reattachment_begins_at_its_offsets(server):
 
 
 # -------------------------------------------------------- 5.8, 5.9 coming back
+
+
+@test
+def who_is_ahead_of_the_output_gets_what_comes(server):
+    first = Client(server).execute("printf ab; read -r x; printf cd",
+                                   command_id="ahead")
+    first.started()
+    first.output("stdout", "ab")
+    client = Client(server).reconnect("ahead", 1000, 1000)
+    client.started()
+    client.send(type="input", data="\n")
+    expect(client.until("exit")[0],
+           {"type": "stdout", "data": "cd", "offset": 2})
 
 
 @test

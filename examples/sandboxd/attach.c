@@ -360,14 +360,15 @@ static void attachment_execute(struct attachment *client, struct value body)
     free(id);
 }
 
-/* An offset: 0 when it is missing or none. */
-static uint64_t attachment_offset(struct value body, const char *name)
+/* An offset: 0 when it is missing or none, the end when it lies beyond. */
+static uint64_t attachment_offset(struct value body, const char *name,
+                                  const struct ring *ring)
 {
     int64_t number = 0;
 
-    return value_integer(value_get(body, name), &number) && number > 0
-               ? (uint64_t)number
-               : 0;
+    if (!value_integer(value_get(body, name), &number) || number < 0)
+        return 0;
+    return (uint64_t)number < ring->to ? (uint64_t)number : ring->to;
 }
 
 /* reconnect. */
@@ -380,8 +381,10 @@ static void attachment_reconnect(struct attachment *client, struct value body)
     if (session == NULL || session->expired) {
         attachment_missing(client, id == NULL ? "" : id);
     } else {
-        client->out_at = attachment_offset(body, "stdout_offset");
-        client->err_at = attachment_offset(body, "stderr_offset");
+        client->out_at =
+            attachment_offset(body, "stdout_offset", &session->out);
+        client->err_at =
+            attachment_offset(body, "stderr_offset", &session->err);
         session_attach(session, client);
         attachment_started(client);
     }

@@ -73,15 +73,13 @@ static bool ring_is_part(const char *bytes, size_t len)
     return true;
 }
 
-/* A place that the ring still has; behind dropped bytes, at the beginning of
- * a character if one is near. */
+/* A place that the ring still has, for one up to its end; behind dropped
+ * bytes, at the beginning of a character if one is near. */
 static uint64_t ring_place(const struct ring *ring, uint64_t at)
 {
     int i;
     char byte;
 
-    if (at > ring->to)
-        return ring->to;
     if (at >= ring->from)
         return at;
     at = ring->from;

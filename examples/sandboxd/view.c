@@ -334,8 +334,8 @@ bool view_open(struct box *box, char **why)
     view->doors[0] = view->doors[1] = view->doors[2] = -1;
     if (view->keeper > 0 && got == 0 && view_doors(view, uid == 0))
         return true;
-    *why = take_format("no view: %.*s: %s", got > 0 ? (int)got : 0, step,
-                       strerror(errno));
+    *why = got > 0 ? take_format("no view: %.*s", (int)got, step)
+                   : take_format("no view: %s", strerror(errno));
     view_close(box);
     return false;
 }
