@@ -1,4 +1,4 @@
-/* tls_mbedtls.c: TLS by mbedTLS 2.28 or 3.x, through its public API.
+/* tls_mbedtls.c: TLS by mbedTLS 2.28, or 3.2 and up, by its public API.
  *
  * SPDX-License-Identifier: MIT
  *
@@ -33,8 +33,10 @@
 
 #include "../src/internal.h"
 
-#if MBEDTLS_VERSION_NUMBER < 0x021C0000 || MBEDTLS_VERSION_NUMBER >= 0x04000000
-#error "mbedTLS 2.28 or 3.x, please"
+#if MBEDTLS_VERSION_NUMBER < 0x021C0000 || \
+    (MBEDTLS_VERSION_NUMBER >= 0x03000000 && \
+     MBEDTLS_VERSION_NUMBER < 0x03020000) || MBEDTLS_VERSION_NUMBER >= 0x04000000
+#error "mbedTLS 2.28, or 3.2 and up, please"
 #endif
 #if MBEDTLS_VERSION_NUMBER >= 0x03060100 && defined(MBEDTLS_SSL_PROTO_TLS1_3)
 #define TLS_HAS_1_3
