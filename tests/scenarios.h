@@ -93,6 +93,29 @@ static const struct script_route scenario_routes[] = {
     { "GET " API "/boxes/o",
       { { 422, "{\"detail\":[{\"loc\":[\"path\",\"name\"],\"msg\":\"bad\","
           "\"type\":\"value_error\"}]}", NULL, SCRIPT_LENGTH, 0 } } },
+    { "POST " API "/snapshots",
+      { { 201, "{\"id\":\"s-1\",\"status\":\"building\"}", NULL,
+          SCRIPT_LENGTH, 0 } } },
+    { "GET " API "/snapshots/s-1",
+      { { 200, "{\"id\":\"s-1\",\"status\":\"building\"}", NULL,
+          SCRIPT_CHUNKED, 0 },
+        { 200, "{\"id\":\"s-1\",\"status\":\"ready\",\"tags\":[\"v1\"],"
+          "\"fs_capacity_bytes\":4294967296}", NULL, SCRIPT_LENGTH, 0 } } },
+    { "GET " API "/snapshots?page_size=2",
+      { { 200, "{\"snapshots\":[{\"id\":\"1\"},{\"id\":\"2\"},{\"id\":"
+          "\"3\"}],\"offset\":0}", NULL, SCRIPT_LENGTH, 0 } } },
+    { "PATCH /api/v2/sandboxes/registries/r",
+      { { 200, "{\"id\":\"reg-1\",\"name\":\"r\",\"url\":\"u\"}", NULL,
+          SCRIPT_LENGTH, 0 } } },
+    { "POST " API "/volumes",
+      { { 201, "{\"name\":\"v\",\"size\":\"10Gi\"}", NULL, SCRIPT_CLOSE,
+          0 } } },
+    { "POST " API "/boxes/q/service-url",
+      { { 200, "{\"browser_url\":\"b\",\"service_url\":\"s\",\"token\":"
+          "\"t\",\"expires_at\":\"e\"}", NULL, SCRIPT_LENGTH, 0 } } },
+    { "POST /r/glob",
+      { { 200, "{\"matches\":[],\"truncated\":true}", NULL, SCRIPT_CHUNKED,
+          0 } } },
 };
 #define SCENARIO_ROUTES (sizeof scenario_routes / sizeof scenario_routes[0])
 
@@ -124,6 +147,18 @@ struct args {
     uint64_t moved, total;
     lssb_file file;
     bool begun;
+    lssb_snapshot snapshot;
+    lssb_snapshot snapshots[2];
+    lssb_snapshot_options image;
+    lssb_details details;
+    lssb_snapshot_list snapshot_list;
+    lssb_registry registry;
+    lssb_registry_options registry_change;
+    lssb_volume volume;
+    lssb_volume_options volume_new;
+    lssb_service service;
+    lssb_service_options service_options;
+    lssb_search search;
 };
 
 struct scenario {
@@ -509,6 +544,117 @@ static void say_stat(const struct args *args, char *to)
             args->file.content_type);
 }
 
+static lssb_status detail_seen(void *user, const char *path,
+                               const char *value, size_t len)
+{
+    struct args *args = user;
+
+    (void)len;
+    args->seen_len = (size_t)sprintf(args->seen, "%s=%s", path, value);
+    return LSSB_OK;
+}
+
+static lssb_status start_snapshot(lssb_client *client, struct args *args,
+                                  lssb_op *op)
+{
+    strcpy(args->name, "py");
+    args->image.name = args->name;
+    args->image.docker_image = args->name;
+    args->image.fs_capacity_bytes = UINT64_C(4294967296);
+    args->details.take = detail_seen;
+    args->details.user = args;
+    args->image.details = &args->details;
+    return lssb_snapshot_create(client, &args->image, &args->snapshot, op);
+}
+
+static void say_snapshot(const struct args *args, char *to)
+{
+    sprintf(to, "%s %s %u %s", args->snapshot.id, args->snapshot.status,
+            (unsigned)(args->snapshot.fs_capacity_bytes >> 20), args->seen);
+}
+
+static lssb_status start_snapshots(lssb_client *client, struct args *args,
+                                   lssb_op *op)
+{
+    return lssb_snapshot_next(client, &args->snapshot_list, args->snapshots, 2,
+                              &args->count, op);
+}
+
+static void say_snapshots(const struct args *args, char *to)
+{
+    sprintf(to, "%u %s %s", (unsigned)args->count, args->snapshots[0].id,
+            args->snapshots[1].id);
+}
+
+static lssb_status start_registry(lssb_client *client, struct args *args,
+                                  lssb_op *op)
+{
+    strcpy(args->name, "r");
+    strcpy(args->text, "secret");
+    args->registry_change.password = args->text;
+    return lssb_registry_change(client, args->name, &args->registry_change,
+                                &args->registry, op);
+}
+
+static void say_registry(const struct args *args, char *to)
+{
+    sprintf(to, "%s %s", args->registry.id, args->registry.url);
+}
+
+static lssb_status start_volume(lssb_client *client, struct args *args,
+                                lssb_op *op)
+{
+    strcpy(args->name, "v");
+    strcpy(args->text, "10Gi");
+    args->volume_new.name = args->name;
+    args->volume_new.size = args->text;
+    return lssb_volume_create(client, &args->volume_new, &args->volume, op);
+}
+
+static void say_volume(const struct args *args, char *to)
+{
+    sprintf(to, "%s %s %s", args->volume.name, args->volume.size,
+            args->volume.storage_class);
+}
+
+static lssb_status start_service(lssb_client *client, struct args *args,
+                                 lssb_op *op)
+{
+    scenario_box(client, args, "q");
+    args->service_options.port = 3000;
+    return lssb_service_url(&args->box, &args->service_options,
+                            &args->service, op);
+}
+
+static void say_service(const struct args *args, char *to)
+{
+    sprintf(to, "%s %s", args->service.service_url, args->service.token);
+}
+
+static lssb_status match_seen(void *user, const lssb_match *match)
+{
+    (void)user;
+    (void)match;
+    return LSSB_OK;
+}
+
+static lssb_status start_glob(lssb_client *client, struct args *args,
+                              lssb_op *op)
+{
+    scenario_box(client, args, "r");
+    strcpy(args->path, "/srv");
+    args->search.pattern = "*";
+    args->search.path = args->path;
+    args->search.take = match_seen;
+    return lssb_glob(&args->box, &args->search, op);
+}
+
+static void say_glob(const struct args *args, char *to)
+{
+    sprintf(to, "%u %d", (unsigned)args->search.count,
+            args->search.truncated);
+}
+
 static const struct scenario scenarios[] = {
     { "create", start_create, say_the_box,
       "LSSB_OK new id-new ready http://data.test/new 600",
@@ -552,6 +698,16 @@ static const struct scenario scenarios[] = {
       true },
     { "invalid", start_invalid, say_nothing, "LSSB_E_VALIDATION ", NULL,
       false },
+    { "create a snapshot", start_snapshot, say_snapshot,
+      "LSSB_OK s-1 ready 4096 /tags/0=v1", "POST " API "/snapshots", false },
+    { "list snapshots", start_snapshots, say_snapshots, "LSSB_OK 2 1 2", NULL,
+      false },
+    { "change a registry", start_registry, say_registry, "LSSB_OK reg-1 u",
+      NULL, false },
+    { "create a volume", start_volume, say_volume, "LSSB_OK v 10Gi default",
+      "POST " API "/volumes", false },
+    { "service URL", start_service, say_service, "LSSB_OK s t", NULL, false },
+    { "glob", start_glob, say_glob, "LSSB_OK 0 1", NULL, true },
 };
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 
