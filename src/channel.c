@@ -130,7 +130,7 @@ static void channel_heard(struct lssb_channel *channel, uint64_t now)
         memcpy(channel->pong, channel->ws.data, channel->ws.data_len);
         channel->pong_len = (uint8_t)channel->ws.data_len;
         channel->pong_due = true;   /* of several the last one counts (5.5.3) */
-    } else if (channel->pong_by != 0) {
+    } else if (channel->ws.opcode == LSSB_WS_PONG && channel->pong_by != 0) {
         channel->pong_by = 0;
         channel->ping_at = now + channel->ping_ms;
     }
@@ -183,6 +183,8 @@ enum lssb_channel_event lssb_channel_next(struct lssb_channel *channel,
         const uint8_t *look = lssb_conn_look(channel->conn, &len);
         enum lssb_ws_event event;
 
+        if (channel->closed)        /* nothing counts behind that (1.4) */
+            return LSSB_CHANNEL_CLOSED;
         if (look == NULL && !channel->told)
             return channel_ended(channel, now);
         if (channel->pong_by != 0)  /* it lives */
@@ -197,9 +199,8 @@ enum lssb_channel_event lssb_channel_next(struct lssb_channel *channel,
             return LSSB_CHANNEL_PIECE;
         if (event == LSSB_WS_WRONG)
             return LSSB_CHANNEL_WRONG;
-        if (event == LSSB_WS_CONTROL_FRAME &&
-            channel->ws.opcode == LSSB_WS_CLOSE)
-            return LSSB_CHANNEL_CLOSED;
+        channel->closed = event == LSSB_WS_CONTROL_FRAME &&
+                          channel->ws.opcode == LSSB_WS_CLOSE;
         if (event == LSSB_WS_CONTROL_FRAME)
             channel_heard(channel, now);
         lssb_channel_done(channel);

@@ -942,6 +942,7 @@ struct lssb_channel {
     bool pong_due;
     bool sending;                   /* a message is under way */
     bool close_sent;
+    bool closed;                    /* the peer's close frame has come */
     bool no_random;                 /* the port has none for masks: nothing
                                        goes out any more */
 };

@@ -12,6 +12,21 @@
 #define REPLY_IDLE_MS 15000         /* a kept-alive connection's age, if the
                                        server did not say */
 
+/* Milliseconds of ".25": no fewer than it says. */
+static uint64_t reply_fraction(const char *value, size_t len)
+{
+    uint64_t ms = 0, unit = 100;
+    size_t i;
+
+    for (i = 1; i < len && value[i] >= '0' && value[i] <= '9'; i++) {
+        if (unit == 0)
+            return value[i] != '0' ? ms + 1 : ms;
+        ms += (uint64_t)(value[i] - '0') * unit;
+        unit /= 10;
+    }
+    return ms;
+}
+
 /* The reply's own Retry-After: seconds (fractions too) or a date. */
 static void reply_retry_after(struct lssb_slot *slot, const char *value,
                              size_t len)
@@ -26,9 +41,7 @@ static void reply_retry_after(struct lssb_slot *slot, const char *value,
     if (lssb_parse_u64(value, whole, &seconds) && seconds < 4000000 &&
         (whole == len || value[whole] == '.')) {
         ms = seconds * 1000;
-        if (whole + 1 < len && value[whole + 1] >= '0' &&
-            value[whole + 1] <= '9')
-            ms += (uint64_t)(value[whole + 1] - '0') * 100;
+        ms += reply_fraction(value + whole, len - whole);
     } else if (lssb_parse_http_date(value, len, &at)) {
         int64_t now = client->port->wall_s(client->port_context);
 
