@@ -19,8 +19,8 @@ static uint64_t reply_fraction(const char *value, size_t len)
     size_t i;
 
     for (i = 1; i < len && value[i] >= '0' && value[i] <= '9'; i++) {
-        if (unit == 0)
-            return value[i] != '0' ? ms + 1 : ms;
+        if (unit == 0 && value[i] != '0')
+            return ms + 1;
         ms += (uint64_t)(value[i] - '0') * unit;
         unit /= 10;
     }
