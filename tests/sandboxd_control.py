@@ -1109,6 +1109,63 @@ def a_volume_is_seen_by_every_box_of_its_template(s):
 
 
 @test
+def a_volume_outlives_a_box_that_has_moved_it_about(s):
+    if not (s.view and ROOT):
+        return
+    s.post("volumes", {"name": "moved", "size": "1Gi"})
+    s.post("templates", {"name": "tm", "image": "i", "volume_mounts": [
+        {"volume_name": "moved", "mount_path": "/data/deep"}]})
+    box = s.box(template_name="tm")
+    s.out(box, "echo kept >/data/deep/f; mv /data '/srv/a b'; "
+               "mkdir /data; ln -s /etc /data/deep")
+    equal(s.call("DELETE", f"boxes/{box['id']}").status, 204)
+    box = s.box(template_name="tm")
+    equal(s.out(box, "cat /data/deep/f"), "kept\n")
+    equal(s.call("DELETE", f"boxes/{box['id']}").status, 204)
+
+
+@test
+def a_box_with_odd_links_in_its_root_harms_nobody(s):
+    if not (s.view and ROOT):
+        return
+    box = s.box(name="odd")
+    outside = os.path.join(s.tmp.name, "lib", "langsmith-build")
+    os.makedirs(outside)
+    s.out(box, f"mv /var /v; ln -s {s.tmp.name} /var; rm -rf /home; "
+               "ln -s /etc /home; rm /bin; mkdir /bin; echo 1 >/bin/x; "
+               "mkfifo /srv/fifo; mkdir -m 0 /srv/closed")
+    taken = s.snapshot(path="boxes/odd/snapshot", name="odd")
+    assert os.path.isdir(outside)
+    reply = s.call("POST", "boxes", {"snapshot_id": taken["id"]})
+    refused(reply, 422, "SandboxConfig", "files cannot be copied")
+    assert os.path.isdir(outside)
+    equal(s.call("DELETE", "boxes/odd").status, 204)
+    assert os.path.isdir(outside)
+
+
+@test
+def what_is_under_way_may_be_deleted(s):
+    box = s.box(name="big")
+    s.out(box, "mkdir d; cd d; seq 3000 | xargs touch")
+    for _ in range(5):
+        made = s.post("boxes/big/snapshot", {"name": "race"})
+        equal(s.call("DELETE", f"snapshots/{made['id']}").status, 204)
+    taken = s.snapshot(path="boxes/big/snapshot", name="race")
+    for _ in range(5):
+        copy = s.box(snapshot_id=taken["id"], wait_for_ready=False)
+        equal(copy["status"], "provisioning")
+        equal(s.call("DELETE", f"boxes/{copy['id']}").status, 204)
+    copy = s.box(snapshot_id=taken["id"], wait_for_ready=False)
+    s.post(f"boxes/{copy['id']}/stop", {}, 204)
+    s.post(f"boxes/{copy['id']}/start", {}, 202)
+    eventually(lambda: s.get(f"boxes/{copy['id']}")["status"] == "ready")
+    equal(s.out(copy, "ls d | wc -l"), "3000\n")
+    made = s.post("boxes/big/snapshot", {"name": "race2"})
+    equal(s.call("DELETE", "boxes/big").status, 204)
+    eventually(lambda: s.settled(made["id"]))
+
+
+@test
 def a_volume_grows_and_does_not_shrink(s):
     s.post("volumes", {"name": "grow", "size": "10Gi"})
     equal(s.call("PATCH", "volumes/grow", {"size": "20Gi"}).json["size"],
@@ -1579,6 +1636,37 @@ def bodies_of_every_framing_pass(s):
     reply = s.raw("HEAD", path, headers=head)
     equal((reply.headers["Content-Length"], reply.bytes), ("7", b""))
     quiet.close()
+
+
+@test
+def a_service_may_answer_before_the_request_is_complete(s):
+    def echo(peer, head, rest):
+        peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        left = 6
+        while left > 0:
+            piece = rest or peer.recv(65536)
+            rest = b""
+            left -= len(piece)
+            peer.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+        peer.sendall(b"0\r\n\r\n")
+    service = Service(echo)
+    path, token, _ = share(s, s.box(), service.port)
+    with socket.create_connection(("127.0.0.1", s.port), PATIENCE) as peer:
+        peer.sendall(f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 6"
+                     "\r\nX-Langsmith-Sandbox-Service-Token: "
+                     f"{token}\r\n\r\nab".encode())
+        file = peer.makefile("rb")
+        while file.readline() != b"\r\n":
+            pass
+        equal(file.read(7), b"2\r\nab\r\n")
+        peer.sendall(b"cd")
+        equal(file.read(7), b"2\r\ncd\r\n")
+        peer.sendall(b"ef")
+        equal(file.read(12), b"2\r\nef\r\n0\r\n\r\n")
+        peer.sendall(b"GET /v2/sandboxes/usage HTTP/1.1\r\nHost: h\r\n"
+                     b"X-Api-Key: key\r\n\r\n")
+        equal(file.readline(), b"HTTP/1.1 200 OK\r\n")
+    service.close()
 
 
 @test
