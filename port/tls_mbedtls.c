@@ -34,8 +34,9 @@
 #include "../src/internal.h"
 
 #if MBEDTLS_VERSION_NUMBER < 0x021C0000 || \
+    MBEDTLS_VERSION_NUMBER >= 0x04000000 || \
     (MBEDTLS_VERSION_NUMBER >= 0x03000000 && \
-     MBEDTLS_VERSION_NUMBER < 0x03020000) || MBEDTLS_VERSION_NUMBER >= 0x04000000
+     MBEDTLS_VERSION_NUMBER < 0x03020000)
 #error "mbedTLS 2.28, or 3.2 and up, please"
 #endif
 #if MBEDTLS_VERSION_NUMBER >= 0x03060100 && defined(MBEDTLS_SSL_PROTO_TLS1_3)
@@ -260,7 +261,8 @@ static bool tls_fast_aes(void)
     (defined(__x86_64__) || defined(__i386__))
     unsigned a, b, c, d;
 
-    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & 0x02000002) == 0x02000002;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 &&
+           (c & 0x02000002) == 0x02000002;      /* AES and PCLMULQDQ */
 #elif defined(MBEDTLS_AESNI_C)
     return true;                    /* Windows on x86: all of them have it */
 #else

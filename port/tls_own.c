@@ -161,7 +161,8 @@ static const char *own_try_certificate(const lssb_trust *trust, uint8_t *info,
 #define OWN_NO_KEY "trust.key cannot be read: PKCS #8, PKCS #1 or SEC 1, not " \
                    "encrypted, RSA or EC"
 #define OWN_OTHER_KEY "trust.key does not belong to trust.certificate"
-#define OWN_ODD_KEY "trust.certificate has a key of a kind that is not supported"
+#define OWN_ODD_KEY "trust.certificate has a key of a kind that is not " \
+                    "supported"
 
 /* Decodes a key in PEM, the first that is one; its bytes go to `take`. */
 static const char *own_key_pem(const uint8_t *text, size_t len,
