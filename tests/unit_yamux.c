@@ -875,6 +875,9 @@ static void a_peer_that_answers_no_ping_is_dead(void)
     EXPECT(lssb_yamux_tick(&one.session, 31000));
     EXPECT_STR(sent(&one), "P S 0 2");
     /* Any byte shows that the peer lives, at most for as long again. */
+    EXPECT(lssb_yamux_tick(&one.session, 50998));
+    feed(&one, (const uint8_t *)"", 0);
+    EXPECT_INT(lssb_yamux_wake_at(&one.session), 51000);
     EXPECT(lssb_yamux_tick(&one.session, 50999));
     feed(&one, (const uint8_t *)"", 1);
     EXPECT_INT(lssb_yamux_wake_at(&one.session), 70999);
@@ -1133,6 +1136,11 @@ static void what_is_not_taken_is_offered_again(void)
     EXPECT_INT(used, 0);
     EXPECT(one.session.data == bytes + 18);
     EXPECT_INT(one.session.data_len, 4);
+    /* Only what was just offered can be taken. */
+    EXPECT_INT(lssb_yamux_next(&one.session, NULL, 0, &used), LSSB_YAMUX_MORE);
+    EXPECT_INT(lssb_yamux_take(&one.session, 1), 0);
+    EXPECT_INT(lssb_yamux_next(&one.session, bytes + 18, len - 18, &used),
+               LSSB_YAMUX_DATA);
     EXPECT_INT(lssb_yamux_take(&one.session, 0), 0);
     lssb_yamux_held(&one.session, &stream);
     EXPECT(stream == &one.streams[0]);
@@ -1189,6 +1197,33 @@ static void how_long_a_stream_holds_back_is_counted(void)
     EXPECT_INT(held(&one, 5000, -1), 0);
     offer(&one, 1000, 0);
     EXPECT_INT(held(&one, 40, 0), 40);
+}
+
+static void the_count_begins_anew_with_a_whole_window(void)
+{
+    int i;
+
+    hold_start(&one, "d - 1 262144");
+    offer(&one, 1000, 0);
+    EXPECT_INT(held(&one, 300, 0), 300);
+    /* To the byte: what was on its way then has been taken. */
+    offer(&one, 262144, 262144);
+    lssb_yamux_consumed(&one.session, &one.streams[0], 262144);
+    send_control(&one, false);
+    feed_words(&one, "d - 1 262000");
+    offer(&one, 1000, 0);
+    EXPECT_INT(held(&one, 40, 0), 40);
+    offer(&one, 262000, 261900);
+    EXPECT_INT(held(&one, 100, 0), 140);
+    /* Past it: from here on it is a whole window again. */
+    lssb_yamux_consumed(&one.session, &one.streams[0], 262144);
+    send_control(&one, false);
+    offer(&one, 100, 100);
+    feed_words(&one, "d - 1 100000");
+    for (i = 0; i < 3; i++) {
+        offer(&one, 2000, 1000);
+        EXPECT_INT(held(&one, 100, 0), 100 * (i + 1));
+    }
 }
 
 static void streams_that_hold_back_in_turn_are_counted_each(void)
@@ -1633,6 +1668,7 @@ int main(void)
         TEST(what_is_not_taken_is_offered_again),
         TEST(a_stream_let_go_of_in_mid_frame_is_told_nothing_more),
         TEST(how_long_a_stream_holds_back_is_counted),
+        TEST(the_count_begins_anew_with_a_whole_window),
         TEST(streams_that_hold_back_in_turn_are_counted_each),
         TEST(a_stream_that_is_not_too_slow_may_hold_back_for_ever),
         TEST(two_sessions_back_to_back_lose_nothing_at_random)
