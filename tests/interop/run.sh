@@ -21,18 +21,7 @@ end() {
 trap 'end; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP
 
-# install FOLDER PACKAGE.JSON: the tests, and what they need, unless it is there.
-install() {
-    mkdir -p "$1"
-    cp "$here"/*.mjs "$1"
-    cmp -s "$2" "$1/installed.json" && return
-    rm -rf "$1/node_modules"
-    cp "$2" "$1/package.json"
-    npm install --prefix "$1" --no-package-lock --ignore-scripts \
-        --no-audit --no-fund --loglevel=error >"$work/npm" 2>&1 ||
-        { cat "$work/npm"; exit 1; }
-    cp "$2" "$1/installed.json"
-}
+. "$here/install.sh"
 install "$modules" "$here/package.json"
 install "$modules/ws" "$here/ws/package.json"
 
@@ -75,7 +64,7 @@ suite() {
 start
 suite 'the JS SDK drives sandboxd' node "$modules/interop.mjs"
 suite 'the JS SDK follows commands' node "$modules/ws/commands.mjs"
-suite 'the JS SDK and the control plane' node "$modules/control.mjs"
+suite 'the JS SDK and the control plane' node "$modules/ws/control.mjs"
 end
 
 start --isolation none
