@@ -156,7 +156,7 @@ test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane
 test-websocket: $(BUILD)/tests/ws_echo ## our WebSocket engine, python3-websockets
 	@/usr/bin/python3 tests/ws_echo.py $(BUILD)/tests/ws_echo
 
-EXAMPLES = quickstart hello stream interactive reattach eventloop
+EXAMPLES = quickstart hello snapshots stream interactive reattach eventloop
 
 test-demo: $(BUILD)/sandboxd $(EXAMPLES:%=$(BUILD)/examples/%) ## every example
 	@UV=$(UV) sh tests/examples.sh $(BUILD)

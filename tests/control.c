@@ -1155,6 +1155,12 @@ static void what_a_snapshot_has_no_room_for_goes_to_the_details(void)
                "/labels/team=infra;/tags/0=latest;/tags/1=v1;"
                "/unknown/name=no;/unknown/id/0=1;");
     expect_snapshot_complete(&snapshot);
+    forget_details();
+    SERVE(R(200, "{\"labels\":{\"run_config\":\"no\"},\"run_config\":null}"));
+    EXPECT_INT(lssb_snapshot_get(client, "a", &snapshot, &details, NULL),
+               LSSB_OK);
+    EXPECT_STR(details_seen.text, "/labels/run_config=no;/run_config=null;");
+    EXPECT(!snapshot.has_run_config);
     end();
 }
 
