@@ -76,6 +76,10 @@ static void seen(int err, const void *bytes, size_t len)
     if (o->len[err] + len >= MODEL_TEXT)
         return;
     EXPECT(lssb_utf8_valid(bytes, len) == len);
+    if (peers.model && model.created == 1 &&
+        o->at[err] + len <= model_commands[0].len[err])
+        EXPECT(memcmp(model_commands[0].text[err] + o->at[err], bytes, len) ==
+               0);
     memcpy(o->text[err] + o->len[err], bytes, len);
     o->len[err] += len;
     o->at[err] += len;
@@ -907,6 +911,960 @@ static void offsets_are_where_the_reference_says(void)
     counts_agree = true;
 }
 
+/* -------------------------------------------------- the open phase (5.7) -- */
+
+#define REPLY(status, headers) \
+    "HTTP/1.1 " #status " Words\r\n" headers "Content-Length: 0\r\n\r\n"
+#define SLOW_MS 200                 /* that connecting may take, all told */
+
+/* One way in which an opening fails. */
+struct opening {
+    const char *name;
+    const char *leg;
+    lssb_io resolves, connects;
+    enum { TLS_FINE, TLS_UNTRUSTED, TLS_BROKEN } tls;
+    lssb_status status;             /* when it is given up */
+    bool final, jitter;
+    int http_status;
+    const char *message;
+    uint32_t pause_ms;              /* other than the back-off */
+    bool at_once;
+};
+
+static lssb_status fail_tls(void *session, lssb_status status)
+{
+    const struct script_tls *tls = session;
+
+    tls->setup->error->status = status;
+    tls->setup->error->layer = LSSB_LAYER_TLS;
+    strcpy(tls->setup->error->message, "the test says so");
+    return status;
+}
+
+static lssb_status tls_untrusted(void *session)
+{
+    return fail_tls(session, LSSB_E_CERTIFICATE);
+}
+
+static lssb_status tls_broken(void *session)
+{
+    return fail_tls(session, LSSB_E_PROTOCOL);
+}
+
+/* A client to which the first `fails` openings happen; then it goes well. */
+static void begin_opening(const struct opening *row, size_t fails)
+{
+    static const char *legs[10];
+    static lssb_io ios[10];
+    static lssb_tls_backend backend;
+    size_t i, n = 0;
+
+    for (i = 0; i < 10; i++)
+        ios[i] = i < fails ? row->connects : LSSB_IO_OK;
+    for (i = 0; i < fails && row->leg != NULL; i++)
+        legs[n++] = row->leg;
+    legs[n++] = STARTED OUT("a", 0) EXIT(0);
+    over_tls = row->tls != TLS_FINE;
+    begin(legs, n);
+    script.resolve_io = row->resolves;
+    script.connect_plan = ios;
+    script.connect_plan_count = 10;
+    opens();
+    over_tls = false;
+    if (row->tls == TLS_FINE)
+        return;
+    script_client_close(&me);
+    backend = script_tls;
+    backend.pump = row->tls == TLS_BROKEN ? tls_broken : tls_untrusted;
+    me.config.tls = &backend;
+    script_client_open(&me);
+    box.client = me.client;
+}
+
+/* The least and the most that pauses may take, `count` of them. */
+static uint32_t pauses(const struct opening *row, unsigned count, bool least)
+{
+    uint32_t ms = 0, one = 500;
+    unsigned i;
+
+    for (i = 0; i < count; i++, one *= 2)
+        ms += row->at_once ? 0 : row->pause_ms != 0 ? row->pause_ms : one;
+    return least && row->jitter ? ms / 10 * 8 : ms;
+}
+
+static void expect_pauses(const struct opening *row, unsigned count)
+{
+    EXPECT(outcome.took_ms >= pauses(row, count, true));
+    EXPECT(outcome.took_ms <= pauses(row, count, false) + SLOW_MS);
+}
+
+static const struct opening openings[] = {
+    { "no such name", NULL, LSSB_IO_NOT_FOUND, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECT_TIMEOUT, false, true, 0, NULL, 0, false },
+    { "refused", NULL, LSSB_IO_OK, LSSB_IO_REFUSED, TLS_FINE,
+      LSSB_E_CONNECT_TIMEOUT, false, true, 0, NULL, 0, false },
+    { "unreachable", NULL, LSSB_IO_OK, LSSB_IO_UNREACHABLE, TLS_FINE,
+      LSSB_E_CONNECT_TIMEOUT, false, true, 0, NULL, 0, false },
+    { "a handshake that fails", NULL, LSSB_IO_OK, LSSB_IO_OK, TLS_BROKEN,
+      LSSB_E_CONNECT_TIMEOUT, false, true, 0, NULL, 0, false },
+    { "a certificate", NULL, LSSB_IO_OK, LSSB_IO_OK, TLS_UNTRUSTED,
+      LSSB_E_CERTIFICATE, true, false, 0, NULL, 0, false },
+    { "500", REPLY(500, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_UNAVAILABLE, false, true, 500, NULL, 0, false },
+    { "502", REPLY(502, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_UNAVAILABLE, false, true, 502, NULL, 0, false },
+    { "503", REPLY(503, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_UNAVAILABLE, false, true, 503, NULL, 0, false },
+    { "504", REPLY(504, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_UNAVAILABLE, false, true, 504, NULL, 0, false },
+    { "429", REPLY(429, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_UNAVAILABLE, false, true, 429, NULL, 0, false },
+    { "404", REPLY(404, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 404,
+      "does not support WebSocket commands", 0, false },
+    { "401", REPLY(401, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE, LSSB_E_AUTH,
+      true, false, 401, NULL, 0, false },
+    { "403", REPLY(403, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE, LSSB_E_AUTH,
+      true, false, 403, NULL, 0, false },
+    { "400", REPLY(400, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 400, NULL, 0, false },
+    { "409", REPLY(409, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 409, NULL, 0, false },
+    { "426", REPLY(426, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 426, NULL, 0, false },
+    { "501", REPLY(501, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 501, NULL, 0, false },
+    { "505", REPLY(505, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 505, NULL, 0, false },
+    { "200", REPLY(200, ""), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 200, NULL, 0, false },
+    { "204", "HTTP/1.1 204 Nothing\r\n\r\n", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 204, NULL, 0, false },
+    { "302", REPLY(302, "Location: /\r\n"), LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 302, NULL, 0, false },
+    { "the end instead of a reply", "@gone", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, false, false, 0, NULL, 0, false },
+    { "a reset instead of a reply", "@cut", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, false, false, 0, NULL, 0, false },
+    { "half a reply", "HTTP/1.1 101 Switch", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, false, false, 0, NULL, 0, false },
+    { "no HTTP", "SSH-2.0-OpenSSH\r\n", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, false, false, 0, NULL, 0, false },
+    { "a wrong accept", "@accept", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, true, false, 0, "upgrade", 0, false },
+    { "101 without its headers", "HTTP/1.1 101 Words\r\n\r\n", LSSB_IO_OK,
+      LSSB_IO_OK, TLS_FINE, LSSB_E_CONNECTION, true, false, 0, "upgrade", 0,
+      false },
+    { "closed with 1000", "@close 1000\n", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_NOT_STARTED, false, false, 0, NULL, 0, false },
+    { "closed without a code", "@close 0\n", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_NOT_STARTED, false, false, 0, NULL, 0, false },
+    { "closed with 1001", "@close 1001\n", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_SERVER_RELOAD, false, false, 0, NULL, 0, true },
+    { "closed with 1011", "@close 1011 a fault\n", LSSB_IO_OK, LSSB_IO_OK,
+      TLS_FINE, LSSB_E_CONNECTION, false, false, 0, "a fault", 0, false },
+    { "closed with 4000", "@close 4000\n", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, false, false, 0, "4000", 0, false },
+    { "the end", "@end\n", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, false, false, 0, NULL, 0, false },
+    { "a reset", "@reset\n", LSSB_IO_OK, LSSB_IO_OK, TLS_FINE,
+      LSSB_E_CONNECTION, false, false, 0, NULL, 0, false },
+    { "the end in started", "@raw 817e0100" "7b2274\n@end\n", LSSB_IO_OK,
+      LSSB_IO_OK, TLS_FINE, LSSB_E_CONNECTION, false, false, 0, NULL, 0,
+      false },
+    { "a time to wait", REPLY(503, "Retry-After: 2\r\n"), LSSB_IO_OK,
+      LSSB_IO_OK, TLS_FINE, LSSB_E_UNAVAILABLE, false, false, 503, NULL, 2000,
+      false },
+    { "at once", REPLY(429, "Retry-After: 0\r\n"), LSSB_IO_OK, LSSB_IO_OK,
+      TLS_FINE, LSSB_E_UNAVAILABLE, false, false, 429, NULL, 100, false },
+    { "a fraction", REPLY(500, "Retry-After: 0.5\r\n"), LSSB_IO_OK,
+      LSSB_IO_OK, TLS_FINE, LSSB_E_UNAVAILABLE, false, false, 500, NULL, 500,
+      false },
+    { "a date", REPLY(502, "Retry-After: Fri, 15 Jan 2027 08:00:03 GMT\r\n"),
+      LSSB_IO_OK, LSSB_IO_OK, TLS_FINE, LSSB_E_UNAVAILABLE, false, false, 502,
+      NULL, 3000, false },
+    { "a negative time", REPLY(503, "Retry-After: -5\r\n"), LSSB_IO_OK,
+      LSSB_IO_OK, TLS_FINE, LSSB_E_UNAVAILABLE, false, true, 503, NULL, 0,
+      false },
+    { "no time", REPLY(503, "Retry-After: soon\r\n"), LSSB_IO_OK, LSSB_IO_OK,
+      TLS_FINE, LSSB_E_UNAVAILABLE, false, true, 503, NULL, 0, false },
+    { "a time with another status", REPLY(400, "Retry-After: 1\r\n"),
+      LSSB_IO_OK, LSSB_IO_OK, TLS_FINE, LSSB_E_CONNECTION, true, false, 400,
+      NULL, 0, false },
+};
+
+static void check_opening_once(const struct opening *row, enum way way)
+{
+    begin_opening(row, 1);
+    perform(way, "x", NULL);
+    if (row->final) {
+        EXPECT_INT(outcome.status, row->status);
+        EXPECT(outcome.took_ms <= SLOW_MS);
+        EXPECT_INT(outcome.error.attempts, 1);
+    } else if (row->resolves == LSSB_IO_OK && row->tls == TLS_FINE) {
+        EXPECT_INT(outcome.status, LSSB_OK);
+        expect_texts("a", "", way);
+        expect_pauses(row, 1);
+    }
+    closes();
+}
+
+static void an_opening_that_fails_is_made_again_where_that_helps(void)
+{
+    size_t i;
+    int way, m;
+
+    for (i = 0; i < COUNT(openings); i++)
+        for (m = 0; m < SCRIPT_MODES; m++)
+            for (way = 0; way < WAYS; way++) {
+                mode = (enum script_mode)m;
+                test_row = openings[i].name;
+                check_opening_once(&openings[i], (enum way)way);
+            }
+    mode = SCRIPT_WHOLE;
+}
+
+static void an_opening_that_keeps_failing_is_given_up_after_six(void)
+{
+    size_t i;
+    int way;
+
+    for (i = 0; i < COUNT(openings); i++)
+        for (way = 0; way < WAYS && !openings[i].final; way++) {
+            const struct opening *row = &openings[i];
+
+            test_row = row->name;
+            begin_opening(row, 6);
+            EXPECT_INT(perform((enum way)way, "x", NULL), row->status);
+            EXPECT_INT(outcome.error.status, row->status);
+            EXPECT_INT(outcome.error.attempts, 6);
+            EXPECT_INT(outcome.error.http_status, row->http_status);
+            EXPECT_STR(outcome.result.command_id, ID);
+            if (row->message != NULL)
+                EXPECT(strstr(outcome.error.message, row->message) != NULL);
+            expect_pauses(row, 5);
+            if (row->leg != NULL)
+                EXPECT_INT(peers.count, 6);
+            closes();
+        }
+}
+
+static void every_attempt_asks_for_the_same_command(void)
+{
+    static const char *const legs[] = { "@end\n", "@close 1000\n", "@reset\n",
+                                        "@close 1001\n", STARTED EXIT(7) };
+    int way;
+
+    for (way = 0; way < WAYS; way++) {
+        begin(legs, 5);
+        opens();
+        EXPECT_INT(perform((enum way)way, "x", NULL), LSSB_OK);
+        EXPECT_INT(outcome.result.exit_code, 7);
+        EXPECT_INT(outcome.result.reattached, 0);
+        closes();
+        EXPECT_STR(peers.said, "#1\n" EXEC "#2\n" EXEC "close 1000\n#3\n" EXEC
+                               "#4\n" EXEC "close 1001\n#5\n" EXEC
+                               "close 1000\n");
+    }
+}
+
+static void the_pauses_spread(void)
+{
+    uint64_t least = UINT64_MAX, most = 0;
+    int i;
+
+    for (i = 0; i < 20; i++) {
+        begin_opening(&openings[1], 1);
+        script.random = (uint32_t)i * 77777;
+        EXPECT_INT(perform(BY_RUN, "x", NULL), LSSB_OK);
+        least = outcome.took_ms < least ? outcome.took_ms : least;
+        most = outcome.took_ms > most ? outcome.took_ms : most;
+        closes();
+    }
+    EXPECT(least >= 400);
+    EXPECT(most - least > 40);
+}
+
+static void openings_stay_inside_their_budget(void)
+{
+    static const struct {
+        const char *name, *leg;
+        bool stuck;                 /* connecting */
+        uint32_t open_ms;
+        lssb_status status;
+        uint32_t from_ms, to_ms;
+        unsigned attempts;
+    } rows[] = {
+        { "no reply", "@mute", false, 0, LSSB_E_CONNECT_TIMEOUT, 120000,
+          120050, 4 },
+        { "no connection", NULL, true, 0, LSSB_E_CONNECT_TIMEOUT, 119000,
+          120050, 4 },
+        { "no started", "@ping a\n", false, 0, LSSB_E_CONNECT_TIMEOUT, 120000,
+          120050, 1 },
+        { "no reply in less time", "@mute", false, 3000,
+          LSSB_E_CONNECT_TIMEOUT, 3000, 3050, 1 },
+        { "no started in less time", "@ping a\n", false, 3000,
+          LSSB_E_CONNECT_TIMEOUT, 3000, 3050, 1 },
+        { "the end, in little time", "@end\n", false, 1400,
+          LSSB_E_CONNECTION, 500, 550, 2 },
+        { "the end, in very little time", "@end\n", false, 400,
+          LSSB_E_CONNECTION, 0, 50, 1 },
+        { "a time to wait beyond it", REPLY(503, "Retry-After: 3600\r\n"),
+          false, 0, LSSB_E_UNAVAILABLE, 0, 50, 1 },
+        { "a time to wait twice beyond it",
+          REPLY(503, "Retry-After: 50\r\n"), false, 0, LSSB_E_UNAVAILABLE,
+          100000, 100050, 3 },
+        { "a time to wait, no budget", REPLY(503, "Retry-After: 3600\r\n"),
+          false, LSSB_FOREVER, LSSB_E_UNAVAILABLE, 300000, 300050, 6 },
+        { "no reply, no budget", "@mute", false, LSSB_FOREVER,
+          LSSB_E_CONNECT_TIMEOUT, 192400, 195550, 6 },
+    };
+    size_t i;
+    int way;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (way = 0; way < WAYS; way++) {
+            const char *legs[6];
+            lssb_run_options how = { 0 };
+            size_t n;
+
+            test_row = rows[i].name;
+            for (n = 0; n < 6; n++)
+                legs[n] = rows[i].leg;
+            begin(legs, 6);
+            script.stuck_connecting = rows[i].stuck;
+            opens();
+            how.open_ms = rows[i].open_ms;
+            EXPECT_INT(perform((enum way)way, "x", &how), rows[i].status);
+            EXPECT(outcome.took_ms >= rows[i].from_ms);
+            EXPECT(outcome.took_ms <= rows[i].to_ms);
+            EXPECT_INT(outcome.error.attempts, rows[i].attempts);
+            if (rows[i].leg != NULL)
+                EXPECT_INT(peers.count, rows[i].attempts);
+            closes();
+        }
+}
+
+static void a_refusal_says_what_the_server_said(void)
+{
+#define LENGTH(n) "Content-Length: " #n "\r\n\r\n"
+    static const struct {
+        const char *leg;
+        const char *shown, *hidden;
+        lssb_status status;
+        const char *error_id;
+        uint32_t retry_after_ms;
+    } rows[] = {
+        { "HTTP/1.1 400 Bad\r\n" LENGTH(42)
+          "{\"detail\":{\"message\":\"no such sandbox\"}}", "no such sandbox",
+          NULL, LSSB_E_CONNECTION, "", 0 },
+        { "HTTP/1.1 403 No\r\n" LENGTH(52)
+          "{\"detail\":{\"message\":\"not yours\",\"error_id\":\"e-1\"}}",
+          "not yours (error_id=e-1)", NULL, LSSB_E_AUTH, "e-1", 0 },
+        { "HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n"
+          "a\r\n{\"detail\":\r\n11\r\n{\"message\":\"mm\"}}\r\n0\r\n\r\n",
+          "mm", NULL, LSSB_E_CONNECTION, "", 0 },
+        { "HTTP/1.1 400 Bad\r\n\r\n<html>secret</html>", NULL, "secret",
+          LSSB_E_CONNECTION, "", 0 },
+        { "HTTP/1.1 400 Bad\r\n" LENGTH(99)
+          "{\"detail\":{\"message\":\"cut", NULL, NULL, LSSB_E_CONNECTION, "",
+          0 },
+        { "HTTP/1.1 404 Gone\r\n" LENGTH(34)
+          "{\"detail\":{\"message\":\"who is that?\"}}", NULL, NULL,
+          LSSB_E_CONNECTION, "", 0 },
+    };
+    size_t i;
+    int way, m;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (m = 0; m < SCRIPT_MODES; m++)
+            for (way = 0; way < WAYS; way++) {
+                mode = (enum script_mode)m;
+                test_row = rows[i].leg;
+                begin(&rows[i].leg, 1);
+                opens();
+                EXPECT_INT(perform((enum way)way, "x", NULL), rows[i].status);
+                EXPECT_INT(outcome.error.layer, LSSB_LAYER_WEBSOCKET);
+                EXPECT_STR(outcome.error.error_id, rows[i].error_id);
+                if (rows[i].shown != NULL)
+                    EXPECT(strstr(outcome.error.message, rows[i].shown) !=
+                           NULL);
+                if (rows[i].hidden != NULL)
+                    EXPECT(strstr(outcome.error.message, rows[i].hidden) ==
+                           NULL);
+                closes();
+            }
+    mode = SCRIPT_WHOLE;
+}
+
+static void the_body_of_a_refusal_is_read_only_so_far(void)
+{
+    static char leg[200000];
+    const char *legs[1];
+    size_t n = (size_t)sprintf(leg, "HTTP/1.1 400 Bad\r\nContent-Length: "
+                               "1000000\r\n\r\n{\"detail\":{\"x\":\"");
+
+    memset(leg + n, 'x', sizeof leg - n - 1);
+    leg[sizeof leg - 1] = '\0';
+    legs[0] = leg;
+    begin(legs, 1);
+    opens();
+    EXPECT_INT(perform(BY_RUN, "x", NULL), LSSB_E_CONNECTION);
+    EXPECT_INT(outcome.error.http_status, 400);
+    EXPECT(outcome.took_ms < SLOW_MS);
+    closes();
+}
+
+static void a_refusal_carries_the_time_it_asked_for(void)
+{
+    static const char *const legs[] = {
+        REPLY(429, "Retry-After: 3600\r\n")
+    };
+
+    begin(legs, 1);
+    opens();
+    EXPECT_INT(perform(BY_RUN, "x", NULL), LSSB_E_UNAVAILABLE);
+    EXPECT_INT(outcome.error.retry_after_ms, 3600000);
+    EXPECT_INT(outcome.error.http_status, 429);
+    closes();
+}
+
+/* ---------------------------------------- losing and finding it (5.8, 5.9) -- */
+
+/* A session, and how long it takes. */
+struct timed {
+    struct row row;
+    uint32_t from_ms, to_ms;
+    lssb_io connects[8];            /* of each connection */
+};
+
+static void check_timed(const struct timed *rows, size_t count)
+{
+    size_t i;
+    int way;
+
+    for (i = 0; i < count; i++)
+        for (way = 0; way < WAYS; way++) {
+            const struct row *row = &rows[i].row;
+            char name[120];
+
+            sprintf(name, "%.80s, way %d", row->name, way);
+            test_row = name;
+            begin(row->legs, leg_count(row));
+            script.connect_plan = rows[i].connects;
+            script.connect_plan_count = 8;
+            opens();
+            EXPECT_INT(perform((enum way)way, "x", NULL), row->status);
+            expect_texts(row->out != NULL ? row->out : "", "", (enum way)way);
+            if (row->status != LSSB_OK)
+                check_error(row);
+            EXPECT_INT(outcome.result.reattached, row->reattached);
+            EXPECT(outcome.took_ms >= rows[i].from_ms);
+            EXPECT(outcome.took_ms <= rows[i].to_ms);
+            EXPECT_INT(peers.count, leg_count(row));
+            closes();
+            if (row->said != NULL)
+                EXPECT_STR(peers.said, row->said);
+        }
+}
+
+static void a_command_that_was_lost_is_found_as_the_reference_says(void)
+{
+    static const struct timed rows[] = {
+        { { .name = "six losses in a row", .legs = { STARTED "@end\n",
+            "@end\n", "@reset\n", "@close 1000\n", "@gone", "@cut" },
+            .status = LSSB_E_CONNECTION,
+            .message = "failed to reattach 6 times in succession" },
+          15500, 15700, { LSSB_IO_OK } },
+        { { .name = "five losses in a row", .legs = { STARTED "@end\n",
+            "@end\n", "@reset\n", "@close 1000\n", "@gone",
+            STARTED EXIT(0) }, .reattached = 1 }, 15500, 15700,
+          { LSSB_IO_OK } },
+        { { .name = "reloads are found at once", .legs = {
+            STARTED "@close 1001\n", "@close 1001\n", "@close 1001\n",
+            STARTED EXIT(0) }, .reattached = 1 }, 0, 100, { LSSB_IO_OK } },
+        { { .name = "but they count", .legs = { STARTED "@close 1001\n",
+            "@close 1001\n", "@close 1001\n", "@close 1001\n",
+            "@close 1001\n", "@close 1001\n" }, .status = LSSB_E_CONNECTION,
+            .message = "failed to reattach 6 times in succession" }, 0, 100,
+          { LSSB_IO_OK } },
+        { { .name = "a greeting forgives", .legs = { STARTED "@end\n",
+            STARTED "@end\n", STARTED "@end\n", STARTED "@end\n",
+            STARTED "@end\n", STARTED "@end\n", STARTED "@end\n",
+            STARTED EXIT(0) }, .reattached = 7 }, 3500, 3700,
+          { LSSB_IO_OK } },
+        { { .name = "output forgives", .legs = { STARTED "@end\n",
+            OUT("a", 0) "@end\n", OUT("b", 1) "@end\n", OUT("c", 2) "@end\n",
+            OUT("d", 3) "@end\n", OUT("e", 4) "@end\n", OUT("f", 5) "@end\n",
+            EXIT(0) }, .out = "abcdef", .reattached = 7 }, 3500, 3700,
+          { LSSB_IO_OK } },
+        { { .name = "another's greeting does not", .legs = { STARTED "@end\n",
+            "{\"type\":\"started\",\"command_id\":\"id-2\"}\n@end\n",
+            "{\"type\":\"started\",\"command_id\":\"id-2\"}\n@end\n",
+            "{\"type\":\"started\",\"command_id\":\"id-2\"}\n@end\n",
+            "{\"type\":\"started\",\"command_id\":\"id-2\"}\n@end\n",
+            "{\"type\":\"started\",\"command_id\":\"id-2\"}\n@end\n" },
+            .status = LSSB_E_CONNECTION, .reattached = 5,
+            .message = "failed to reattach 6 times in succession" },
+          15500, 15700, { LSSB_IO_OK } },
+        { { .name = "an exit without a greeting", .legs = { STARTED "@end\n",
+            EXIT(0) }, .reattached = 1,
+            .said = "#1\n" EXEC "#2\n" RECONNECT(0, 0) "close 1000\n" },
+          500, 600, { LSSB_IO_OK } },
+        { { .name = "nobody there for a while", .legs = { STARTED "@end\n",
+            STARTED EXIT(0) }, .reattached = 1 }, 3500, 3700,
+          { LSSB_IO_OK, LSSB_IO_REFUSED, LSSB_IO_UNREACHABLE, LSSB_IO_OK } },
+        { { .name = "no reply for a while", .legs = { STARTED "@end\n",
+            "@mute", STARTED EXIT(0) }, .reattached = 1 }, 31500, 31700,
+          { LSSB_IO_OK } },
+        { { .name = "refused for a while", .legs = { STARTED "@end\n",
+            REPLY(503, ""), REPLY(429, ""), REPLY(500, ""),
+            STARTED EXIT(0) }, .reattached = 1 }, 7500, 7700,
+          { LSSB_IO_OK } },
+        { { .name = "refused with a time", .legs = { STARTED "@end\n",
+            REPLY(503, "Retry-After: 30\r\n"), STARTED EXIT(0) },
+            .reattached = 1 }, 30500, 30700, { LSSB_IO_OK } },
+        { { .name = "refused with a very long time", .legs = {
+            STARTED "@end\n", REPLY(503, "Retry-After: 86400\r\n"),
+            STARTED EXIT(0) }, .reattached = 1 }, 60500, 60700,
+          { LSSB_IO_OK } },
+        { { .name = "refused for good", .legs = { STARTED "@end\n",
+            REPLY(404, "") }, .status = LSSB_E_CONNECTION }, 500, 600,
+          { LSSB_IO_OK } },
+        { { .name = "refused for want of a key", .legs = { STARTED "@end\n",
+            REPLY(401, "") }, .status = LSSB_E_AUTH }, 500, 600,
+          { LSSB_IO_OK } },
+        { { .name = "refused too often", .legs = { STARTED "@end\n",
+            REPLY(503, ""), REPLY(503, ""), REPLY(503, ""), REPLY(503, ""),
+            REPLY(503, "") }, .status = LSSB_E_CONNECTION,
+            .message = "failed to reattach 6 times in succession" }, 15500,
+          15700, { LSSB_IO_OK } },
+        { { .name = "upgraded wrongly", .legs = { STARTED "@end\n",
+            "@accept" }, .status = LSSB_E_CONNECTION }, 500, 600,
+          { LSSB_IO_OK } },
+        { { .name = "the command is not known any more", .legs = {
+            STARTED OUT("a", 0) "@end\n", FAILS("CommandNotFound", "x") },
+            .status = LSSB_E_OPERATION, .out = "a",
+            .type = "CommandNotFound", .message = "Command not found: " ID,
+            .said = "#1\n" EXEC "#2\n" RECONNECT(1, 0) "close 1000\n" }, 500,
+          600, { LSSB_IO_OK } },
+        { { .name = "its time is over", .legs = { STARTED "@end\n",
+            FAILS("SessionExpired", "x") }, .status = LSSB_E_OPERATION,
+            .type = "SessionExpired", .message = "Session expired: " ID },
+          500, 600, { LSSB_IO_OK } },
+        { { .name = "an unknown first message after reconnect", .legs = {
+            STARTED "@end\n", "{\"type\":\"hello\"}\n" OUT("a", 0) EXIT(0) },
+            .out = "a", .reattached = 1 }, 500, 600, { LSSB_IO_OK } },
+    };
+
+    check_timed(rows, COUNT(rows));
+}
+
+static void a_failure_after_a_loss_is_one_of_reconnecting(void)
+{
+    static const char *const legs[] = {
+        STARTED "@end\n", FAILS("CommandNotFound", "x")
+    };
+
+    begin(legs, 2);
+    opens();
+    EXPECT_INT(perform(BY_RUN, "x", NULL), LSSB_E_OPERATION);
+    EXPECT_STR(outcome.error.operation, "reconnect");
+    closes();
+    begin(legs + 1, 1);
+    opens();
+    EXPECT_INT(perform(BY_RUN, "x", NULL), LSSB_E_OPERATION);
+    EXPECT_STR(outcome.error.operation, "command");
+    closes();
+}
+
+/* Comes back to a command. */
+static lssb_status come_back(enum way way, uint64_t out_offset,
+                             uint64_t err_offset)
+{
+    static lssb_run_options how;
+    static lssb_command command;
+    lssb_status status;
+    uint64_t since = script.now;
+
+    how = taking(way, NULL);
+    how.command_id = NULL;
+    how.error = &outcome.error;
+    outcome.at[0] = out_offset;
+    outcome.at[1] = err_offset;
+    status = lssb_command_reattach(&command, &box, ID, out_offset, err_offset,
+                                   &how, NULL);
+    if (status == LSSB_OK)
+        status = follow(&command, way);
+    else
+        outcome.error = *lssb_last_error(me.client);
+    outcome.took_ms = script.now - since;
+    return status;
+}
+
+static void a_command_is_come_back_to_by_its_id(void)
+{
+    static const struct {
+        struct row row;
+        unsigned out, err;
+    } rows[] = {
+        { { .name = "from the beginning", .legs = { STARTED OUT("abc", 0)
+            EXIT(1) }, .out = "abc", .exit_code = 1,
+            .said = "#1\n" RECONNECT(0, 0) "close 1000\n" }, 0, 0 },
+        { { .name = "from where somebody was", .legs = { STARTED OUT("c", 2)
+            ERR("f", 7) EXIT(1) }, .out = "c", .err = "f", .exit_code = 1,
+            .said = "#1\n" RECONNECT(2, 7) "close 1000\n" }, 2, 7 },
+        { { .name = "from what is gone", .legs = { STARTED OUT("c", 200)
+            EXIT(0) }, .out = "c", .out_lost = 198 }, 2, 0 },
+        { { .name = "the server begins earlier", .legs = { STARTED
+            OUT("abc", 0) OUT("d", 3) EXIT(0) }, .out = "cd" }, 2, 0 },
+        { { .name = "without a greeting", .legs = { OUT("abc", 0) EXIT(0) },
+            .out = "abc" }, 0, 0 },
+        { { .name = "only its exit", .legs = { EXIT(4) }, .exit_code = 4 }, 0,
+          0 },
+        { { .name = "lost again", .legs = { STARTED OUT("abc", 0) "@end\n",
+            STARTED OUT("d", 3) EXIT(0) }, .out = "abcd", .reattached = 1,
+            .said = "#1\n" RECONNECT(0, 0) "#2\n" RECONNECT(3, 0)
+            "close 1000\n" }, 0, 0 },
+        { { .name = "not known", .legs = { FAILS("CommandNotFound", "x") },
+            .status = LSSB_E_OPERATION, .type = "CommandNotFound",
+            .message = "Command not found: " ID }, 0, 0 },
+        { { .name = "too late", .legs = {
+            FAILS("SessionExpired", "session expired") },
+            .status = LSSB_E_OPERATION, .type = "SessionExpired",
+            .message = "Session expired: " ID,
+            .said = "#1\n" RECONNECT(0, 0) "close 1000\n" }, 0, 0 },
+        { { .name = "an opening that fails is not made again", .legs = {
+            "@end\n" }, .status = LSSB_E_CONNECTION }, 0, 0 },
+        { { .name = "nor one that is refused", .legs = { REPLY(503, "") },
+            .status = LSSB_E_UNAVAILABLE }, 0, 0 },
+        { { .name = "nor at a reload", .legs = { "@close 1001\n" },
+            .status = LSSB_E_SERVER_RELOAD }, 0, 0 },
+    };
+    size_t i;
+    int way, m;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (m = 0; m < SCRIPT_MODES; m++)
+            for (way = BY_NEXT; way < WAYS; way++) {
+                const struct row *row = &rows[i].row;
+
+                mode = (enum script_mode)m;
+                test_row = row->name;
+                begin(row->legs, leg_count(row));
+                opens();
+                EXPECT_INT(come_back((enum way)way, rows[i].out, rows[i].err),
+                           row->status);
+                outcome.text[0][outcome.len[0]] = '\0';
+                EXPECT_STR(outcome.text[0], row->out ? row->out : "");
+                EXPECT_STR(outcome.text[1], row->err ? row->err : "");
+                if (row->status == LSSB_OK)
+                    EXPECT_INT(outcome.result.exit_code, row->exit_code);
+                else
+                    check_error(row);
+                if (row->status == LSSB_E_OPERATION)
+                    EXPECT_STR(outcome.error.operation, "reconnect");
+                EXPECT_INT(outcome.lost[0], row->out_lost);
+                EXPECT_INT(outcome.result.reattached, row->reattached);
+                EXPECT_INT(peers.count, leg_count(row));
+                closes();
+                if (row->said != NULL)
+                    expect_said(row->said);
+            }
+    mode = SCRIPT_WHOLE;
+}
+
+static void coming_back_is_tried_for_half_a_minute(void)
+{
+    static const char *const legs[] = { "@mute" };
+
+    begin(legs, 1);
+    opens();
+    EXPECT_INT(come_back(BY_NEXT, 0, 0), LSSB_E_CONNECT_TIMEOUT);
+    EXPECT(outcome.took_ms >= 30000 && outcome.took_ms <= 30100);
+    closes();
+}
+
+static void coming_back_needs_no_greeting(void)
+{
+    static const char *const legs[] = { "@wait 60000\n" OUT("a", 0) EXIT(0) };
+
+    begin(legs, 1);
+    opens();
+    EXPECT_INT(come_back(BY_NEXT, 0, 0), LSSB_OK);
+    expect_texts("a", "", BY_NEXT);
+    closes();
+}
+
+/* ---------------------------------------------------------- cut everywhere -- */
+
+/* A session with the model that may be cut anywhere. */
+struct session {
+    const char *name;
+    struct model_program program;
+    lssb_run_options how;
+    enum way way;
+    uint32_t kill_ms;               /* 0: it is not killed */
+    uint32_t exact_ms;              /* how long it takes undisturbed, at most */
+};
+
+static const struct model_event both_streams[] = {
+    { 0, 1, "caf\xc3\xa9\n" },
+    { 0, 2, "\xe2\x82\xac\xf0\x9f\x98\x80 costs\n" },
+    { 20, 1, "\"quoted\" \\ and \t more\n" },
+    { 20, 1, "\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80" },
+    { 60, 2, "e" },
+    { 200, 1, "the end\n" },
+};
+
+static const struct session sessions[] = {
+    { "output on both streams", { MODEL_PRINTS, both_streams, 6, 250, 3,
+      false }, { 0 }, BY_RUN, 0, 300 },
+    { "the same, piece by piece", { MODEL_PRINTS, both_streams, 6, 250, 3,
+      false }, { 0 }, BY_NEXT, 0, 300 },
+    { "the same of an older server", { MODEL_PRINTS, both_streams, 6, 250, 3,
+      true }, { 0 }, BY_WAIT, 0, 300 },
+    { "input and its end", { MODEL_SORT, NULL, 0, 0, 0, false },
+      { .input = "b\xc3\xa9\na\n\"q\"\n", .input_len = 10 }, BY_RUN, 0, 100 },
+    { "a terminal", { MODEL_TERMINAL, NULL, 0, 0, 0, false },
+      { .pty = true, .columns = 80, .rows = 24, .input = "ls\n\004",
+        .input_len = 4 }, BY_NEXT, 0, 100 },
+    { "a kill", { MODEL_PRINTS, both_streams, 6, 2000000000, 3, false },
+      { .timeout_s = LSSB_NO_LIMIT }, BY_NEXT, 120, 200 },
+};
+
+/* Takes all output, kills when it is time, and types again what a terminal
+ * has lost. */
+static lssb_status attend(lssb_command *command, const struct session *what,
+                          uint64_t since)
+{
+    uint64_t quiet_since = script.now;
+    bool killed = what->kill_ms == 0;
+    lssb_chunk chunk;
+    lssb_status status;
+
+    for (;;) {
+        status = lssb_command_next(command, &chunk, 10);
+        if (status == LSSB_OK) {
+            seen(chunk.stream == LSSB_STDERR, chunk.bytes, chunk.len);
+            quiet_since = script.now;
+        } else if (status != LSSB_AGAIN) {
+            return status;
+        }
+        if (!killed && script.now - since >= what->kill_ms) {
+            EXPECT_INT(lssb_command_kill(command), LSSB_OK);
+            killed = true;
+        }
+        if (what->how.pty && script.now - quiet_since > 10000 &&
+            lssb_command_write(command, "\004", 1, NULL, 0) == LSSB_OK)
+            quiet_since = script.now;
+        if (script.now - since > 400000)
+            script_stuck("a session that does not end");
+    }
+}
+
+static lssb_status play(const struct session *what)
+{
+    static lssb_run_options how;
+    static lssb_command command;
+    uint64_t since = script.now;
+    lssb_status status;
+
+    if (what->way != BY_NEXT)
+        return perform(what->way, "x", &what->how);
+    how = taking(BY_NEXT, &what->how);
+    how.error = &outcome.error;
+    status = lssb_command_start(&command, &box, "x", &how, NULL);
+    if (status == LSSB_OK)
+        status = attend(&command, what, since);
+    note_command(&command);
+    EXPECT_INT(lssb_command_close(&command, NULL), LSSB_OK);
+    outcome.status = status == LSSB_END ? LSSB_OK : status;
+    outcome.took_ms = script.now - since;
+    return outcome.status;
+}
+
+static void begin_session(const struct session *what, size_t ring)
+{
+    begin(NULL, 0);
+    peers_model(&what->program);
+    model.slice = 5;
+    if (ring != 0)
+        model.ring = ring;
+    opens();
+}
+
+/* What must hold of a session however it was cut. */
+static void check_session(const struct session *what)
+{
+    const struct model_command *command = &model_commands[0];
+    int err;
+
+    EXPECT_INT(model.created, 1);
+    EXPECT_INT(peers.model, true);
+    if (what->kill_ms != 0 && outcome.status == LSSB_E_CONNECTION) {
+        EXPECT(script.cuts > 0);
+        return;
+    }
+    EXPECT_INT(outcome.status, LSSB_OK);
+    EXPECT_INT(outcome.result.exit_code,
+               what->kill_ms != 0 ? 137 : what->program.exit_code);
+    for (err = 0; err < 2; err++) {
+        EXPECT_INT(outcome.len[err], command->len[err]);
+        EXPECT(memcmp(outcome.text[err], command->text[err],
+                      command->len[err]) == 0);
+        EXPECT_INT(outcome.lost[err], 0);
+    }
+    EXPECT_INT(outcome.result.out_offset, command->len[0]);
+    EXPECT_INT(outcome.result.err_offset, command->len[1]);
+    if (command->input_len != what->how.input_len ||
+        (command->input_len > 0 &&
+         memcmp(command->input, what->how.input, command->input_len) != 0))
+        EXPECT(outcome.result.input_uncertain);
+}
+
+/* How many bytes go out (or come in) if nothing is cut. */
+static size_t session_bytes(const struct session *what, bool sent)
+{
+    size_t bytes;
+
+    begin_session(what, 0);
+    script.cut_sent = script.cut_received = SIZE_MAX;
+    play(what);
+    bytes = sent ? script.moved_sent : script.moved_received;
+    EXPECT(outcome.took_ms <= what->exact_ms);
+    check_session(what);
+    closes();
+    return bytes;
+}
+
+/* Cuts a session at each byte that goes out, or comes in. */
+static void cut_each(const struct session *what, enum script_cut cut,
+                     bool sent, size_t stride)
+{
+    size_t at, bytes = session_bytes(what, sent);
+    char row[160];
+
+    EXPECT(bytes > 300);
+    for (at = 1; at <= bytes && test_failures < 5; at += stride) {
+        sprintf(row, "%s, cut %d at byte %u %s, mode %d%s", what->name,
+                (int)cut, (unsigned)at, sent ? "sent" : "received", (int)mode,
+                over_tls ? ", TLS" : "");
+        test_row = row;
+        begin_session(what, 0);
+        script.cut = cut;
+        *(sent ? &script.cut_sent : &script.cut_received) = at;
+        play(what);
+        check_session(what);
+        EXPECT(script.cuts == 1 || at == bytes);
+        EXPECT(outcome.took_ms <= (cut == SCRIPT_CUT_SILENCE ? 125000u
+                                                             : 22000u));
+        closes();
+    }
+    test_row = "";
+}
+
+static void cut_all(size_t stride)
+{
+    size_t i;
+    int cut, sent;
+
+    for (i = 0; i < COUNT(sessions); i++)
+        for (cut = 0; cut < SCRIPT_CUTS; cut++)
+            for (sent = 0; sent < 2; sent++)
+                cut_each(&sessions[i], (enum script_cut)cut, sent, stride);
+}
+
+static void a_session_cut_at_any_byte_is_complete_all_the_same(void)
+{
+    cut_all(1);
+}
+
+static void a_session_over_tls_cut_at_any_byte_is_complete_all_the_same(void)
+{
+    over_tls = true;
+    cut_all(7);
+    over_tls = false;
+}
+
+static void a_trickling_session_cut_at_any_byte_is_complete(void)
+{
+    for (mode = SCRIPT_BYTE; mode < SCRIPT_MODES; mode++)
+        cut_all(61);
+    over_tls = true;
+    for (mode = SCRIPT_BYTE; mode < SCRIPT_MODES; mode++)
+        cut_all(97);
+    over_tls = false;
+    mode = SCRIPT_WHOLE;
+}
+
+static void a_session_cut_again_and_again_loses_and_repeats_nothing(void)
+{
+    unsigned well = 0, given_up = 0;
+    size_t every;
+    int i, sent;
+    char row[80];
+
+    for (i = 0; i < 3; i++)
+        for (sent = 0; sent < 2; sent++)
+            for (every = 150; every < 900; every += 3) {
+                if (!sent && every > 170 && every < 270)
+                    continue;       /* a greeting, and nothing more, for ever */
+                sprintf(row, "session %d, cut every %u bytes", i,
+                        (unsigned)every);
+                test_row = row;
+                begin_session(&sessions[i], 0);
+                script.cut = (enum script_cut)(every % 2);
+                script.cut_every = every;
+                *(sent ? &script.cut_sent : &script.cut_received) = every;
+                play(&sessions[i]);
+                if (outcome.status == LSSB_OK) {
+                    check_session(&sessions[i]);
+                    well++;
+                } else {
+                    EXPECT_INT(outcome.status, LSSB_E_CONNECTION);
+                    EXPECT(model.created <= 1);
+                    given_up++;
+                }
+                closes();
+            }
+    EXPECT(well > 100);
+    EXPECT(given_up > 100);
+}
+
+/* What a small ring buffer has dropped meanwhile is told as a gap, and all
+ * else is right; `seen` looks at every byte. */
+static void what_the_server_did_not_keep_is_told_and_no_more(void)
+{
+    const struct session *what = &sessions[0];
+    size_t at, bytes = session_bytes(what, false), ring;
+    unsigned gaps = 0;
+    char row[80];
+    int err, way;
+
+    for (ring = 4; ring < 40; ring += 5)
+        for (at = 130; at < bytes; at++)
+            for (way = 0; way < 2; way++) {
+                sprintf(row, "ring of %u, cut at %u, way %d", (unsigned)ring,
+                        (unsigned)at, way);
+                test_row = row;
+                begin_session(&sessions[way], ring);
+                script.cut = SCRIPT_CUT_RESET;
+                script.cut_received = at;
+                EXPECT_INT(play(&sessions[way]), LSSB_OK);
+                for (err = 0; err < 2; err++) {
+                    EXPECT_INT(outcome.len[err] + outcome.lost[err],
+                               model_commands[0].len[err]);
+                    EXPECT_INT(outcome.at[err], model_commands[0].len[err]);
+                }
+                EXPECT_INT(outcome.result.out_lost, outcome.lost[0]);
+                EXPECT_INT(outcome.result.err_lost, outcome.lost[1]);
+                gaps += outcome.gaps;
+                closes();
+            }
+    EXPECT(gaps > 100);
+}
+
 static const struct test tests[] = {
     TEST(the_upgrade_is_asked_for_as_the_reference_says),
     TEST(a_dataplane_url_keeps_its_path_and_drops_its_query),
@@ -917,6 +1875,24 @@ static const struct test tests[] = {
     TEST(an_id_is_made_up_as_a_uuid_of_version_7),
     TEST(messages_mean_what_the_reference_says),
     TEST(offsets_are_where_the_reference_says),
+    TEST(an_opening_that_fails_is_made_again_where_that_helps),
+    TEST(an_opening_that_keeps_failing_is_given_up_after_six),
+    TEST(every_attempt_asks_for_the_same_command),
+    TEST(the_pauses_spread),
+    TEST(openings_stay_inside_their_budget),
+    TEST(a_refusal_says_what_the_server_said),
+    TEST(the_body_of_a_refusal_is_read_only_so_far),
+    TEST(a_refusal_carries_the_time_it_asked_for),
+    TEST(a_command_that_was_lost_is_found_as_the_reference_says),
+    TEST(a_failure_after_a_loss_is_one_of_reconnecting),
+    TEST(a_command_is_come_back_to_by_its_id),
+    TEST(coming_back_is_tried_for_half_a_minute),
+    TEST(coming_back_needs_no_greeting),
+    TEST(a_session_cut_at_any_byte_is_complete_all_the_same),
+    TEST(a_session_over_tls_cut_at_any_byte_is_complete_all_the_same),
+    TEST(a_trickling_session_cut_at_any_byte_is_complete),
+    TEST(a_session_cut_again_and_again_loses_and_repeats_nothing),
+    TEST(what_the_server_did_not_keep_is_told_and_no_more),
 };
 
 #else

@@ -25,8 +25,8 @@
  *     @deaf             answers neither pings nor a close from here on
  *     @end              the end of the stream; @reset: a reset
  *
- * A leg that begins with "HTTP/" is a whole reply instead of an upgrade, and
- * the end; "@accept" a 101 with a wrong Sec-WebSocket-Accept; "@gone" the end
+ * A leg that begins with a capital letter is what the server sends instead of
+ * an upgrade, and the end; "@accept" a 101 with a wrong Sec-WebSocket-Accept; "@gone" the end
  * without a reply, "@cut" a reset; "@mute" nothing, ever.
  */
 #ifndef SCRIPTED_WS_H
@@ -277,6 +277,7 @@ static bool peer_upgrade(struct script_handle *handle)
     const char *leg = "";
     struct peer *peer;
     char line[16];
+    bool raw;
 
     if (peers.count < 32)
         peers.began[peers.count] = script.now;
@@ -286,10 +287,11 @@ static bool peer_upgrade(struct script_handle *handle)
         script_stuck("a connection for which the test has no leg");
     if (!peers.model)
         leg = peers.legs[peers.count - 1];
+    raw = leg[0] >= 'A' && leg[0] <= 'Z';
     peer = peer_new(handle);
     peer->at = leg;
     handle->reply_at = 0;
-    if (strncmp(leg, "HTTP/", 5) == 0)
+    if (raw)
         peer_put(peer, leg, strlen(leg));
     else if (strcmp(leg, "@mute") == 0)
         return true;
@@ -297,7 +299,7 @@ static bool peer_upgrade(struct script_handle *handle)
         peer_accept(handle, true);
     else if (strcmp(leg, "@accept") == 0)
         peer_accept(handle, false);
-    peer->over = leg[0] == 'H' || (leg[0] == '@' && strchr(leg, '\n') == NULL);
+    peer->over = raw || (leg[0] == '@' && strchr(leg, '\n') == NULL);
     peer->reset = strcmp(leg, "@cut") == 0;
     return true;
 }
@@ -438,7 +440,7 @@ static void peer_play(struct peer *peer)
         peer->hears = 0;
         peer->at += 5;
     }
-    while (*peer->at != '\0' && !peer->over && *peer->at != 'H') {
+    while (*peer->at != '\0' && !peer->over) {
         const char *end = strchr(peer->at, '\n'), *line = peer->at;
 
         if (peer->heard < peer->hears)
