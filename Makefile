@@ -45,7 +45,7 @@ endif
 
 HTTP_PARTS = text url http1 conn dial
 WS_PARTS = websocket channel yamux
-LSSB_PARTS = json_char json json_read json_write error request slot reply call client kind list spec sandbox provision snapshot legacy link search file upgrade command execute
+LSSB_PARTS = json_char json json_read json_write error request slot reply call client kind list spec sandbox provision snapshot legacy link search file upgrade command tunnel stream bridge execute
 ifeq ($(PARTS),)
 UNITS = http ws lssb
 else
@@ -167,8 +167,8 @@ test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe $(BUILD)/examples/quickstar
 test-interop: $(BUILD)/sandboxd $(BUILD)/tests/badnet $(LIBRARY) ## the official JS SDK, our server
 	@sh tests/interop/run.sh $(BUILD)
 
-test-peers: $(BUILD)/tests/badnet ## a network that misbehaves
-	@/usr/bin/python3 tests/badnet.py $(BUILD)/tests/badnet
+test-peers: $(BUILD)/sandboxd $(BUILD)/tests/badnet $(BUILD)/tests/interop/commands ## others' servers, a network that misbehaves
+	@sh tests/interop/peers.sh $(BUILD)
 
 $(BUILD)/tests/yamux: tests/yamux/ours.c src/yamux.c $(SOURCES)
 	@mkdir -p $(@D)

@@ -27,4 +27,7 @@
 #include "src/file.c"
 #include "src/upgrade.c"
 #include "src/command.c"
+#include "src/tunnel.c"
+#include "src/stream.c"
+#include "src/bridge.c"
 #include "src/execute.c"

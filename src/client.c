@@ -19,7 +19,6 @@
 #define CLIENT_TRANSFER_TIMEOUT_MS 60000
 #define CLIENT_MAX_STREAMS 65535
 #define CLIENT_STREAM_BUFFER 262144
-#define CLIENT_LEAST_STREAM_BUFFER 1024
 #define CLIENT_MOST_STREAM_BUFFER 16777216
 
 /* --------------------------------------------------------- configuration -- */
@@ -156,7 +155,7 @@ static lssb_status client_setup_streams(struct client_setup *setup,
                          NULL);
     if (setup->streams > CLIENT_MAX_STREAMS)
         wrong = "streams: more than 65,535";
-    else if (setup->stream_buffer < CLIENT_LEAST_STREAM_BUFFER ||
+    else if (setup->stream_buffer < LSSB_STREAM_BUFFER_LEAST ||
              setup->stream_buffer > CLIENT_MOST_STREAM_BUFFER)
         wrong = "stream_buffer: 1,024 to 16,777,216 were expected";
     else if ((uint64_t)setup->streams * setup->stream_buffer > SIZE_MAX / 2)

@@ -1283,6 +1283,8 @@ struct lssb_exchange {
     const struct lssb_kind *kind;   /* of the thing it is about, or NULL */
     bool dataplane;                 /* at the box's URL, not the client's */
     bool root;                      /* at the root of the API, above the base */
+    bool quota_is_final;            /* 429 is tried again only if the server
+                                       says when, and names no quota */
     bool transfer;                  /* its time is counted without progress */
     bool fresh;                     /* wants a connection idle for < 1 s */
     bool multipart;                 /* the body is a form; else JSON */
@@ -1428,7 +1430,8 @@ struct lssb_bridge {
 
 /* What the kinds of bridges do. Members that are NULL do not apply. */
 struct lssb_bridge_kind {
-    /* It begins, or goes on, to have a stream that is open. */
+    bool announced;                 /* what becomes of it is an event */
+    /* What can be done now, by one that listens or is open. */
     void (*step)(struct lssb_bridge *bridge);
     /* Takes bytes that came, and returns how many; *gone of them need no room
      * any more. */
@@ -1441,6 +1444,8 @@ struct lssb_bridge_kind {
     bool (*poll)(const struct lssb_bridge *bridge, bool room, lssb_poll *entry);
     /* It is over: gives back what is local; `reset`: it was cut. */
     void (*end)(struct lssb_bridge *bridge, bool reset);
+    /* The tunnel is gone, and the bridge with it: the owner is to know. */
+    void (*forget)(struct lssb_bridge *bridge);
 };
 
 /* Where a proxy is; strings in the client's block. */
@@ -1507,6 +1512,8 @@ struct lssb_client {
     uint32_t bridge_count;
     uint32_t stream_buffer;         /* bytes of each one's buffer */
 };
+
+#define LSSB_STREAM_BUFFER_LEAST 1024
 
 /* One step; *gone: the client was closed in it. A sleep until something may
  * have changed, or `end_at`. Both for calls that wait by themselves. */
@@ -1706,33 +1713,36 @@ LSSB_PRIVATE lssb_status lssb_upgrade_turn(lssb_client *client,
 LSSB_PRIVATE uint64_t lssb_upgrade_wait_end(lssb_client *client,
                                             uint32_t wait_ms);
 
-/* tunnel.c: a bridge for an open tunnel, or NULL with *status. */
+/* tunnel.c: holds the connection of a tunnel that is open. */
+LSSB_PRIVATE extern const struct lssb_exchange lssb_tunnel_carrier;
+
+/* A bridge for a tunnel, or NULL: all are taken; whether one could be had. */
 LSSB_PRIVATE struct lssb_bridge *
 lssb_bridge_take(lssb_tunnel *tunnel, const struct lssb_bridge_kind *kind,
-                 uint16_t port, lssb_status *status);
-/* Whether one could be had. */
-LSSB_PRIVATE bool lssb_bridge_any(lssb_client *client);
+                 uint16_t port);
+LSSB_PRIVATE bool lssb_bridge_any(lssb_tunnel *tunnel);
 /* It wants a stream. */
 LSSB_PRIVATE void lssb_bridge_queue(struct lssb_bridge *bridge);
-/* It is over: in order (LSSB_OK), or cut. */
+/* It is over: in order (LSSB_OK), or cut. It stays where it is until the end of
+ * the step. */
 LSSB_PRIVATE void lssb_bridge_end(struct lssb_bridge *bridge,
                                   lssb_status status, const char *why);
-/* The caller lets go of it. */
+/* The caller lets go of it. Not within a step of its tunnel's. */
 LSSB_PRIVATE void lssb_bridge_drop(struct lssb_bridge *bridge);
-/* Bytes into and out of its buffer; how many. */
+/* Bytes into its buffer: how many there was room for. What waits in it, up to
+ * the end of its memory. So many of them have gone. */
 LSSB_PRIVATE size_t lssb_bridge_store(struct lssb_bridge *bridge,
                                       const uint8_t *bytes, size_t len);
 LSSB_PRIVATE const uint8_t *lssb_bridge_look(const struct lssb_bridge *bridge,
                                              size_t *len);
-/* So many bytes of what came have left the buffer. */
 LSSB_PRIVATE void lssb_bridge_consumed(struct lssb_bridge *bridge, size_t len);
-/* The session that it has a stream on. */
+/* The session that it has a stream on; of a tunnel that is connected. */
 LSSB_PRIVATE struct lssb_yamux *
 lssb_bridge_session(const struct lssb_bridge *bridge);
-/* Sends what there is room for, now. */
+/* Sends what there is room for, now. Not within a step of the tunnel's. */
 LSSB_PRIVATE void lssb_tunnel_push(lssb_tunnel *tunnel);
-/* Says what is wrong with a call about a tunnel. */
-LSSB_PRIVATE lssb_status lssb_tunnel_refuse(lssb_client *client,
+/* Says what is wrong with a call about a tunnel. Returns `status`. */
+LSSB_PRIVATE lssb_status lssb_tunnel_refuse(lssb_client *client, lssb_op *op,
                                             lssb_status status,
                                             const char *what,
                                             const char *why);
@@ -1784,6 +1794,7 @@ struct lssb_kind {
                                        object for the caller's details */
     size_t member_count;
     const char *nested;             /* an object that `complete` reads */
+    bool in_use;                    /* 409 at its deletion: something needs it */
     /* What the members do not say: defaults, states. */
     void (*complete)(lssb_op *op, void *thing, const char *text, size_t len);
     const struct lssb_exchange *get;
