@@ -134,11 +134,12 @@ test: ## everything that CI runs
 	    'clang, AddressSanitizer, UndefinedBehaviorSanitizer' "$(AGAIN) unit WERROR=-Werror $(SANITIZED)" \
 	    'small buffers' "$(AGAIN) unit WERROR=-Werror $(SMALL)" \
 	    'without TLS' '$(AGAIN) unit WERROR=-Werror $(NO_TLS)' \
-    'without WebSocket' '$(AGAIN) unit WERROR=-Werror $(NO_WEBSOCKET)' \
+	    'without WebSocket' '$(AGAIN) unit WERROR=-Werror $(NO_WEBSOCKET)' \
 	    'the parts one by one' '$(AGAIN) unit WERROR=-Werror $(ONE_BY_ONE)' \
 	    'the flattened sources' '$(AGAIN) test-dist' \
 	    'sandboxd' '$(AGAIN) test-sandboxd' \
 	    'WebSocket, python3-websockets' '$(AGAIN) test-websocket' \
+	    'yamux, the reference implementation' '$(AGAIN) test-yamux' \
 	    'demo' '$(AGAIN) test-demo' \
 	    'nginx, squid, tinyproxy, openssl' '$(AGAIN) test-servers' \
 	    'mbedTLS' '$(AGAIN) unit WERROR=-Werror $(MBED)' \
