@@ -87,9 +87,15 @@ class Stream {
     add(data) {
         this.parts.push(data);
         this.size += data.length;
-        while (this.size - this.parts[0].length >= ringBytes) {
-            this.base += this.parts[0].length;
-            this.size -= this.parts.shift().length;
+        for (let drop; (drop = this.size - ringBytes) > 0;) {
+            const first = this.parts.shift();
+            let cut = Math.min(drop, first.length);
+            while (cut < first.length && (first[cut] & 0xc0) === 0x80)
+                cut++;
+            this.base += cut;
+            this.size -= cut;
+            if (cut < first.length)
+                this.parts.unshift(first.subarray(cut));
         }
     }
 
