@@ -217,7 +217,8 @@ static bool call_status_retries(const lssb_op *op, const lssb_error *error,
 
     if (x->lost != NULL)
         return false;               /* it has rules of its own */
-    if (status == 429 && x->retry != LSSB_RETRY_ALWAYS)
+    if (status == 429 &&
+        (x->retry != LSSB_RETRY_ALWAYS || x->quota_is_final))
         return retry_after && error->quota[0] == '\0';
     if (x->retry == LSSB_RETRY_ALWAYS)
         return status == 429 || (status >= 502 && status <= 504);

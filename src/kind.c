@@ -168,7 +168,7 @@ lssb_status lssb_kind_delete_failed(lssb_op *op, lssb_error *error)
 {
     if (error->status == LSSB_E_NOT_FOUND && lssb_kind_may_be_done(op))
         return LSSB_OK;
-    if (error->http_status == 409)
+    if (error->http_status == 409 && kind_at(op)->in_use)
         lssb_kind_mean(error, LSSB_E_IN_USE, kind_at(op)->resource);
     return lssb_kind_failed(op, error);
 }

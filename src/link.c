@@ -163,6 +163,7 @@ static lssb_status link_service_failed(lssb_op *op, lssb_error *error)
 static const struct lssb_exchange link_service_url = {
     .name = "service URL",
     .method = "POST",
+    .quota_is_final = true,
     .resource = LSSB_RESOURCE_SANDBOX,
     .kind = &link_service,
     .path = link_service_path,
@@ -366,6 +367,7 @@ static lssb_status link_file_got(lssb_op *op, const char *text, size_t len)
 static const struct lssb_exchange link_download_url = {
     .name = "download link",
     .method = "POST",
+    .quota_is_final = true,
     .resource = LSSB_RESOURCE_SANDBOX,
     .kind = &link_file,
     .path = link_file_path,

@@ -69,6 +69,7 @@ static const struct lssb_kind snapshot_kind = {
     .items = "snapshots",
     .path = "/snapshots",
     .resource = LSSB_RESOURCE_SNAPSHOT,
+    .in_use = true,
     .size = sizeof(lssb_snapshot),
     .members = snapshot_members,
     .member_count = sizeof snapshot_members / sizeof snapshot_members[0],
@@ -293,14 +294,12 @@ static const struct lssb_exchange snapshot_create = {
     .method = "POST",
     .retry = LSSB_RETRY_UNSENT,
     .fresh = true,
-    .resource = LSSB_RESOURCE_SNAPSHOT,
     .kind = &snapshot_kind,
     .path = lssb_kind_all_path,
     .body = snapshot_create_body,
     .choose = lssb_kind_choose,
     .event = lssb_kind_event,
     .done = snapshot_made,
-    .failed = lssb_kind_create_failed,
     .again = lssb_kind_again
 };
 
