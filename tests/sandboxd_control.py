@@ -949,6 +949,21 @@ def an_update_replaces_the_proxy_but_keeps_secrets_that_come_without_value(s):
 
 
 @test
+def a_role_is_given_at_creation_only(s):
+    def rule(name, **aws):
+        return {"name": name, "type": "aws", "enabled": True, "aws": aws}
+    box = s.box(proxy_config={"rules": [rule("a", **ROLE)]})
+    path = f"boxes/{box['id']}"
+    for rules, status in (([rule("a", **ROLE)], 200),
+                          ([rule("a", role_arn="arn:other")], 400),
+                          ([rule("b", **ROLE)], 400),
+                          ([rule("a", role_arn="", **AWS)], 200),
+                          ([rule("a", **ROLE)], 400), ([], 200)):
+        reply = s.call("PATCH", path, {"proxy_config": {"rules": rules}})
+        assert reply.status == status, (rules, reply)
+
+
+@test
 def what_is_wrong_with_a_proxy_is_named(s):
     rule = PROXY["rules"][0]
     header = {"name": "A", "type": "plaintext", "value": "v"}

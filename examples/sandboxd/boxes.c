@@ -489,7 +489,8 @@ static bool box_may_apply(const struct object *body, struct box *box,
         reply_error(body->exchange, 409, "Conflict", "Name already in use");
         return false;
     }
-    if (spec_conflicts(body, box->mount_config, update->proxy_config))
+    if (spec_conflicts(body, box->mount_config, update->proxy_config) ||
+        spec_new_role(body, box->proxy_config, update->proxy_config))
         return false;
     if (update->run.work_dir == NULL ||
         path_make_dir(box, update->run.work_dir))

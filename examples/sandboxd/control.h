@@ -119,6 +119,8 @@ bool spec_mounts(const struct object *body, char **kept);
 bool spec_proxy(const struct object *body, const char *before, char **kept);
 bool spec_conflicts(const struct object *body, const char *mounts,
                     const char *proxy);
+bool spec_new_role(const struct object *body, const char *before,
+                   const char *proxy);
 bool spec_delegation(const struct object *body, char **kept);
 bool spec_run_config(const struct object *body, struct run_config *run);
 void spec_rule_env(const char *proxy, struct map *env);

@@ -789,6 +789,52 @@ bool spec_proxy(const struct object *body, const char *before, char **kept)
             spec_texts(&config, "no_proxy", false) && spec_access(&config));
 }
 
+/* The role that the aws rule of a name has, taken; NULL: none. */
+static char *spec_role(struct value proxy, const char *name)
+{
+    struct value rules = value_get(proxy, "rules"), key, rule;
+    size_t place = 0;
+    char *role = NULL;
+
+    while (role == NULL && value_next(rules, &place, &key, &rule)) {
+        char *text = value_text(value_get(rule, "name"));
+
+        if (text != NULL && strcmp(text, name) == 0)
+            role = value_text(value_get(value_get(rule, "aws"), "role_arn"));
+        free(text);
+    }
+    return role;
+}
+
+/* Whether an update gives a rule a role that it did not have: roles are given
+ * at creation only. Then that is replied. */
+bool spec_new_role(const struct object *body, const char *before,
+                   const char *proxy)
+{
+    struct value old = {before, before != NULL ? strlen(before) : 0};
+    struct value now = {proxy, proxy != NULL ? strlen(proxy) : 0};
+    struct value rules = value_get(now, "rules"), key, rule;
+    size_t place = 0;
+    bool new_role = false;
+
+    while (!new_role && value_next(rules, &place, &key, &rule)) {
+        char *role = value_text(value_get(value_get(rule, "aws"),
+                                          "role_arn"));
+        char *name = value_text(value_get(rule, "name"));
+        char *had = name == NULL ? NULL : spec_role(old, name);
+
+        new_role = role != NULL && *role != '\0' &&
+                   (had == NULL || strcmp(had, role) != 0);
+        free(role);
+        free(name);
+        free(had);
+    }
+    if (new_role)
+        reply_error(body->exchange, 400, "InvalidRequest",
+                    "role_arn can be given at creation only");
+    return new_role;
+}
+
 /* Sets the variables of all rules that are enabled. */
 void spec_rule_env(const char *proxy, struct map *env)
 {
