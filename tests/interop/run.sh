@@ -4,7 +4,8 @@
 # SPDX-License-Identifier: MIT
 #
 # interop.mjs: the SDK drives sandboxd, in its ways and over TLS. compare.mjs:
-# what the SDK and our library (calls.c) send for the same call, side by side.
+# what the SDK and our library (calls.c, without WebSockets, as the SDK there)
+# send for the same call, side by side. compare_ws.mjs: the same of WebSockets.
 # The SDK is installed into BUILD/interop, without `ws`: then it runs commands
 # by POST /execute. commands.mjs: it is installed again, with `ws`, into
 # BUILD/interop/ws: then it follows commands over WebSockets only.
@@ -81,9 +82,14 @@ suite 'without the certificate it refuses' node "$modules/distrust.mjs"
 end
 
 ${MAKE:-make} -s --no-print-directory BUILD="$build" \
-    "$build/tests/interop/calls" "$build/tests/interop/control_calls" || exit 1
+    "$build/tests/interop/command_calls" \
+    "$build/tests/interop/control_calls" || exit 1
+${MAKE:-make} -s --no-print-directory BUILD="$build/http" \
+    CPPFLAGS=-DLSSB_WEBSOCKET=0 "$build/http/tests/interop/calls" || exit 1
 suite 'requests side by side' node "$modules/compare.mjs" \
-    "$build/tests/interop/calls"
+    "$build/http/tests/interop/calls"
+suite 'messages of commands side by side' node "$modules/ws/compare_ws.mjs" \
+    "$build/tests/interop/command_calls"
 suite 'the control plane side by side' node "$modules/control_compare.mjs" \
     "$build/tests/interop/control_calls"
 
