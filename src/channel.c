@@ -30,7 +30,7 @@ uint8_t *lssb_channel_reserve(struct lssb_channel *channel, size_t want,
     size_t len;
     uint8_t *out = lssb_conn_reserve(channel->conn, &len);
 
-    if (out != NULL && len < want + CHANNEL_HEAD) {
+    if (len < want + CHANNEL_HEAD) {
         lssb_conn_flush(channel->conn);
         out = lssb_conn_reserve(channel->conn, &len);
     }

@@ -420,6 +420,15 @@ static void command_send(lssb_op *op)
     lssb_conn_flush(&slot->conn);
 }
 
+/* Whether something that could be said was not, for want of room. */
+static bool command_is_unsaid(const lssb_op *op)
+{
+    const struct lssb_command_state *state = command_state(op);
+
+    return state->sending != COMMAND_SEND_NOTHING ||
+           (command_may_talk(op) && !command_input_done(state));
+}
+
 /* ------------------------------------------------------------ delivering */
 
 /* Whether a text holds U+FFFD. */
@@ -1296,7 +1305,7 @@ static void command_step(lssb_op *op)
         command_send(op);
         going = going && slot->conn.own.more;
     }
-    if (going)
+    if (going || (command_is_unsaid(op) && lssb_conn_sent(&slot->conn)))
         client->at_once = true;     /* others first, then here again */
     command_timers(op);
 }
