@@ -862,6 +862,8 @@ static void an_argument_that_is_missing_is_refused_in_words(void)
                   "options");
     REFUSED_WORDS(lssb_glob(&box, &empty, fresh()), "pattern");
     EXPECT_INT(lssb_snapshot_delete(NULL, fresh()), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(op.status, LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_snapshot_wait(NULL, 0, NULL), LSSB_E_INVALID_ARGUMENT);
     EXPECT_INT(lssb_service_next(NULL, NULL, NULL, 1, &count, fresh()),
                LSSB_E_INVALID_ARGUMENT);
     EXPECT_INT(op.status, LSSB_E_INVALID_ARGUMENT);
@@ -1671,6 +1673,7 @@ static void secrets_are_in_no_error_and_no_trace(void)
 
 static void a_template_arrives_whole_and_has_the_defaults(void)
 {
+    lssb_template_options with_details = template_sized;
     size_t i;
 
     begin();
@@ -1680,6 +1683,7 @@ static void a_template_arrives_whole_and_has_the_defaults(void)
                  "\"5Gi\",\"x\":1},\"volume_mounts\":[{\"volume_name\":\"v\","
                  "\"mount_path\":\"/d\"}],\"created_at\":\"c\","
                  "\"updated_at\":\"u\"}"),
+          R(201, "{\"new\":1}"),
           R(200, "{}"), R(200, "{\"image\":null,\"resources\":null}"),
           R(200, "{\"resources\":{\"storage\":null,\"cpu\":null}}"));
     EXPECT_INT(lssb_template_get(client, "n", &a_template, &details, NULL),
@@ -1694,6 +1698,11 @@ static void a_template_arrives_whole_and_has_the_defaults(void)
     EXPECT_STR(a_template.updated_at, "u");
     EXPECT_STR(details_seen.text, "/volume_mounts/0/volume_name=v;"
                                   "/volume_mounts/0/mount_path=/d;");
+    forget_details();
+    with_details.details = &details;
+    EXPECT_INT(lssb_template_create(client, &with_details, &a_template, NULL),
+               LSSB_OK);
+    EXPECT_STR(details_seen.text, "/new=1;");
     for (i = 0; i < 3; i++) {
         memset(&a_template, 0x55, sizeof a_template);
         EXPECT_INT(get_template(NULL), LSSB_OK);
@@ -2490,6 +2499,8 @@ static void credentials_go_with_what_needs_them_and_to_one_place_only(void)
           NULL },
         { "s3 mount wants aws", { .mounts = one_s3, .mount_count = 1 },
           &has_aws_off },
+        { "s3 mount wants aws", { .mounts = one_s3, .mount_count = 1 },
+          &all_raw },
         { "gcs mount wants gcp", { .mounts = one_gcs, .mount_count = 1 },
           &has_gcp },
         { "no mount is s3", { .mounts = one_git, .mount_count = 1,
