@@ -2056,6 +2056,11 @@ static void a_search_can_be_stopped_and_a_match_that_is_none_breaks_it(void)
     SERVE(R(200, body));
     EXPECT_INT(grep_all(NULL), LSSB_OK);
     EXPECT(strncmp(seen.text, "/a|0|-1||1|xxxx", 15) == 0);
+    snprintf(body, sizeof body, "{\"matches\":[{\"new\":\"%s\",\"path\":"
+             "\"/a\"}],\"new\":[\"%.99s\"]}", line, line);
+    SERVE(R(200, body));
+    EXPECT_INT(grep_all(NULL), LSSB_OK);
+    EXPECT_STR(seen.text, "/a|0|-1||-1|;");
     box.dataplane_url[0] = '\0';
     EXPECT_INT(grep_all(NULL), LSSB_E_NOT_CONFIGURED);
     end();
