@@ -1865,6 +1865,496 @@ static void what_the_server_did_not_keep_is_told_and_no_more(void)
     EXPECT(gaps > 100);
 }
 
+/* --------------------------------------------- kill, input, its end (5.10) -- */
+
+#define KILL "{\"type\":\"kill\"}\n"
+#define INPUT(data) "{\"type\":\"input\",\"data\":\"" data "\"}\n"
+#define END_INPUT "{\"type\":\"close_stdin\"}\n"
+
+static lssb_run_options held_how;
+static lssb_command held;
+
+/* A client with a command that somebody holds, started. */
+static void begin_held(const char *const *legs, size_t count,
+                       const lssb_run_options *options)
+{
+    begin(legs, count);
+    opens();
+    held_how = taking(BY_NEXT, options);
+    held_how.error = &outcome.error;
+    EXPECT_INT(lssb_command_start(&held, &box, "x", &held_how, NULL),
+               LSSB_OK);
+}
+
+/* Lets time pass, with callbacks. */
+static void pass(uint32_t ms)
+{
+    uint64_t until = script.now + ms;
+
+    while (script.now < until)
+        lssb_wait(me.client, NULL, (uint32_t)(until - script.now));
+}
+
+static void end_held(lssb_status status, int exit_code, const char *said)
+{
+    uint64_t since = script.now;
+
+    outcome.status = follow(&held, BY_NEXT);
+    outcome.took_ms = script.now - since;
+    EXPECT_INT(outcome.status, status);
+    if (status == LSSB_OK)
+        EXPECT_INT(outcome.result.exit_code, exit_code);
+    else
+        EXPECT_INT(outcome.error.status, status);
+    closes();
+    if (said != NULL)
+        expect_said(said);
+}
+
+static void a_kill_brings_the_exit_code(void)
+{
+    static const char *const legs[] = { STARTED OUT("a", 0) "@hear\n"
+                                        OUT("b", 1) EXIT(137) };
+    int m, how;
+
+    for (m = 0; m < SCRIPT_MODES; m++)
+        for (how = 0; how < 3; how++) {
+            mode = (enum script_mode)m;
+            begin_held(legs, 1, NULL);
+            if (how == 0)
+                EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+            else
+                lssb_post_kill(&held);
+            if (how == 2)
+                EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+            end_held(LSSB_OK, 137, "#1\n" EXEC KILL "close 1000\n");
+            EXPECT(strncmp(outcome.text[0], "ab", 2) == 0);
+        }
+    mode = SCRIPT_WHOLE;
+}
+
+static void a_kill_of_what_has_ended_does_nothing(void)
+{
+    static const char *const legs[] = { STARTED EXIT(3) };
+    lssb_chunk chunk;
+
+    begin_held(legs, 1, NULL);
+    EXPECT_INT(lssb_command_next(&held, &chunk, LSSB_FOREVER), LSSB_END);
+    EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+    lssb_post_kill(&held);
+    EXPECT_INT(lssb_command_resize(&held, 1, 1), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_command_close_stdin(&held), LSSB_OK);
+    end_held(LSSB_OK, 3, "#1\n" EXEC "close 1000\n");
+}
+
+static void a_kill_before_the_start_is_sent_behind_it(void)
+{
+    static const char *const legs[] = { "@wait 100\n@end\n",
+                                        "@wait 100\n" STARTED "@hear\n"
+                                        EXIT(137) };
+    unsigned steps;
+
+    for (steps = 0; steps < 20; steps++) {
+        lssb_op op = { 0 };
+        unsigned i;
+
+        begin(legs, 2);
+        opens();
+        held_how = taking(BY_NEXT, NULL);
+        EXPECT_INT(lssb_command_start(&held, &box, "x", &held_how, &op),
+                   LSSB_PENDING);
+        for (i = 0; i < steps && op.status == LSSB_PENDING; i++)
+            lssb_wait(me.client, &op, 50);
+        EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
+        end_held(LSSB_OK, 137, "#1\n" EXEC "#2\n" EXEC KILL "close 1000\n");
+    }
+}
+
+static void a_kill_while_detached_is_sent_behind_the_greeting(void)
+{
+    static const char *const legs[] = { STARTED "@end\n",
+                                        STARTED "@hear\n" EXIT(137) };
+
+    begin_held(legs, 2, NULL);
+    pass(100);
+    EXPECT(!held.attached);
+    EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+    end_held(LSSB_OK, 137, "#1\n" EXEC "#2\n" RECONNECT(0, 0) KILL
+                           "close 1000\n");
+}
+
+static void a_kill_of_an_older_servers_silent_command_is_sent(void)
+{
+    static const char *const legs[] = { STARTED "@end\n",
+                                        "@hear\n" EXIT(137) };
+
+    begin_held(legs, 2, NULL);
+    pass(100);
+    EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+    end_held(LSSB_OK, 137, "#1\n" EXEC "#2\n" RECONNECT(0, 0) KILL
+                           "close 1000\n");
+    EXPECT(outcome.took_ms >= 2000 && outcome.took_ms < 3000);
+}
+
+static void a_loss_after_a_kill_is_the_end(void)
+{
+    static const char *const legs[] = { STARTED "@hear\n@end\n" };
+
+    begin_held(legs, 1, NULL);
+    EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+    end_held(LSSB_E_CONNECTION, 0, "#1\n" EXEC KILL);
+    EXPECT_INT(peers.count, 1);
+}
+
+static void a_kill_without_an_exit_code_ends_after_ten_seconds(void)
+{
+    static const char *const legs[] = { STARTED "@hear\n" OUT("a", 0) };
+
+    begin_held(legs, 1, NULL);
+    EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+    end_held(LSSB_E_CONNECTION, 0, "#1\n" EXEC KILL "close 1000\n");
+    EXPECT(outcome.took_ms >= 10000 && outcome.took_ms < 10100);
+    EXPECT_INT(outcome.len[0], 1);
+}
+
+static void the_transcript_of_input_that_was_lost_once(void)
+{
+    static const char *const legs[] = {
+        STARTED "@hear\n@hear\n@end\n",
+        STARTED "@hear\n" OUT("a\\nb\\n", 0) EXIT(0)
+    };
+    lssb_run_options how = { 0 };
+    int way, m;
+
+    how.as_user = "app";
+    how.cwd = "/srv";
+    how.input = "b\na\n";
+    how.input_len = 4;
+    for (m = 0; m < SCRIPT_MODES; m++)
+        for (way = 0; way < WAYS; way++) {
+            mode = (enum script_mode)m;
+            begin(legs, 2);
+            opens();
+            EXPECT_INT(perform((enum way)way, "sort", &how), LSSB_OK);
+            expect_texts("a\nb\n", "", (enum way)way);
+            EXPECT(outcome.result.input_uncertain);
+            closes();
+            expect_said("#1\n" EXECUTE("sort", 60, 300, false, 600,
+                        ",\"run_config\":{\"user\":\"app\",\"work_dir\":"
+                        "\"/srv\"}") INPUT("b\\na\\n") END_INPUT
+                        "#2\n" RECONNECT(0, 0) END_INPUT "close 1000\n");
+        }
+    mode = SCRIPT_WHOLE;
+}
+
+static void input_goes_out_as_it_is_written(void)
+{
+    static const char *const legs[] = {
+        STARTED "@hear\n@hear\n@hear\n" OUT("a", 0) EXIT(0)
+    };
+    static const lssb_run_options open_how = { .open_stdin = true };
+    size_t taken;
+    int m;
+
+    for (m = 0; m < SCRIPT_MODES; m++) {
+        mode = (enum script_mode)m;
+        begin_held(legs, 1, &open_how);
+        EXPECT_INT(lssb_command_write(&held, "a\"b\\\n", 5, &taken,
+                                      LSSB_FOREVER), LSSB_OK);
+        EXPECT_INT(taken, 5);
+        EXPECT_INT(lssb_command_write(&held, "", 0, &taken, 0), LSSB_OK);
+        EXPECT_INT(lssb_command_write(&held, "\xc3\xa9\xe2", 3, &taken, 1000),
+                   LSSB_OK);
+        EXPECT_INT(taken, 2);
+        EXPECT_INT(lssb_command_write(&held, "\xff", 1, &taken, 0),
+                   LSSB_E_INVALID_ARGUMENT);
+        EXPECT_INT(taken, 0);
+        EXPECT_INT(lssb_command_write(&held, NULL, 1, &taken, 0),
+                   LSSB_E_INVALID_ARGUMENT);
+        EXPECT_INT(lssb_command_close_stdin(&held), LSSB_OK);
+        EXPECT_INT(lssb_command_close_stdin(&held), LSSB_OK);
+        EXPECT_INT(lssb_command_write(&held, "x", 1, &taken, 0),
+                   LSSB_E_OPERATION);
+        EXPECT_STR(lssb_last_error(me.client)->operation, "sendInput");
+        end_held(LSSB_OK, 0, "#1\n" EXEC_OPEN INPUT("a\\\"b\\\\\\n")
+                             INPUT("\xc3\xa9") END_INPUT "close 1000\n");
+        EXPECT(!outcome.result.input_uncertain);
+    }
+    mode = SCRIPT_WHOLE;
+}
+
+static void input_needs_an_open_stdin(void)
+{
+    static const char *const legs[] = { STARTED "@wait 100\n" EXIT(0) };
+    static const lssb_run_options pty = { .pty = true };
+    size_t taken = 9;
+
+    begin_held(legs, 1, NULL);
+    EXPECT_INT(lssb_command_write(&held, "x", 1, &taken, 0),
+               LSSB_E_OPERATION);
+    EXPECT_INT(taken, 0);
+    EXPECT(strstr(lssb_error_text(me.client), "open_stdin") != NULL);
+    EXPECT_INT(lssb_command_resize(&held, 80, 24), LSSB_E_INVALID_ARGUMENT);
+    end_held(LSSB_OK, 0, "#1\n" EXEC "close 1000\n");
+    begin_held(legs, 1, &pty);
+    EXPECT_INT(lssb_command_close_stdin(&held), LSSB_E_OPERATION);
+    EXPECT(strstr(lssb_error_text(me.client), "\\004") != NULL);
+    EXPECT_INT(lssb_command_resize(&held, 0, 24), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_command_resize(&held, 80, 65536),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_command_write(&held, "\004", 1, &taken, 100), LSSB_OK);
+    end_held(LSSB_OK, 0, "#1\n" EXEC_PTY INPUT("\\u0004") "close 1000\n");
+}
+
+static void a_terminal_hears_its_last_size_on_every_connection(void)
+{
+    static const char *const legs[] = { STARTED "@wait 300\n@end\n",
+                                        STARTED "@wait 100\n" EXIT(0) };
+    static const lssb_run_options pty = { .pty = true, .columns = 80,
+                                          .rows = 24 };
+#define RESIZE(c, r) \
+    "{\"type\":\"resize\",\"cols\":" #c ",\"rows\":" #r "}\n"
+
+    begin_held(legs, 2, &pty);
+    pass(50);
+    EXPECT_INT(lssb_command_resize(&held, 100, 30), LSSB_OK);
+    pass(50);
+    EXPECT_INT(lssb_command_resize(&held, 101, 31), LSSB_OK);
+    EXPECT_INT(lssb_command_resize(&held, 102, 32), LSSB_OK);
+    end_held(LSSB_OK, 0, "#1\n" EXEC_PTY RESIZE(80, 24) RESIZE(100, 30)
+             RESIZE(102, 32) "#2\n" RECONNECT(0, 0) RESIZE(102, 32)
+             "close 1000\n");
+}
+
+static void input_while_detached_is_not_taken(void)
+{
+    static const char *const legs[] = { STARTED "@end\n",
+                                        STARTED "@hear\n@hear\n" EXIT(0) };
+    static const lssb_run_options open_how = { .open_stdin = true };
+    size_t taken;
+
+    begin_held(legs, 2, &open_how);
+    pass(100);
+    EXPECT(!held.attached);
+    EXPECT_INT(lssb_command_write(&held, "x", 1, &taken, 0), LSSB_AGAIN);
+    EXPECT_INT(lssb_command_write(&held, "x", 1, &taken, 10), LSSB_AGAIN);
+    EXPECT_INT(lssb_command_write(&held, "y", 1, &taken, LSSB_FOREVER),
+               LSSB_OK);
+    EXPECT_INT(lssb_command_close_stdin(&held), LSSB_OK);
+    end_held(LSSB_OK, 0, "#1\n" EXEC_OPEN "#2\n" RECONNECT(0, 0) INPUT("y")
+                         END_INPUT "close 1000\n");
+    EXPECT(!outcome.result.input_uncertain);
+}
+
+static void the_end_of_input_while_detached_is_remembered(void)
+{
+    static const char *const legs[] = { STARTED "@end\n",
+                                        STARTED "@hear\n@end\n",
+                                        STARTED "@hear\n" EXIT(0) };
+    static const lssb_run_options open_how = { .open_stdin = true };
+
+    begin_held(legs, 3, &open_how);
+    pass(100);
+    EXPECT_INT(lssb_command_close_stdin(&held), LSSB_OK);
+    end_held(LSSB_OK, 0, "#1\n" EXEC_OPEN "#2\n" RECONNECT(0, 0) END_INPUT
+                         "#3\n" RECONNECT(0, 0) END_INPUT "close 1000\n");
+}
+
+static void what_a_found_command_is_told_comes_behind_the_greeting(void)
+{
+    static const char *const legs[] = {
+        "@wait 100\n" STARTED "@hear\n@hear\n" EXIT(0)
+    };
+    lssb_run_options how = { .open_stdin = true };
+    lssb_op op = { 0 };
+
+    begin(legs, 1);
+    opens();
+    held_how = taking(BY_NEXT, &how);
+    EXPECT_INT(lssb_command_reattach(&held, &box, ID, 0, 0, &held_how, &op),
+               LSSB_PENDING);
+    EXPECT_INT(lssb_command_close_stdin(&held), LSSB_OK);
+    EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
+    end_held(LSSB_OK, 0, "#1\n" RECONNECT(0, 0) KILL END_INPUT
+                         "close 1000\n");
+}
+
+static void writing_to_what_has_ended_says_so(void)
+{
+    static const char *const legs[] = { STARTED EXIT(0) };
+    static const lssb_run_options open_how = { .open_stdin = true };
+    lssb_chunk chunk;
+    size_t taken;
+
+    begin_held(legs, 1, &open_how);
+    EXPECT_INT(lssb_command_next(&held, &chunk, LSSB_FOREVER), LSSB_END);
+    EXPECT_INT(lssb_command_write(&held, "x", 1, &taken, 0), LSSB_END);
+    EXPECT_INT(lssb_command_write(&held, "x", 1, &taken, LSSB_FOREVER),
+               LSSB_END);
+    end_held(LSSB_OK, 0, NULL);
+}
+
+/* All input that the server got, put together. */
+static size_t input_heard(char *to, size_t size)
+{
+    const char *line = peers.said;
+    char type[32];
+    size_t len = 0;
+
+    while (*line != '\0') {
+        model_member(line, "type", type, sizeof type);
+        if (strcmp(type, "input") == 0 && line[0] == '{')
+            len += model_member(line, "data", to + len, size - len);
+        line = strchr(line, '\n') + 1;
+    }
+    return len;
+}
+
+#define LONG_INPUT 20000
+
+static void long_input_is_split_between_characters(void)
+{
+    static const char *const legs[] = {
+        STARTED "@wait 2000\n" EXIT(0)
+    };
+    static const char piece[] = "\xf0\x9f\x98\x80\"\\\n\xc3\xa9x\x01";
+    static char input[LONG_INPUT + 16], heard[LONG_INPUT + 16];
+    lssb_run_options how = { 0 };
+    int way, m;
+    size_t n;
+
+    for (n = 0; n < LONG_INPUT; n += sizeof piece - 1)
+        memcpy(input + n, piece, sizeof piece);
+    how.input = input;
+    how.input_len = n;
+    for (m = 0; m < SCRIPT_MODES; m++)
+        for (way = 0; way < WAYS; way++) {
+            mode = (enum script_mode)m;
+            over_tls = way == BY_WAIT;
+            begin(legs, 1);
+            opens();
+            EXPECT_INT(perform((enum way)way, "x", &how), LSSB_OK);
+            closes();
+            EXPECT_INT(input_heard(heard, sizeof heard), n);
+            EXPECT(memcmp(heard, input, n) == 0);
+            EXPECT(strstr(peers.said, "\n" END_INPUT "close") != NULL);
+            EXPECT(peers.largest_frame <= LSSB_WS_FRAME);
+        }
+    mode = SCRIPT_WHOLE;
+    over_tls = false;
+}
+
+static void a_long_command_goes_out_in_fragments(void)
+{
+    static const char *const legs[] = { STARTED EXIT(5) };
+    static char text[40001], heard[40002];
+    size_t i;
+    int m;
+
+    for (i = 0; i < 40000; i++)
+        text[i] = i % 50 == 0 ? '"' : (char)('a' + i % 26);
+    for (m = 0; m < SCRIPT_MODES; m++) {
+        mode = (enum script_mode)m;
+        begin(legs, 1);
+        opens();
+        EXPECT_INT(perform(BY_RUN, text, NULL), LSSB_OK);
+        EXPECT_INT(outcome.result.exit_code, 5);
+        closes();
+        EXPECT_INT(model_member(peers.said, "command", heard, sizeof heard),
+                   40000);
+        EXPECT_STR(heard, text);
+        EXPECT(peers.largest_frame <= LSSB_WS_FRAME);
+    }
+    mode = SCRIPT_WHOLE;
+}
+
+/* ------------------------------------------------------------ pings (5.11) -- */
+
+static void a_quiet_command_is_pinged_every_half_minute(void)
+{
+    static const char *const legs[] = {
+        STARTED "@wait 55000\n@ping hello\n@wait 100000\n" EXIT(0)
+    };
+    static const struct {
+        uint32_t ping_ms;
+        unsigned pings;
+    } rows[] = { { 0, 5 }, { 1000, 155 }, { LSSB_FOREVER, 0 } };
+    lssb_run_options how = { .timeout_s = 600 };
+    size_t i;
+    int way;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (way = 0; way < WAYS; way++) {
+            begin(legs, 1);
+            opens();
+            how.ping_ms = rows[i].ping_ms;
+            EXPECT_INT(perform((enum way)way, "x", &how), LSSB_OK);
+            EXPECT(peers.pings + 2 >= rows[i].pings &&
+                   peers.pings <= rows[i].pings);
+            EXPECT_INT(peers.pongs, 1);
+            closes();
+        }
+}
+
+static void a_ping_without_an_answer_is_a_loss(void)
+{
+    static const char *const legs[] = { STARTED "@deaf\n",
+                                        STARTED EXIT(2) };
+    static const struct {
+        uint32_t ping_ms, took_ms;
+    } rows[] = { { 0, 90500 }, { 1000, 3500 } };
+    lssb_run_options how = { .timeout_s = 600 };
+    size_t i;
+    int way;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (way = 0; way < WAYS; way++) {
+            begin(legs, 2);
+            opens();
+            how.ping_ms = rows[i].ping_ms;
+            EXPECT_INT(perform((enum way)way, "x", &how), LSSB_OK);
+            EXPECT_INT(outcome.result.reattached, 1);
+            EXPECT(outcome.took_ms >= rows[i].took_ms &&
+                   outcome.took_ms <= rows[i].took_ms + 100);
+            closes();
+        }
+}
+
+static void a_slow_reader_is_not_a_dead_peer(void)
+{
+    static const char *const legs[] = {
+        STARTED OUT("a", 0) OUT("b", 1) "@wait 900000\n" OUT("c", 2) EXIT(0)
+    };
+
+    begin_held(legs, 1, NULL);
+    pass(500000);
+    EXPECT(held.attached);
+    EXPECT_INT(held.reattached, 0);
+    end_held(LSSB_OK, 0, NULL);
+    EXPECT(strncmp(outcome.text[0], "abc", 3) == 0);
+    EXPECT_INT(outcome.result.reattached, 0);
+}
+
+static void a_server_that_does_not_answer_the_close_holds_nobody_up(void)
+{
+    static const char *const legs[] = {
+        STARTED "@deaf\n" EXIT(1), STARTED "@deaf\n" EXIT(2)
+    };
+    uint64_t since;
+
+    begin(legs, 2);
+    opens();
+    EXPECT_INT(perform(BY_RUN, "x", NULL), LSSB_OK);
+    EXPECT_INT(perform(BY_RUN, "x", NULL), LSSB_OK);
+    EXPECT_INT(outcome.result.exit_code, 2);
+    EXPECT(outcome.took_ms < 100);
+    since = script.now;
+    closes();
+    EXPECT(script.now - since <= 2100);
+}
+
 static const struct test tests[] = {
     TEST(the_upgrade_is_asked_for_as_the_reference_says),
     TEST(a_dataplane_url_keeps_its_path_and_drops_its_query),
@@ -1893,6 +2383,27 @@ static const struct test tests[] = {
     TEST(a_trickling_session_cut_at_any_byte_is_complete),
     TEST(a_session_cut_again_and_again_loses_and_repeats_nothing),
     TEST(what_the_server_did_not_keep_is_told_and_no_more),
+    TEST(a_kill_brings_the_exit_code),
+    TEST(a_kill_of_what_has_ended_does_nothing),
+    TEST(a_kill_before_the_start_is_sent_behind_it),
+    TEST(a_kill_while_detached_is_sent_behind_the_greeting),
+    TEST(a_kill_of_an_older_servers_silent_command_is_sent),
+    TEST(a_loss_after_a_kill_is_the_end),
+    TEST(a_kill_without_an_exit_code_ends_after_ten_seconds),
+    TEST(the_transcript_of_input_that_was_lost_once),
+    TEST(input_goes_out_as_it_is_written),
+    TEST(input_needs_an_open_stdin),
+    TEST(a_terminal_hears_its_last_size_on_every_connection),
+    TEST(input_while_detached_is_not_taken),
+    TEST(the_end_of_input_while_detached_is_remembered),
+    TEST(what_a_found_command_is_told_comes_behind_the_greeting),
+    TEST(writing_to_what_has_ended_says_so),
+    TEST(long_input_is_split_between_characters),
+    TEST(a_long_command_goes_out_in_fragments),
+    TEST(a_quiet_command_is_pinged_every_half_minute),
+    TEST(a_ping_without_an_answer_is_a_loss),
+    TEST(a_slow_reader_is_not_a_dead_peer),
+    TEST(a_server_that_does_not_answer_the_close_holds_nobody_up),
 };
 
 #else

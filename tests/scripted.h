@@ -72,7 +72,7 @@ enum script_kind {
     SCRIPT_KINDS
 };
 
-#define SCRIPT_HANDLES 40
+#define SCRIPT_HANDLES 128
 #define SCRIPT_BUFFER 24576
 #define SCRIPT_ENTRIES 400
 #define SCRIPT_ROUTES 128
@@ -238,11 +238,11 @@ static lssb_io script_failure(void)
 
 static struct script_handle *script_handle(lssb_handle handle)
 {
-    size_t index = (size_t)handle % 64;
+    size_t index = (size_t)handle % SCRIPT_HANDLES;
 
     if (handle < 0 || index >= SCRIPT_HANDLES ||
         !script.handles[index].open ||
-        script.handles[index].generation != (uint32_t)(handle / 64))
+        script.handles[index].generation != (uint32_t)(handle / SCRIPT_HANDLES))
         script_stuck("a handle was used that is not open");
     return &script.handles[index];
 }
@@ -272,7 +272,8 @@ static struct script_handle *script_new_handle(lssb_handle *handle, bool job)
     new_one->peer = NULL;
     new_one->next_at = SCRIPT_NEVER;
     new_one->in_len = new_one->out_len = new_one->out_at = 0;
-    *handle = (lssb_handle)new_one->generation * 64 + (lssb_handle)i;
+    *handle = (lssb_handle)new_one->generation * SCRIPT_HANDLES +
+              (lssb_handle)i;
     script.opened++;
     if (++script.open_now > script.open_most)
         script.open_most = script.open_now;
