@@ -514,6 +514,20 @@ def a_stopped_box_can_be_captured_and_a_starting_one_not(s):
 
 
 @test
+def a_captures_run_config_lies_over_the_boxs(s):
+    s.box(name="layers", run_config={"work_dir": "/srv",
+                                     "env_vars": {"A": "1", "B": "1"}})
+    taken = s.snapshot(path="boxes/layers/snapshot", name="layers",
+                       run_config={"work_dir": "/app",
+                                   "env_vars": {"B": "2"}})
+    equal(taken["run_config"], {"work_dir": "/app",
+                                "env_vars": {"A": "1", "B": "2"}})
+    problem(s.call("POST", "boxes/layers/snapshot",
+                   {"name": "x", "run_config": {"user": 5}}),
+            "run_config", "user")
+
+
+@test
 def an_image_that_the_box_does_not_have_cannot_be_exported(s):
     s.box(name="plain")
     made = s.snapshot("failed", path="boxes/plain/snapshot", name="x",
@@ -672,6 +686,43 @@ def what_is_wrong_with_a_box_is_named(s):
         refused(s.call("POST", "boxes", body), 400, "InvalidRequest")
     refused(s.call("POST", "boxes", {"template_name": "none"}), 400,
             "NotFound", "Template")
+
+
+@test
+def boxes_are_sorted_by_their_numbers(s):
+    for name, idle, after in (("N-a", 600, 0), ("N-b", 60, 1209600),
+                              ("N-c", 0, 60)):
+        s.box(name=name, idle_ttl_seconds=idle,
+              delete_after_stop_seconds=after)
+    for name in ("N-b", "N-a"):
+        s.post(f"boxes/{name}/stop", {}, 204)
+    for sort_by, wanted in (("idle_ttl_seconds", "cba"),
+                            ("delete_after_stop_seconds", "acb"),
+                            ("stopped_at", "cba"), ("created_at", "abc"),
+                            ("name", "abc"), ("status", "cab")):
+        query = f"boxes?name_contains=n-&sort_by={sort_by}&page_size=2"
+        page = s.get(query + "&sort_order=asc")
+        rest = s.get(query + "&cursor=" + page["next_cursor"])
+        got = "".join(b["name"][2] for b in page["items"] + rest["items"])
+        equal((sort_by, got), (sort_by, wanted))
+
+
+@test
+def what_is_nested_is_told_again_or_refused(s):
+    for depth in range(8, 30):
+        value = 1
+        for _ in range(depth):
+            value = {"a": [value]} if depth % 2 else {"a": value}
+        name = f"deep-{depth}"
+        reply = s.call("POST", "boxes", {
+            "name": name, "proxy_config": {"rules": [], "x": value}})
+        if reply.status == 201:
+            equal(s.get(f"boxes/{name}")["proxy_config"]["x"], value)
+            equal(s.get("boxes?page_size=1")["items"][0]["name"], name)
+            s.call("DELETE", f"boxes/{name}")
+        else:
+            problem(reply, "proxy_config")
+            assert depth > 10, depth
 
 
 @test
@@ -1725,6 +1776,36 @@ def stalled(sent):
     before = len(sent)
     time.sleep(0.3)
     return len(sent) == before
+
+
+@test
+def a_slow_service_holds_its_client_back(s):
+    go = threading.Event()
+
+    def slow(peer, head, rest):
+        go.wait(PATIENCE)
+        while len(rest) < 64 * 2 ** 20:
+            rest += peer.recv(2 ** 20)
+        peer.sendall(b"HTTP/1.1 204 No\r\n\r\n")
+    service = Service(slow)
+    path, token, _ = share(s, s.box(), service.port)
+    with socket.create_connection(("127.0.0.1", s.port), PATIENCE) as peer:
+        peer.sendall(f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: "
+                     f"{64 * 2 ** 20}\r\nX-Langsmith-Sandbox-Service-Token: "
+                     f"{token}\r\n\r\n".encode())
+        piece, sent = bytes(2 ** 16), []
+        peer.settimeout(0.3)
+        try:
+            while len(sent) < 1024:
+                sent.append(peer.send(piece))
+        except TimeoutError:
+            pass
+        assert sum(sent) < 32 * 2 ** 20, sum(sent)
+        go.set()
+        peer.settimeout(PATIENCE)
+        peer.sendall(bytes(64 * 2 ** 20 - sum(sent)))
+        equal(peer.recv(12), b"HTTP/1.1 204")
+    service.close()
 
 
 @test
