@@ -41,6 +41,16 @@ static void json_mark(struct lssb_writer *to, const char *bytes,
     to->mark->total = to->total;
 }
 
+/* How many bytes at the front stand for themselves, `most` of them at most;
+ * it stops before a character that would be cut. */
+static size_t json_plain_run(const char *bytes, size_t len, size_t most)
+{
+    const uint8_t *from = (const uint8_t *)bytes;
+
+    return (size_t)(lssb_json_plain(from, from + (len < most ? len : most)) -
+                    from);
+}
+
 /* Puts a string in quotes: runs as they are, escapes where they must be. */
 static void json_put_string(struct lssb_json_writer *json, const char *bytes,
                             size_t len)
@@ -56,6 +66,11 @@ static void json_put_string(struct lssb_json_writer *json, const char *bytes,
             lssb_put(json->to, bytes + run, i - run);
             run = i;
             json_mark(json->to, bytes, begin, run);
+        }
+        n = json_plain_run(bytes + i, len - i, JSON_RUN - (i - run));
+        if (n > 0) {
+            i += n - 1;
+            continue;
         }
         n = lssb_json_escape(bytes[i], escaped);
         if (n == 1)

@@ -1177,6 +1177,11 @@ static void what_a_snapshot_has_no_room_for_goes_to_the_details(void)
                LSSB_OK);
     EXPECT_STR(details_seen.text, "/labels/run_config=no;/run_config=null;");
     EXPECT(!snapshot.has_run_config);
+    SERVE(RF(200, "", snapshot_complete, REC_CUT,
+             sizeof snapshot_complete - 9), R(200, "{}"));
+    EXPECT_INT(lssb_snapshot_get(client, "a", &snapshot, &details, NULL),
+               LSSB_OK);
+    EXPECT(!snapshot.has_run_config);
     end();
 }
 
@@ -1466,6 +1471,52 @@ static void snapshots_page_by_cursor_and_by_offset(void)
                LSSB_END);
     expect_api(1, "GET", "/snapshots?limit=2&offset=2&sort_direction=desc",
                NULL);
+    end();
+}
+
+static void a_page_that_was_cut_is_forgotten_and_a_cursor_alone_is_one(void)
+{
+    static const char cut[] = "{\"items\":[{\"id\":\"1\"},{\"id\":\"2\"}],"
+                              "\"next_cursor\":\"c\"}";
+    lssb_snapshot_list list;
+    lssb_snapshot got[2];
+    size_t count;
+
+    begin();
+    memset(&list, 0, sizeof list);
+    SERVE(RF(200, "", cut, REC_CUT, 22),
+          R(200, "{\"snapshots\":[{\"id\":\"7\"}]}"), R(200, "{}"));
+    EXPECT_INT(lssb_snapshot_next(client, &list, got, 2, &count, NULL),
+               LSSB_OK);
+    EXPECT_INT(count, 1);
+    EXPECT_STR(got[0].id, "7");
+    EXPECT_INT(lssb_snapshot_next(client, &list, got, 2, &count, NULL),
+               LSSB_END);
+    expect_api(2, "GET", "/snapshots?limit=2&offset=1", NULL);
+    memset(&list, 0, sizeof list);
+    SERVE(R(200, "{\"next_cursor\":\"c\",\"snapshots\":[{},{}]}"),
+          R(200, "{\"snapshots\":[{}],\"next_cursor\":\"\"}"));
+    EXPECT_INT(lssb_snapshot_next(client, &list, got, 2, &count, NULL),
+               LSSB_OK);
+    EXPECT_INT(lssb_snapshot_next(client, &list, got, 2, &count, NULL),
+               LSSB_OK);
+    EXPECT_INT(count, 1);
+    EXPECT_INT(lssb_snapshot_next(client, &list, got, 2, &count, NULL),
+               LSSB_END);
+    expect_api(1, "GET", "/snapshots?page_size=2&cursor=c", NULL);
+    memset(&list, 0, sizeof list);  /* longer than the array, then shorter */
+    SERVE(R(200, "{\"items\":[{},{},{}],\"next_cursor\":\"c\"}"),
+          R(200, "{\"items\":[{},{}],\"next_cursor\":\"c\"}"),
+          R(200, "{\"items\":[{\"id\":\"4\"}],\"next_cursor\":null}"));
+    EXPECT_INT(lssb_snapshot_next(client, &list, got, 2, &count, NULL),
+               LSSB_OK);
+    EXPECT_INT(count, 2);
+    EXPECT_INT(lssb_snapshot_next(client, &list, got, 2, &count, NULL),
+               LSSB_OK);
+    EXPECT_INT(count, 1);
+    EXPECT_STR(got[0].id, "4");
+    expect_api(1, "GET", "/snapshots?page_size=2", NULL);
+    expect_api(2, "GET", "/snapshots?page_size=2&cursor=c", NULL);
     end();
 }
 
@@ -2787,6 +2838,7 @@ int main(void)
         TEST(a_wait_ends_as_its_state_or_its_time_says),
         TEST(the_default_times_of_waits_are_the_protocols),
         TEST(snapshots_page_by_cursor_and_by_offset),
+        TEST(a_page_that_was_cut_is_forgotten_and_a_cursor_alone_is_one),
         TEST(a_hundred_thousand_snapshots_pass_in_the_room_of_one),
         TEST(lists_that_do_not_page_pass_through_an_array_of_one),
         TEST(registries_page_by_offset_from_the_start),
