@@ -133,7 +133,7 @@ static bool service_own_header(const char *name)
 {
     static const char *const names[] = {
         "Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer",
-        "Transfer-Encoding", "Upgrade", "Content-Length", "Expect", "Date",
+        "Transfer-Encoding", "Upgrade", "Content-Length", "Expect",
         LINKS_HEADER};
     size_t i;
 
@@ -307,6 +307,15 @@ static void service_keep_header(struct service *service)
         take_copy_n(service->http.value, service->http.value_len);
 }
 
+/* Whether a header of the reply is handed on; it has a date already. */
+static bool service_hands_on(const char *name, int status)
+{
+    if (status == 101 && lssb_same_name(name, strlen(name), "Upgrade", 7))
+        return true;
+    return !service_own_header(name) &&
+           !lssb_same_name(name, strlen(name), "Date", 4);
+}
+
 /* The head of the reply is complete: hands it on. */
 static void service_head(struct service *service)
 {
@@ -317,12 +326,9 @@ static void service_head(struct service *service)
 
     reply_begin(exchange, status);
     for (i = 0; i < headers->count; i++) {
-        const char *name = headers->pairs[i].name;
-
-        if (!service_own_header(name) ||
-            (status == 101 && lssb_same_name(name, strlen(name), "Upgrade",
-                                             7)))
-            reply_header(exchange, name, headers->pairs[i].value);
+        if (service_hands_on(headers->pairs[i].name, status))
+            reply_header(exchange, headers->pairs[i].name,
+                         headers->pairs[i].value);
     }
     if (status == 101) {
         service->raw = true;
