@@ -2355,6 +2355,797 @@ static void a_server_that_does_not_answer_the_close_holds_nobody_up(void)
     EXPECT(script.now - since <= 2100);
 }
 
+/* ---------------------------------------------- long messages and the hold -- */
+
+static size_t long_from, long_len;  /* what came of a long output so far */
+static unsigned long_wrong, long_gaps;
+
+static lssb_status take_long(void *user, const void *bytes, size_t len)
+{
+    static char right[LSSB_HOLD];
+
+    (void)user;
+    EXPECT(len <= LSSB_HOLD);
+    long_text(right, long_from + long_len, len);
+    long_wrong += memcmp(right, bytes, len) != 0;
+    long_len += len;
+    return LSSB_OK;
+}
+
+static void take_long_gap(void *user, lssb_stream stream, uint64_t offset,
+                          uint64_t lost)
+{
+    (void)user;
+    EXPECT_INT(stream, LSSB_STDOUT);
+    EXPECT(offset == long_from + long_len || long_gaps == 0);
+    long_from += lost;
+    long_gaps++;
+}
+
+/* Runs what prints long messages; checks every byte. */
+static lssb_status run_long(const char *const *legs, size_t count,
+                            lssb_result *result)
+{
+    lssb_run_options how = { 0 };
+    lssb_status status;
+
+    long_from = long_len = long_wrong = long_gaps = 0;
+    begin(legs, count);
+    opens();
+    how.command_id = ID;
+    how.on_out = take_long;
+    how.on_gap = take_long_gap;
+    status = lssb_run(&box, "x", &how, result, NULL);
+    outcome.error = *lssb_last_error(me.client);
+    closes();
+    return status;
+}
+
+static void a_message_of_a_mebibyte_passes_through_the_same_buffers(void)
+{
+    static const char *const legs[] = { STARTED "@long stdout 0 1048576\n"
+                                        EXIT(0) };
+    static const char *const middle[] = { STARTED "@middle stdout 0 1048576\n"
+                                          EXIT(0) };
+    lssb_result result;
+    int m;
+
+    for (m = 0; m < SCRIPT_MODES; m++) {
+        mode = (enum script_mode)m;
+        over_tls = m == 0 || m == 2;
+        EXPECT_INT(run_long(m % 2 ? legs : middle, 1, &result), LSSB_OK);
+        EXPECT_INT(long_len, 1048576);
+        EXPECT_INT(long_wrong, 0);
+        EXPECT_INT(result.out_offset, 1048576);
+        EXPECT_INT(long_gaps, 0);
+    }
+    mode = SCRIPT_WHOLE;
+    over_tls = false;
+}
+
+/* The longest data that may stand before its type, and one that is too long. */
+#define HELD (LSSB_HOLD - 64)
+#define TOO_LONG (LSSB_HOLD + 64)
+
+static void data_before_its_type_must_fit_the_hold(void)
+{
+    char fits[200], too_long[200];
+    const char *legs[1];
+    lssb_result result;
+    int m;
+
+    sprintf(fits, STARTED "@late stdout 0 %u\n@late stdout %u 10\n" EXIT(0),
+            (unsigned)HELD, (unsigned)HELD);
+    sprintf(too_long, STARTED "@late stdout 0 %u\n" EXIT(0),
+            (unsigned)TOO_LONG);
+    for (m = 0; m < SCRIPT_MODES; m++) {
+        mode = (enum script_mode)m;
+        legs[0] = fits;
+        EXPECT_INT(run_long(legs, 1, &result), LSSB_OK);
+        EXPECT_INT(long_len, HELD + 10);
+        EXPECT_INT(long_wrong, 0);
+        legs[0] = too_long;
+        EXPECT_INT(run_long(legs, 1, &result), LSSB_E_TOO_LONG);
+        EXPECT_INT(long_len, 0);
+        EXPECT(strstr(outcome.error.message, "LSSB_HOLD") != NULL);
+        EXPECT_STR(result.command_id, ID);
+        EXPECT_INT(result.out_offset, 0);
+    }
+    mode = SCRIPT_WHOLE;
+}
+
+/* An offset behind more data than the hold has room for. */
+static void an_offset_that_comes_late_is_told_or_refused(void)
+{
+    static const struct {
+        const char *name;
+        const char *format;         /* of the legs: the length of the message */
+        lssb_status status;
+        uint64_t lost;
+        size_t first;
+    } rows[] = {
+        { "as expected", STARTED "@middle stdout 0 %u\n" EXIT(0), LSSB_OK, 0,
+          0 },
+        { "an overlap without a loss", STARTED OUT("abc", 0) OUT("", 3)
+          "@middle stdout 3 %u\n" EXIT(0), LSSB_OK, 0, 3 },
+    };
+    char leg[300];
+    const char *legs[2];
+    lssb_result result;
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].name;
+        sprintf(leg, rows[i].format, (unsigned)TOO_LONG);
+        legs[0] = leg;
+        EXPECT_INT(run_long(legs, 1, &result), rows[i].status);
+        EXPECT_INT(long_wrong, 0);
+        EXPECT_INT(long_len, TOO_LONG + rows[i].first);
+        EXPECT_INT(result.out_lost, rows[i].lost);
+    }
+    test_row = "a replay that says so too late";
+    legs[0] = STARTED "@long stdout 0 26\n@end\n";
+    sprintf(leg, STARTED "@middle stdout 0 %u\n" EXIT(0), (unsigned)TOO_LONG);
+    legs[1] = leg;
+    EXPECT_INT(run_long(legs, 2, &result), LSSB_E_TOO_LONG);
+    EXPECT(strstr(outcome.error.message, "LSSB_HOLD") != NULL);
+    EXPECT_STR(result.command_id, ID);
+}
+
+static void messages_in_fragments_with_pings_between_are_the_same(void)
+{
+    static const struct row rows[] = {
+        { .name = "of one byte", .legs = { "@split 1 " STARTED "@split 1 "
+          OUT("caf\xc3\xa9 \\ud83d\\ude00", 0) "@split 1 " EXIT(3) },
+          .out = "caf\xc3\xa9 \xf0\x9f\x98\x80", .exit_code = 3 },
+        { .name = "of seven bytes", .legs = { "@split 7 " STARTED "@split 7 "
+          OUT("caf\xc3\xa9 \\ud83d\\ude00", 0) "@split 7 " EXIT(3) },
+          .out = "caf\xc3\xa9 \xf0\x9f\x98\x80", .exit_code = 3 },
+        { .name = "lost between two", .legs = { STARTED OUT("a", 0)
+          "@raw 01057b22747970\n@end\n", STARTED OUT("b", 1) EXIT(3) },
+          .out = "ab", .exit_code = 3, .reattached = 1 },
+    };
+
+    CHECK_ROWS(rows);
+}
+
+static void output_beyond_a_buffer_is_counted_and_dropped(void)
+{
+    static const struct {
+        size_t size;
+        const char *out;
+        bool cut;
+    } rows[] = {
+        { 1, "", true }, { 2, "a", true }, { 3, "a", true },
+        { 4, "a\xc3\xa9", true }, { 5, "a\xc3\xa9" "b", true },
+        { 6, "a\xc3\xa9" "b", true }, { 7, "a\xc3\xa9" "b\xc3\xa9", false },
+        { 100, "a\xc3\xa9" "b\xc3\xa9", false },
+    };
+    static const char *const legs[] = {
+        STARTED OUT("a\xc3\xa9", 0) ERR("xyz", 0) OUT("b\xc3\xa9", 3) EXIT(0)
+    };
+    char out[101], err[3];
+    size_t i;
+    int m;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (m = 0; m < SCRIPT_MODES; m++) {
+            lssb_run_options how = { 0 };
+            lssb_result result;
+
+            mode = (enum script_mode)m;
+            begin(legs, 1);
+            opens();
+            memset(out, 'Z', sizeof out);
+            how.command_id = ID;
+            how.out = out;
+            how.out_size = rows[i].size;
+            how.err = err;
+            how.err_size = sizeof err;
+            EXPECT_INT(lssb_run(&box, "x", &how, &result, NULL), LSSB_OK);
+            EXPECT_STR(out, rows[i].out);
+            EXPECT_INT(out[rows[i].size], 'Z');
+            EXPECT_INT(result.out_cut, rows[i].cut);
+            EXPECT_INT(result.out_len, 6);
+            EXPECT_STR(err, "xy");
+            EXPECT(result.err_cut);
+            EXPECT_INT(result.err_len, 3);
+            closes();
+        }
+    mode = SCRIPT_WHOLE;
+}
+
+static void an_output_with_nuls_arrives_whole(void)
+{
+    static const char *const legs[] = { STARTED OUT("a\\u0000b\\u0000", 0)
+                                        EXIT(0) };
+    int way;
+
+    for (way = 0; way < WAYS; way++) {
+        begin(legs, 1);
+        opens();
+        EXPECT_INT(perform((enum way)way, "x", NULL), LSSB_OK);
+        EXPECT_INT(outcome.len[0], 4);
+        EXPECT(memcmp(outcome.text[0], "a\0b\0", 4) == 0);
+        closes();
+    }
+}
+
+/* ----------------------------------------------- callbacks, deadlines, slots -- */
+
+/* What a callback does at its `at`th call. */
+static struct {
+    enum { SAY_AGAIN, SAY_END, SAY_FAILURE, CANCEL, OTHERS } what;
+    unsigned at, calls, again;
+    lssb_op *op;
+    char seen[100];
+    size_t len;
+    lssb_op more;
+    lssb_result more_result;
+} odd;
+
+static void odd_others(void)
+{
+    lssb_result result;
+    lssb_chunk chunk;
+    static lssb_run_options how = { .command_id = ID };
+
+    EXPECT_INT(lssb_run(&box, "x", NULL, &result, NULL), LSSB_E_IN_CALLBACK);
+    EXPECT_INT(lssb_step(me.client), LSSB_E_IN_CALLBACK);
+    EXPECT_INT(lssb_wait(me.client, NULL, 0), LSSB_E_IN_CALLBACK);
+    EXPECT_INT(lssb_close(me.client, NULL), LSSB_E_IN_CALLBACK);
+    if (held.client != NULL) {
+        EXPECT_INT(lssb_command_next(&held, &chunk, 1), LSSB_E_IN_CALLBACK);
+        EXPECT_INT(lssb_command_write(&held, "x", 1, NULL, 1),
+                   LSSB_E_IN_CALLBACK);
+        EXPECT_INT(lssb_command_wait(&held, NULL, NULL), LSSB_E_IN_CALLBACK);
+        EXPECT_INT(lssb_command_close(&held, NULL), LSSB_E_IN_CALLBACK);
+    }
+    EXPECT_INT(lssb_run(&box, "y", &how, &odd.more_result, &odd.more),
+               LSSB_PENDING);
+}
+
+static lssb_status take_oddly(void *user, const void *bytes, size_t len)
+{
+    (void)user;
+    odd.calls++;
+    if (odd.what == SAY_AGAIN && odd.again < 3) {
+        odd.again++;
+        return LSSB_AGAIN;
+    }
+    odd.again = 0;
+    if (odd.calls == odd.at) {
+        if (odd.what == SAY_END)
+            return LSSB_END;
+        if (odd.what == SAY_FAILURE)
+            return LSSB_E_QUOTA;
+        if (odd.what == CANCEL)
+            lssb_cancel(odd.op);
+        if (odd.what == OTHERS)
+            odd_others();
+    }
+    EXPECT(odd.len + len < sizeof odd.seen);
+    memcpy(odd.seen + odd.len, bytes, len);
+    odd.len += len;
+    return LSSB_OK;
+}
+
+/* Runs the legs with the odd callback; by lssb_run or by lssb_command_wait. */
+static lssb_status run_oddly(bool run)
+{
+    static lssb_run_options how;
+    lssb_op op = { 0 };
+
+    memset(&how, 0, sizeof how);
+    memset(&outcome, 0, sizeof outcome);
+    how.command_id = ID;
+    how.on_out = take_oddly;
+    how.error = &outcome.error;
+    odd.op = &op;
+    if (run) {
+        memset(&held, 0, sizeof held);
+        EXPECT_INT(lssb_run(&box, "x", &how, &outcome.result, &op),
+                   LSSB_PENDING);
+        return lssb_wait(me.client, &op, LSSB_FOREVER);
+    }
+    EXPECT_INT(lssb_command_start(&held, &box, "x", &how, NULL), LSSB_OK);
+    EXPECT_INT(lssb_command_wait(&held, &outcome.result, &op), LSSB_PENDING);
+    return lssb_wait(me.client, &op, LSSB_FOREVER);
+}
+
+static const char *const odd_legs[] = {
+    STARTED OUT("ab", 0) OUT("cd", 2) OUT("ef", 4) "@wait 50\n" OUT("gh", 6)
+    "@wait 50\n" EXIT(0), STARTED EXIT(9)
+};
+
+static void begin_oddly(unsigned what, unsigned at)
+{
+    memset(&odd, 0, sizeof odd);
+    odd.what = what;
+    odd.at = at;
+    begin(odd_legs, what == OTHERS ? 2 : 1);
+    me.config.slots = 2;
+    opens();
+}
+
+static void what_is_not_taken_is_offered_again(void)
+{
+    int m, run;
+
+    for (m = 0; m < SCRIPT_MODES; m++)
+        for (run = 0; run < 2; run++) {
+            mode = (enum script_mode)m;
+            begin_oddly(SAY_AGAIN, 0);
+            EXPECT_INT(run_oddly(run), LSSB_OK);
+            EXPECT_INT(odd.len, 8);
+            EXPECT(memcmp(odd.seen, "abcdefgh", 8) == 0);
+            EXPECT(odd.calls >= 16);
+            EXPECT_INT(outcome.result.out_len, 8);
+            if (!run)
+                EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+            closes();
+        }
+    mode = SCRIPT_WHOLE;
+}
+
+static void a_callback_may_stop_its_command(void)
+{
+    int m, run;
+    unsigned at;
+
+    for (m = 0; m < SCRIPT_MODES; m++)
+        for (run = 0; run < 2; run++)
+            for (at = 1; at <= 4; at++) {
+                mode = (enum script_mode)m;
+                begin_oddly(at % 2 ? SAY_END : SAY_FAILURE, at);
+                EXPECT_INT(run_oddly(run), LSSB_E_STOPPED);
+                EXPECT_INT(odd.len, 2 * (at - 1));
+                EXPECT_INT(odd.calls, at);
+                EXPECT_INT(lssb_last_error(me.client)->layer,
+                           LSSB_LAYER_CALLER);
+                if (!run)
+                    EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+                closes();
+            }
+    mode = SCRIPT_WHOLE;
+}
+
+static void a_callback_may_cancel_its_call(void)
+{
+    unsigned at;
+
+    for (at = 1; at <= 4; at++) {
+        begin_oddly(CANCEL, at);
+        EXPECT_INT(run_oddly(true), LSSB_E_CANCELED);
+        EXPECT(odd.len <= 2 * at);
+        closes();
+        begin_oddly(CANCEL, 4);     /* ends the waiting only */
+        EXPECT_INT(run_oddly(false), LSSB_E_CANCELED);
+        EXPECT_INT(held.status, LSSB_PENDING);
+        EXPECT_INT(lssb_command_wait(&held, NULL, NULL), LSSB_OK);
+        EXPECT_INT(odd.len, 8);
+        EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+        closes();
+    }
+}
+
+static void a_callback_may_start_others_but_not_wait(void)
+{
+    int run;
+
+    for (run = 0; run < 2; run++) {
+        begin_oddly(OTHERS, 2);
+        EXPECT_INT(run_oddly(run), LSSB_OK);
+        EXPECT_INT(lssb_wait(me.client, &odd.more, LSSB_FOREVER), LSSB_OK);
+        EXPECT_INT(odd.more_result.exit_code, 9);
+        if (!run)
+            EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+        closes();
+    }
+}
+
+static lssb_op closing;
+
+static lssb_status take_and_let_go(void *user, const void *bytes, size_t len)
+{
+    (void)user;
+    (void)bytes;
+    (void)len;
+    odd.calls++;
+    EXPECT_INT(lssb_command_write(&held, "x", 1, NULL, 0), LSSB_OK);
+    EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+    EXPECT_INT(lssb_command_close(&held, &closing), LSSB_PENDING);
+    return LSSB_OK;
+}
+
+static void a_callback_may_write_kill_and_close(void)
+{
+    static lssb_run_options how;
+    int m;
+
+    for (m = 0; m < SCRIPT_MODES; m++) {
+        mode = (enum script_mode)m;
+        memset(&odd, 0, sizeof odd);
+        memset(&closing, 0, sizeof closing);
+        begin(odd_legs, 1);
+        opens();
+        memset(&how, 0, sizeof how);
+        how.command_id = ID;
+        how.on_out = take_and_let_go;
+        how.open_stdin = true;
+        EXPECT_INT(lssb_command_start(&held, &box, "x", &how, NULL), LSSB_OK);
+        EXPECT_INT(lssb_command_wait(&held, NULL, NULL), LSSB_E_CANCELED);
+        EXPECT_INT(lssb_wait(me.client, &closing, LSSB_FOREVER), LSSB_OK);
+        EXPECT_INT(odd.calls, 1);
+        closes();
+    }
+    mode = SCRIPT_WHOLE;
+}
+
+static void a_deadline_ends_a_run_but_only_the_wait_of_a_held_one(void)
+{
+    static const char *const legs[] = { STARTED "@wait 5000\n" EXIT(0) };
+    lssb_op op = { 0 };
+    lssb_run_options how = taking(BY_RUN, NULL);
+
+    begin(legs, 1);
+    opens();
+    op.deadline_ms = 1000;
+    EXPECT_INT(lssb_run(&box, "x", &how, &outcome.result, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_DEADLINE);
+    EXPECT_STR(outcome.result.command_id, ID);
+    closes();
+    begin_held(legs, 1, NULL);
+    EXPECT_INT(lssb_command_wait(&held, NULL, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_command_wait(&held, NULL, NULL), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_DEADLINE);
+    EXPECT_INT(held.status, LSSB_PENDING);
+    EXPECT_INT(lssb_command_wait(&held, NULL, &op), LSSB_PENDING);
+    lssb_cancel(&op);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
+    EXPECT_INT(held.status, LSSB_PENDING);
+    EXPECT_INT(lssb_command_wait(&held, &outcome.result, NULL), LSSB_OK);
+    EXPECT_INT(outcome.result.exit_code, 0);
+    EXPECT_INT(lssb_command_wait(&held, &outcome.result, NULL), LSSB_OK);
+    end_held(LSSB_OK, 0, NULL);
+}
+
+static void a_run_has_a_deadline_of_its_own(void)
+{
+    static const char *const legs[] = { STARTED "@wait 999999\n" EXIT(0) };
+    lssb_run_options how = { .timeout_s = 5 };
+
+    begin(legs, 1);
+    opens();
+    EXPECT_INT(perform(BY_RUN, "x", &how), LSSB_E_DEADLINE);
+    EXPECT(outcome.took_ms >= 185000 && outcome.took_ms < 185100);
+    closes();
+    begin(legs, 1);
+    opens();
+    how.timeout_s = LSSB_NO_LIMIT;
+    EXPECT_INT(perform(BY_RUN, "x", &how), LSSB_OK);
+    closes();
+}
+
+static void waiting_drops_and_counts_what_nobody_takes(void)
+{
+    static const char *const legs[] = { STARTED OUT("abc", 0) ERR("de", 0)
+                                        OUT("f", 3) EXIT(4) };
+    lssb_chunk chunk;
+    int m;
+
+    for (m = 0; m < SCRIPT_MODES; m++) {
+        mode = (enum script_mode)m;
+        begin_held(legs, 1, NULL);
+        EXPECT_INT(lssb_command_next(&held, &chunk, LSSB_FOREVER), LSSB_OK);
+        EXPECT_INT(chunk.len, 3);
+        EXPECT_INT(lssb_command_wait(&held, &outcome.result, NULL), LSSB_OK);
+        EXPECT_INT(outcome.result.out_len, 4);
+        EXPECT_INT(outcome.result.err_len, 2);
+        EXPECT_INT(outcome.result.out_offset, 4);
+        EXPECT_INT(outcome.result.exit_code, 4);
+        EXPECT_INT(lssb_command_next(&held, &chunk, LSSB_FOREVER), LSSB_END);
+        EXPECT_INT(lssb_command_next(&held, &chunk, 0), LSSB_END);
+        EXPECT_INT(held.exit_code, 4);
+        end_held(LSSB_OK, 4, NULL);
+    }
+    mode = SCRIPT_WHOLE;
+}
+
+static void looking_without_time_steps_nothing(void)
+{
+    static const char *const legs[] = { STARTED "@wait 10\n" OUT("a", 0)
+                                        "@wait 10\n" EXIT(0) };
+    lssb_chunk chunk;
+    unsigned long calls;
+
+    begin_held(legs, 1, NULL);
+    calls = script.waits;
+    EXPECT_INT(lssb_command_next(&held, &chunk, 0), LSSB_AGAIN);
+    EXPECT_INT(script.waits, calls);
+    EXPECT_INT(lssb_command_next(&held, &chunk, 5), LSSB_AGAIN);
+    EXPECT_INT(lssb_command_next(&held, &chunk, 500), LSSB_OK);
+    EXPECT_INT(lssb_command_next(&held, NULL, 0), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_command_next(&held, &chunk, 500), LSSB_END);
+    end_held(LSSB_OK, 0, NULL);
+}
+
+static void a_failure_is_told_as_often_as_it_is_asked_for(void)
+{
+    static const char *const legs[] = { STARTED OUT("a", 0)
+                                        FAILS("CommandTimeout", "late") };
+    lssb_chunk chunk;
+    int i;
+
+    begin_held(legs, 1, NULL);
+    EXPECT_INT(lssb_command_next(&held, &chunk, LSSB_FOREVER), LSSB_OK);
+    for (i = 0; i < 3; i++) {
+        EXPECT_INT(lssb_command_next(&held, &chunk, LSSB_FOREVER),
+                   LSSB_E_COMMAND_TIMEOUT);
+        EXPECT_INT(lssb_command_wait(&held, NULL, NULL),
+                   LSSB_E_COMMAND_TIMEOUT);
+        EXPECT_STR(lssb_last_error(me.client)->type, "CommandTimeout");
+    }
+    end_held(LSSB_E_COMMAND_TIMEOUT, 0, NULL);
+}
+
+static void commands_that_hold_every_slot_leave_none(void)
+{
+    static const char *const legs[] = { STARTED "@wait 100\n@end\n",
+                                        STARTED "@wait 1000\n" EXIT(1) };
+    lssb_sandbox other;
+    lssb_result result;
+    uint64_t since;
+
+    begin_held(legs, 2, NULL);
+    since = script.now;
+    EXPECT_INT(lssb_sandbox_get(me.client, "x", &other, NULL), LSSB_E_NO_SLOT);
+    EXPECT_INT(lssb_run(&box, "x", NULL, &result, NULL), LSSB_E_NO_SLOT);
+    EXPECT(script.now == since);
+    pass(200);
+    EXPECT(!held.attached);         /* it keeps its claim */
+    EXPECT_INT(lssb_sandbox_get(me.client, "x", &other, NULL), LSSB_E_NO_SLOT);
+    end_held(LSSB_OK, 1, NULL);
+}
+
+static void a_slot_is_free_again_once_a_command_has_ended(void)
+{
+    static const struct script_route routes[] = {
+        { "GET /v2/sandboxes/boxes/x",
+          { { 200, "{\"name\":\"x\"}", NULL, SCRIPT_LENGTH, 0 } } },
+    };
+    static const char *const legs[] = { STARTED EXIT(1), STARTED EXIT(2),
+                                        STARTED "@wait 100\n" EXIT(3) };
+    lssb_sandbox other;
+    lssb_chunk chunk;
+    lssb_op get = { 0 };
+    int i;
+
+    begin(legs, 3);
+    script_also(routes, 1);
+    opens();
+    for (i = 0; i < 2; i++) {
+        EXPECT_INT(lssb_sandbox_get(me.client, "x", &other, NULL), LSSB_OK);
+        EXPECT_INT(perform(i ? BY_NEXT : BY_RUN, "x", NULL), LSSB_OK);
+        EXPECT_INT(lssb_sandbox_get(me.client, "x", &other, NULL), LSSB_OK);
+    }
+    held_how = taking(BY_NEXT, NULL);
+    EXPECT_INT(lssb_command_start(&held, &box, "x", &held_how, NULL),
+               LSSB_OK);
+    while (lssb_command_next(&held, &chunk, LSSB_FOREVER) != LSSB_END)
+        continue;                   /* it is not closed, but it has ended */
+    EXPECT_INT(lssb_sandbox_get(me.client, "x", &other, &get), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &get, LSSB_FOREVER), LSSB_OK);
+    EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+    closes();
+}
+
+/* ----------------------------------------------------- letting go, anywhere -- */
+
+static const struct model_program long_one = {
+    MODEL_PRINTS, both_streams, 6, 2000, 3, false
+};
+
+/* Starts a command, goes on for so many steps, then ends it in a way; false
+ * when it was over before. */
+static bool let_go_after(unsigned steps, int how, enum script_cut cut)
+{
+    lssb_op start = { 0 }, op = { 0 };
+    lssb_status status;
+    bool over = false;
+    unsigned i;
+
+    begin(NULL, 0);
+    peers_model(&long_one);
+    model.slice = 5;
+    script.cut = cut;
+    script.cut_received = 400;
+    opens();
+    held_how = taking(steps % 2 ? BY_NEXT : BY_WAIT, NULL);
+    status = lssb_command_start(&held, &box, "x", &held_how, &start);
+    EXPECT_INT(status, LSSB_PENDING);
+    for (i = 0; i < steps && !over; i++) {
+        lssb_chunk chunk;
+
+        if (start.status == LSSB_PENDING)
+            lssb_step(me.client);
+        else if (steps % 2 == 0)
+            lssb_wait(me.client, NULL, 20);
+        else
+            over = lssb_command_next(&held, &chunk, 20) < LSSB_OK;
+        if (start.status == LSSB_PENDING && i % 2)
+            lssb_wait(me.client, &start, 1);
+        over = over || held.status != LSSB_PENDING;
+    }
+    if (how == 0) {
+        EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+    } else if (how == 1) {
+        EXPECT_INT(lssb_command_close(&held, &op), LSSB_PENDING);
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
+    } else if (how == 2) {
+        lssb_cancel(&start);
+        if (start.status == LSSB_PENDING)
+            EXPECT_INT(lssb_wait(me.client, &start, LSSB_FOREVER),
+                       LSSB_E_CANCELED);
+        EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+    } else if (how == 3) {
+        EXPECT_INT(lssb_command_wait(&held, NULL, &op), LSSB_PENDING);
+    }
+    closes();
+    EXPECT(start.status == LSSB_OK || start.status == LSSB_E_CANCELED);
+    if (how == 3)
+        EXPECT(op.status == LSSB_E_CANCELED || op.status == LSSB_OK);
+    return !over;
+}
+
+static void a_command_may_be_let_go_of_at_any_moment(void)
+{
+    char row[80];
+    unsigned steps;
+    int how, m, cut;
+
+    for (m = 0; m < 2 * SCRIPT_MODES; m++)
+        for (how = 0; how < 5; how++)
+            for (cut = 0; cut < 2; cut++)
+                for (steps = 0; steps < 300; steps += m % 4 == 1 ? 7 : 1) {
+                    sprintf(row, "mode %d, %u steps, way %d", m, steps, how);
+                    test_row = row;
+                    mode = (enum script_mode)(m % SCRIPT_MODES);
+                    over_tls = m >= SCRIPT_MODES;
+                    if (!let_go_after(steps, how, (enum script_cut)cut) ||
+                        test_failures > 10)
+                        break;
+                }
+    mode = SCRIPT_WHOLE;
+    over_tls = false;
+}
+
+static void a_command_of_zeros_is_closed_already(void)
+{
+    lssb_command nothing;
+    lssb_op op = { 0 };
+
+    memset(&nothing, 0, sizeof nothing);
+    EXPECT_INT(lssb_command_close(&nothing, NULL), LSSB_OK);
+    EXPECT_INT(lssb_command_close(&nothing, &op), LSSB_OK);
+    EXPECT_INT(lssb_command_close(NULL, NULL), LSSB_OK);
+    lssb_post_kill(&nothing);
+    lssb_post_kill(NULL);
+    EXPECT_INT(lssb_command_kill(&nothing), LSSB_E_INVALID_ARGUMENT);
+}
+
+static void a_command_that_could_not_start_is_closed_all_the_same(void)
+{
+    static const char *const legs[] = { REPLY(404, ""), STARTED EXIT(3) };
+    lssb_run_options how = taking(BY_NEXT, NULL);
+    lssb_chunk chunk;
+
+    begin(legs, 2);
+    opens();
+    EXPECT_INT(lssb_command_start(&held, &box, "x", &how, NULL),
+               LSSB_E_CONNECTION);
+    EXPECT_INT(held.status, LSSB_E_CONNECTION);
+    EXPECT_INT(lssb_command_next(&held, &chunk, LSSB_FOREVER),
+               LSSB_E_CONNECTION);
+    EXPECT_INT(lssb_command_wait(&held, NULL, NULL), LSSB_E_CONNECTION);
+    EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+    EXPECT_INT(lssb_command_start(&held, &box, "x", &how, NULL), LSSB_OK);
+    EXPECT_INT(take_all(&held), LSSB_END);
+    EXPECT_INT(held.exit_code, 3);
+    EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+    closes();
+}
+
+/* ------------------------------------------------------- a hundred at once -- */
+
+#define MANY 100
+
+static struct {
+    lssb_command command;
+    lssb_run_options how;
+    lssb_op op;
+    char id[16];
+    char text[200];
+    size_t len;
+} many[MANY];
+static size_t many_killed;
+
+static lssb_status take_many(void *user, const void *bytes, size_t len)
+{
+    size_t i = (size_t)((char *)user - (char *)many) / sizeof many[0];
+
+    EXPECT(many[i].len + len < sizeof many[i].text);
+    memcpy(many[i].text + many[i].len, bytes, len);
+    many[i].len += len;
+    return LSSB_OK;
+}
+
+/* Kills ten of them while the others are at work, as a signal would. */
+static void kill_ten(unsigned long call)
+{
+    if (script.now > 1500 && many_killed < 10 && call % 5 == 0)
+        lssb_post_kill(&many[10 * many_killed++ + 3].command);
+}
+
+static void start_many(void)
+{
+    size_t i;
+
+    memset(many, 0, sizeof many);
+    many_killed = 0;
+    for (i = 0; i < MANY; i++) {
+        sprintf(many[i].id, "many-%u", (unsigned)i);
+        many[i].how.command_id = many[i].id;
+        many[i].how.on_out = take_many;
+        many[i].how.user = &many[i];
+        EXPECT_INT(lssb_command_start(&many[i].command, &box, "x",
+                                      &many[i].how, &many[i].op),
+                   LSSB_PENDING);
+    }
+}
+
+static void a_hundred_commands_run_side_by_side(void)
+{
+    static const struct model_event events[] = {
+        { 0, 1, "one " }, { 300, 1, "two " }, { 3000, 1, "three" },
+    };
+    static const struct model_program program = {
+        MODEL_PRINTS, events, 3, 4000, 7, false
+    };
+    unsigned killed = 0, whole = 0;
+    lssb_stats_list stats;
+    size_t i;
+    int m;
+
+    for (m = 0; m < SCRIPT_MODES; m++) {
+        mode = (enum script_mode)m;
+        killed = whole = 0;
+        begin(NULL, 0);
+        peers_model(&program);
+        me.config.slots = MANY;
+        opens();
+        start_many();
+        script.each = kill_ten;
+        for (i = 0; i < MANY; i++) {
+            EXPECT(lssb_command_wait(&many[i].command, NULL, NULL) ==
+                   LSSB_OK);
+            killed += many[i].command.exit_code == 137;
+            whole += many[i].command.exit_code == 7 && many[i].len == 13 &&
+                     memcmp(many[i].text, "one two three", 13) == 0;
+        }
+        script.each = NULL;
+        EXPECT_INT(killed + whole, MANY);
+        EXPECT_INT(killed, 10);
+        EXPECT_INT(model.created, MANY);
+        EXPECT_INT(script.open_most, MANY);
+        lssb_stats(me.client, &stats);
+        EXPECT_INT(stats.slots_high, MANY);
+        EXPECT(script.now < 20000);
+        closes();
+    }
+    mode = SCRIPT_WHOLE;
+}
+
 static const struct test tests[] = {
     TEST(the_upgrade_is_asked_for_as_the_reference_says),
     TEST(a_dataplane_url_keeps_its_path_and_drops_its_query),
@@ -2404,6 +3195,28 @@ static const struct test tests[] = {
     TEST(a_ping_without_an_answer_is_a_loss),
     TEST(a_slow_reader_is_not_a_dead_peer),
     TEST(a_server_that_does_not_answer_the_close_holds_nobody_up),
+    TEST(a_message_of_a_mebibyte_passes_through_the_same_buffers),
+    TEST(data_before_its_type_must_fit_the_hold),
+    TEST(an_offset_that_comes_late_is_told_or_refused),
+    TEST(messages_in_fragments_with_pings_between_are_the_same),
+    TEST(output_beyond_a_buffer_is_counted_and_dropped),
+    TEST(an_output_with_nuls_arrives_whole),
+    TEST(what_is_not_taken_is_offered_again),
+    TEST(a_callback_may_stop_its_command),
+    TEST(a_callback_may_cancel_its_call),
+    TEST(a_callback_may_start_others_but_not_wait),
+    TEST(a_callback_may_write_kill_and_close),
+    TEST(a_deadline_ends_a_run_but_only_the_wait_of_a_held_one),
+    TEST(a_run_has_a_deadline_of_its_own),
+    TEST(waiting_drops_and_counts_what_nobody_takes),
+    TEST(looking_without_time_steps_nothing),
+    TEST(a_failure_is_told_as_often_as_it_is_asked_for),
+    TEST(commands_that_hold_every_slot_leave_none),
+    TEST(a_slot_is_free_again_once_a_command_has_ended),
+    TEST(a_command_may_be_let_go_of_at_any_moment),
+    TEST(a_command_of_zeros_is_closed_already),
+    TEST(a_command_that_could_not_start_is_closed_all_the_same),
+    TEST(a_hundred_commands_run_side_by_side),
 };
 
 #else
