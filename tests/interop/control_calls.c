@@ -434,6 +434,99 @@ static lssb_status registry_list(void)
     return lssb_registry_next(client, &list, got, 2, &count, NULL);
 }
 
+/* --------------------------------------- what the generated client calls -- */
+
+static const char *const label_filters[] = { "team", "a=b c" };
+
+static lssb_status walk_boxes(void)
+{
+    lssb_sandbox_list list;
+    lssb_sandbox boxes[2];
+    lssb_status status;
+    size_t count;
+
+    memset(&list, 0, sizeof list);
+    list.name_contains = "b";
+    list.status = "ready";
+    list.created_by = "me";
+    list.labels = label_filters;
+    list.label_count = 2;
+    list.sort_by = "created_at";
+    list.sort_order = "asc";
+    while ((status = lssb_sandbox_next(client, &list, boxes, 2, &count,
+                                       NULL)) == LSSB_OK)
+        continue;
+    return status;
+}
+
+static lssb_status walk_snapshots(void)
+{
+    lssb_snapshot_list list;
+    lssb_snapshot some[2];
+    lssb_status status;
+    size_t count;
+
+    memset(&list, 0, sizeof list);
+    list.name_contains = "p";
+    list.status = "building";
+    list.created_by = "me";
+    list.labels = label_filters;
+    list.label_count = 2;
+    list.sort_by = "name";
+    list.sort_order = "desc";
+    while ((status = lssb_snapshot_next(client, &list, some, 2, &count,
+                                        NULL)) == LSSB_OK)
+        continue;
+    return status;
+}
+
+static lssb_status take_tag(void *user, const char *tag, const char *id)
+{
+    (void)user;
+    (void)tag;
+    (void)id;
+    return LSSB_OK;
+}
+
+static lssb_status tags_of_a_name(void)
+{
+    lssb_tag_list tags;
+
+    memset(&tags, 0, sizeof tags);
+    tags.take = take_tag;
+    return lssb_snapshot_tags(client, "py/thon", &tags, NULL);
+}
+
+static lssb_status capture_with_memory(void)
+{
+    lssb_capture_options options;
+
+    memset(&options, 0, sizeof options);
+    options.name = "snap";
+    options.tag = "v1";
+    options.include_memory = true;
+    options.labels = env;
+    options.label_count = 2;
+    options.checkpoint = "2026-04-01T12:00:00Z";
+    options.no_wait = true;
+    return lssb_snapshot_capture(&box, &options, &snapshot, NULL);
+}
+
+static lssb_status image_with_labels(void)
+{
+    lssb_snapshot_options options;
+
+    memset(&options, 0, sizeof options);
+    options.name = "n";
+    options.docker_image = "i";
+    options.fs_capacity_bytes = 1;
+    options.tag = "v1";
+    options.labels = env;
+    options.label_count = 2;
+    options.no_wait = true;
+    return lssb_snapshot_create(client, &options, &snapshot, NULL);
+}
+
 /* ------------------------------------------------------------------ main -- */
 
 static const struct {
@@ -472,7 +565,12 @@ static const struct {
     { "change a registry", registry_change },
     { "change a registry, all", registry_change_all },
     { "delete a registry", registry_delete },
-    { "list registries", registry_list }
+    { "list registries", registry_list },
+    { "walk the sandboxes", walk_boxes },
+    { "walk the snapshots", walk_snapshots },
+    { "tags of a name", tags_of_a_name },
+    { "capture with memory", capture_with_memory },
+    { "create a snapshot with labels", image_with_labels }
 };
 
 int main(int argc, char **argv)
