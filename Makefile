@@ -168,7 +168,7 @@ test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe $(BUILD)/examples/quickstar
 test-interop: $(BUILD)/sandboxd $(BUILD)/tests/badnet $(LIBRARY) ## the official JS SDK, our server
 	@sh tests/interop/run.sh $(BUILD)
 
-test-peers: $(BUILD)/sandboxd $(BUILD)/tests/badnet $(BUILD)/tests/interop/commands ## others' servers, a network that misbehaves
+test-peers: $(BUILD)/sandboxd $(BUILD)/tests/badnet $(BUILD)/tests/cuts $(BUILD)/tests/interop/commands ## others' servers, a bad network
 	@sh tests/interop/peers.sh $(BUILD)
 
 $(BUILD)/tests/yamux: tests/yamux/ours.c src/yamux.c $(SOURCES)
@@ -177,6 +177,9 @@ $(BUILD)/tests/yamux: tests/yamux/ours.c src/yamux.c $(SOURCES)
 
 test-yamux: $(BUILD)/tests/yamux ## our streams, the reference implementation's
 	@sh tests/yamux.sh $(BUILD)
+
+test-tunnels: $(BUILD)/examples/tunnel $(BUILD)/examples/proxycommand $(BUILD)/tests/badnet ## redis, psql, curl, ssh through a tunnel
+	@sh tests/tunnels.sh $(BUILD)
 
 # The flattened sources, as somebody builds them who has nothing else.
 DIST = build/dist
@@ -246,6 +249,10 @@ PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websoc
     nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time libmbedtls-dev \
     go=golang-go golang-github-hashicorp-yamux-dev
 endif
+ifneq ($(filter test-tunnels,$(MAKECMDGOALS)),)
+PACKAGES += golang-github-gorilla-websocket-dev redis-server=redis-server redis-cli=redis-tools psql=postgresql \
+    /usr/sbin/sshd=openssh-server ssh=openssh-client nc=netcat-openbsd
+endif
 ifneq ($(filter bench-ws,$(MAKECMDGOALS)),)
 PACKAGES += libwslay-dev
 endif
@@ -260,5 +267,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-websocket test-demo test-servers \
-    test-interop test-peers test-yamux dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-yamux test-tunnels dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:

@@ -6,10 +6,11 @@
 // "tunnel_server [FORBIDDEN-PORT]" prints its port. It knows one box, "box".
 // GET /away sends a go away to every session that is there, GET /cut ends their
 // connections, GET /sessions says how many there were, GET /file?N sends N
-// bytes of noise.
+// bytes of noise, PUT /sum says what came: bytes, their SHA-256, an error.
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -174,6 +175,11 @@ func main() {
 	}
 	http.HandleFunc("/tunnel", tunnel)
 	http.HandleFunc("/file", noise)
+	http.HandleFunc("/sum", func(w http.ResponseWriter, r *http.Request) {
+		hash := sha256.New()
+		n, err := io.Copy(hash, r.Body)
+		fmt.Fprintf(w, "%d %x %v\n", n, hash.Sum(nil), err)
+	})
 	http.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {
 		lock.Lock()
 		defer lock.Unlock()

@@ -1,0 +1,386 @@
+#!/bin/sh
+# Tunnels by real programs: redis, PostgreSQL, curl, ssh, nc, through
+# examples/tunnel.c to a server made of the reference implementations of
+# WebSocket and yamux in Go: sh tests/tunnels.sh BUILD-FOLDER
+# LONG=1: files of 1 GiB instead of 64 MiB.
+# Needs what `make deps test-tunnels` installs. What is not there is skipped.
+# SPDX-License-Identifier: MIT
+set -u
+build=${1:-build}
+case $build in /*) ;; *) build=$PWD/$build ;; esac
+here=$(cd "${0%/*}" && pwd)
+work=$(mktemp -d) || exit 1
+chmod 755 "$work"
+passed=0 failed=0 skipped=0
+pids=
+stop() {
+    for p in $pids; do kill "$p"; done 2>/dev/null
+    [ -d "$work/pg" ] && as_postgres "$pg_bin/pg_ctl -D $work/pg -m immediate stop" >/dev/null 2>&1
+    wait 2>/dev/null
+    rm -rf "$work"
+}
+trap stop EXIT
+trap 'exit 1' INT TERM
+
+size=$((64 * 1048576))
+[ -n "${LONG:-}" ] && size=$((1024 * 1048576))
+
+# check NAME COMMAND...: a test that passes when the command does.
+check() {
+    name=$1
+    shift
+    if "$@" >"$work/out" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED $name"
+        tail -n 8 "$work/out" | sed 's/^/  /'
+    fi
+}
+
+skip() {
+    skipped=$((skipped + 1))
+    echo "skipped: $1"
+}
+
+# start NAME COMMAND...: starts a program that prints a port first; sets $port
+# and $pid, and leaves its stderr in NAME.log.
+start() {
+    log=$1
+    shift
+    mkfifo "$work/$log.port"
+    "$@" >"$work/$log.port" 2>"$work/$log.log" &
+    pid=$!
+    pids="$pids $pid"
+    read -r port <"$work/$log.port"
+    port=$(echo "$port" | sed 's/.*"port":\([0-9]*\).*/\1/')
+    rm "$work/$log.port"
+}
+
+# free_port: a port that nobody listens on.
+free_port() {
+    /usr/bin/python3 -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# until_true COMMAND...: waits for a command to succeed, half a minute at most.
+until_true() {
+    tries=0
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ $tries -lt 600 ] || return 1
+        sleep 0.05
+    done
+}
+
+GO111MODULE=off GOPATH=$work:/usr/share/gocode GOCACHE=$build/go-cache \
+    go build -o "$work/server" "$here/yamux/tunnel_server.go" || exit 1
+forbidden=$(free_port)
+start server "$work/server" "$forbidden"
+web=$port
+LANGSMITH_ENDPOINT=http://127.0.0.1:$web LANGSMITH_API_KEY=tunnels-test
+export LANGSMITH_ENDPOINT LANGSMITH_API_KEY
+unset http_proxy HTTP_PROXY ALL_PROXY all_proxy
+
+# tunnel NAME PORT [LOCAL]: a tunnel; sets $port, the local one.
+tunnel() {
+    start "$1" "$build/examples/tunnel" box "$2" "${3:-0}"
+}
+
+tunnel web "$web"
+local=$port tunnel_pid=$pid
+
+# ----------------------------------------------------------------- the basics
+
+half_close() {
+    printf 'GET /file?100000 HTTP/1.0\r\n\r\n' | nc -N 127.0.0.1 "$local" >"$work/half" &&
+        [ "$(tail -c 100000 "$work/half" | wc -c)" -eq 100000 ]
+}
+check 'a client that has finished sending gets its answer' half_close
+
+refused() {
+    ! curl -s -m 10 "http://127.0.0.1:$1/" && until_true grep -q "$2" "$work/$3.log"
+}
+tunnel nobody "$(free_port)"
+check 'a port where nothing listens is refused, and said' \
+    refused "$port" 'nothing listens' nobody
+tunnel forbidden "$forbidden"
+check 'a port that is not allowed is refused, and said' \
+    refused "$port" 'not allow' forbidden
+
+in_use() {
+    ! timeout 10 "$build/examples/tunnel" box "$web" "$local" && grep -q 'in use' "$work/out"
+}
+check 'a local port that is taken is not taken twice' in_use
+
+unix_socket() {
+    "$build/examples/tunnel" box "$web" "$work/socket" 2>/dev/null &
+    p=$!
+    until_true test -S "$work/socket" &&
+        curl -s -m 10 --unix-socket "$work/socket" http://x/sessions
+    result=$?
+    kill $p
+    wait $p
+    [ $result -eq 0 ] && [ ! -e "$work/socket" ]
+}
+check 'a Unix socket serves, and is gone afterwards' unix_socket
+
+# ---------------------------------------------------------------------- files
+
+same() {
+    [ "$(curl -s -m 120 "http://127.0.0.1:$local/file?$size" | sha256sum)" = \
+        "$(curl -s -m 120 "http://127.0.0.1:$web/file?$size" | sha256sum)" ]
+}
+check "a file comes down whole" same
+
+upload() {
+    curl -s -o "$work/file" "http://127.0.0.1:$web/file?$size"
+    [ "$(curl -s -m 120 -T "$work/file" "http://127.0.0.1:$local/sum")" = \
+        "$size $(sha256sum <"$work/file" | cut -c1-64) <nil>" ]
+}
+check "a file goes up whole" upload
+rm -f "$work/file"
+
+# --------------------------------------------------------------- many of them
+
+at_once() {
+    /usr/bin/python3 - "$local" <<'END'
+import selectors, socket, sys
+want = 100000
+all = selectors.DefaultSelector()
+got = {}
+for i in range(200):
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    s.sendall(b"GET /file?%d HTTP/1.0\r\n\r\n" % want)
+    s.setblocking(False)
+    all.register(s, selectors.EVENT_READ)
+    got[s] = 0
+while all.get_map():
+    ready = all.select(20)
+    assert ready, "nothing came for 20 s"
+    for key, _ in ready:
+        piece = key.fileobj.recv(65536)
+        got[key.fileobj] += len(piece)
+        if not piece:
+            all.unregister(key.fileobj)
+assert all and min(got.values()) > want, sorted(got.values())[:5]
+END
+}
+check '200 connections at once' at_once
+
+one_after_another() {
+    /usr/bin/python3 - "$local" "$tunnel_pid" <<'END'
+import os, socket, sys
+def rss():
+    for line in open("/proc/%s/status" % sys.argv[2]):
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+early = 0
+for i in range(10000):
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    s.sendall(b"GET /sessions HTTP/1.0\r\n\r\n")
+    text = b""
+    while True:
+        piece = s.recv(65536)
+        if not piece:
+            break
+        text += piece
+    assert text.startswith(b"HTTP/1.0 200"), (i, text)
+    s.close()
+    if i == 1000:
+        early = rss()
+late = rss()
+print(early, late)
+assert late <= early + 256, (early, late)
+assert len(os.listdir("/proc/%s/fd" % sys.argv[2])) < 12
+END
+}
+check '10,000 connections one after another, in flat memory' one_after_another
+
+# ------------------------------------------------------- a network that is far
+
+far() {
+    far=$((size > 192 * 1048576 ? size : 192 * 1048576))
+    start far "$build/tests/badnet" --to "127.0.0.1:$web" --delay 50 --rate $((25 * 1048576))
+    direct=$(curl -s -m 300 -o /dev/null -w '%{speed_download}' "http://127.0.0.1:$port/file?$far")
+    LANGSMITH_ENDPOINT=http://127.0.0.1:$port STREAM_BUFFER=16777216 \
+        tunnel far_tunnel "$web"
+    through=$(curl -s -m 300 -o /dev/null -w '%{speed_download}' "http://127.0.0.1:$port/file?$far")
+    echo "direct $direct, through the tunnel $through bytes/s"
+    echo "  $((far / 1048576)) MiB over 100 ms and 25 MiB/s: direct $((${direct%.*} / 1048576)) MiB/s, tunnel $((${through%.*} / 1048576)) MiB/s" >&3
+    [ "${direct%.*}" -gt 0 ] && [ "${through%.*}" -ge $((${direct%.*} * 8 / 10)) ]
+}
+exec 3>&1
+check 'with 100 ms of round trip a download reaches 80 % of the direct one' far
+
+# ------------------------------------------------------------- a slow reader
+
+slow_reader() {
+    curl -s -m 60 --limit-rate 100k -o /dev/null "http://127.0.0.1:$1/file?$size" &
+    slow=$!
+    fast=$(curl -s -m 30 "http://127.0.0.1:$1/file?$size" | wc -c)
+    kill $slow
+    wait $slow
+    [ "$fast" -eq $size ]
+}
+check 'a slow reader does not slow down the others' slow_reader "$local"
+
+# Nothing is read on one: with a small buffer that is reset, and the others go
+# on. A Unix socket, since it holds less than what a stream begins with.
+stuck_reader() {
+    /usr/bin/python3 - "$1" <<'END'
+import socket, sys
+def ask(bytes):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(30)
+    s.connect(sys.argv[1])
+    s.sendall(b"GET /file?%d HTTP/1.0\r\n\r\n" % bytes)
+    return s
+stuck = ask(50000000)
+stuck.recv(10)
+for i in range(5):
+    s = ask(1000000)
+    n = 0
+    while True:
+        piece = s.recv(65536)
+        if not piece:
+            break
+        n += len(piece)
+    assert n > 1000000, n
+END
+}
+STREAM_BUFFER=4096 "$build/examples/tunnel" box "$web" "$work/small" 2>"$work/small.log" &
+pids="$pids $!"
+until_true test -S "$work/small"
+check 'a reader that is stuck in a small buffer is reset, the others go on' \
+    stuck_reader "$work/small"
+check '  and so it was said' until_true grep -q 'too slow' "$work/small.log"
+
+# -------------------------------------------------------- losing, finding, away
+
+sessions() {
+    curl -s "http://127.0.0.1:$web/sessions"
+}
+reconnects() {
+    before=$(sessions)
+    curl -s "http://127.0.0.1:$web/cut" &&
+        until_true grep -q 'connection lost' "$work/web.log" &&
+        curl -s -m 20 "http://127.0.0.1:$local/sessions" &&
+        [ "$(sessions)" -eq $((before + 1)) ] && grep -q 'connected again' "$work/web.log"
+}
+check 'a lost connection is there again when somebody asks' reconnects
+
+goes_away() {
+    before=$(sessions)
+    curl -s -m 60 --limit-rate 4M "http://127.0.0.1:$local/file?8000000" >"$work/away" &
+    p=$!
+    until_true test -s "$work/away"
+    curl -s "http://127.0.0.1:$web/away" &&
+        until_true grep -q 'goes away' "$work/web.log" &&
+        curl -s -m 20 "http://127.0.0.1:$local/sessions" && wait $p &&
+        [ "$(wc -c <"$work/away")" -eq 8000000 ] && [ "$(sessions)" -eq $((before + 1)) ]
+}
+check 'a server that goes away lets streams finish; then there is another one' goes_away
+
+# ---------------------------------------------------------------------- redis
+
+if command -v redis-server >/dev/null; then
+    redis=$(free_port)
+    redis-server --port "$redis" --save '' --bind 127.0.0.1 --dir "$work" >/dev/null &
+    pids="$pids $!"
+    until_true redis-cli -p "$redis" ping
+    tunnel redis "$redis"
+    redis_local=$port
+    redis_works() {
+        head -c 1000000 /dev/zero | tr '\0' x | redis-cli -p "$redis_local" -x set big &&
+            [ "$(redis-cli -p "$redis_local" strlen big)" = 1000000 ] &&
+            [ "$(redis-cli -p "$redis_local" get big | wc -c)" = 1000001 ]
+    }
+    check 'redis-cli' redis_works
+    check 'redis-benchmark, in pipelines' timeout 120 redis-benchmark -p "$redis_local" \
+        -n 100000 -P 16 -c 50 -q -t set,get,lrange_100
+    tr '\r' '\n' <"$work/out" | grep 'requests per second' | sed 's/^/  through the tunnel: /'
+else
+    skip 'redis-server is not there'
+fi
+
+# ----------------------------------------------------------------- PostgreSQL
+
+pg_bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
+as_postgres() {
+    if [ "$(id -u)" -eq 0 ]; then
+        su postgres -s /bin/sh -c "$1"
+    else
+        sh -c "$1"
+    fi
+}
+if [ -n "$pg_bin" ]; then
+    postgres=$(free_port)
+    mkdir "$work/pg" "$work/pg_run"
+    [ "$(id -u)" -eq 0 ] && chown postgres "$work/pg" "$work/pg_run"
+    as_postgres "$pg_bin/initdb -A trust -U postgres -D $work/pg" >/dev/null 2>&1
+    as_postgres "$pg_bin/pg_ctl -w -D $work/pg -l $work/pg/log -o '-p $postgres -k $work/pg_run -c fsync=off' start" >/dev/null
+    tunnel postgres "$postgres"
+    PGHOST=127.0.0.1 PGPORT=$port PGUSER=postgres
+    export PGHOST PGPORT PGUSER
+    psql_works() {
+        [ "$(psql -Atc 'select sum(n) from generate_series(1, 100000) n')" = 5000050000 ] &&
+            [ "$(psql -Atc 'select repeat(md5(n::text), 100) from generate_series(1, 3000) n' | wc -l)" = 3000 ]
+    }
+    check 'psql' psql_works
+    check 'pgbench, its tables' "$pg_bin/pgbench" -i -q -s 2
+    check 'pgbench, eight clients' "$pg_bin/pgbench" -c 8 -t 200
+    grep -E '^tps' "$work/out" | sed 's/^/  through the tunnel: /'
+else
+    skip 'PostgreSQL is not there'
+fi
+
+# ------------------------------------------------------------------------ ssh
+
+if [ -x /usr/sbin/sshd ] && command -v ssh >/dev/null; then
+    ssh_port=$(free_port)
+    ssh-keygen -q -t ed25519 -N '' -f "$work/host_key"
+    ssh-keygen -q -t ed25519 -N '' -f "$work/key"
+    mkdir -p /run/sshd
+    printf '%s\n' "Port $ssh_port" 'ListenAddress 127.0.0.1' "HostKey $work/host_key" \
+        "AuthorizedKeysFile $work/key.pub" 'StrictModes no' 'UsePAM no' \
+        'PasswordAuthentication no' 'PermitRootLogin yes' "PidFile $work/sshd.pid" \
+        'Subsystem sftp internal-sftp' >"$work/sshd_config"
+    /usr/sbin/sshd -D -f "$work/sshd_config" -E "$work/sshd.log" &
+    pids="$pids $!"
+    until_true nc -z 127.0.0.1 "$ssh_port"
+    tunnel ssh "$ssh_port"
+    ssh_local=$port
+    options="-i $work/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o BatchMode=yes -o LogLevel=ERROR"
+    ssh_works() {
+        [ "$(ssh $options -p "$ssh_local" "$(id -un)@127.0.0.1" 'echo $((6 * 7))')" = 42 ]
+    }
+    check 'ssh' ssh_works
+    scp_works() {
+        head -c 20000000 /dev/urandom >"$work/there" &&
+            scp -q $options -P "$ssh_local" "$work/there" "$(id -un)@127.0.0.1:$work/back" &&
+            cmp "$work/there" "$work/back" &&
+            scp -q $options -P "$ssh_local" "$(id -un)@127.0.0.1:$work/there" "$work/again" &&
+            cmp "$work/there" "$work/again"
+    }
+    check 'scp, both ways' scp_works
+    proxycommand() {
+        [ "$(ssh $options -o "ProxyCommand=$build/examples/proxycommand box $ssh_port" \
+            "$(id -un)@box" 'echo $((6 * 7))')" = 42 ]
+    }
+    check 'ssh by a ProxyCommand' proxycommand
+else
+    skip 'sshd is not there'
+fi
+
+stops() {
+    kill -INT "$tunnel_pid"
+    wait "$tunnel_pid"
+}
+check 'the tunnel ends when it is told to' stops
+if [ $skipped -gt 0 ]; then
+    echo "$passed passed, $failed failed, $skipped skipped"
+else
+    echo "$passed passed, $failed failed"
+fi
+[ "$failed" -eq 0 ]
