@@ -2270,6 +2270,13 @@ static void mounts_are_sent_as_they_are_written_down(void)
           "\"subject_scope\":\"workspace\"}},\"mounts\":[" OWN_S3 "]}}",
           { .mounts = one_s3, .mount_count = 1, .aws = &aws_scoped }, { 0 },
           false },
+        { "a part of a bucket",
+          CREATED "\"mount_config\":{\"auth\":{\"gcp\":{"
+          "\"service_account_json\":{\"type\":\"workspace_secret\",\"value\":"
+          "\"{GCP_SA}\"}}},\"mounts\":[{\"id\":\"a\",\"type\":\"gcs\","
+          "\"mount_path\":\"/a\",\"gcs\":{\"bucket\":\"m\",\"prefix\":"
+          "\"p\"}}]}}", { .mounts = one_gcs, .mount_count = 1,
+                         .gcp = &gcp_account }, { 0 }, false },
         { "nothing to authorise",
           CREATED "\"mount_config\":{\"auth\":{},\"mounts\":[{\"id\":\"a\","
           "\"type\":\"git\",\"mount_path\":\"/a\",\"git\":{\"remote_url\":"
@@ -2673,7 +2680,13 @@ static void a_proxy_that_breaks_a_rule_is_refused_in_words(void)
         { "NULL", { .name = "a", .env_count = 1 } },
         { "rule's json", { .json = "7" } }
     };
+    static char long_name[200];
+    lssb_pair long_env = { long_name, "v" };
+    lssb_aws long_aws = { { LSSB_SECRET_WORKSPACE, "" },
+                          { LSSB_SECRET_OPAQUE, "k" }, NULL, NULL };
+    lssb_proxy_rule rule = { .name = "a" };
     lssb_proxy_config config = { 0 };
+    lssb_sandbox_options fits = { .proxy_config = &config };
     lssb_proxy_callback callback = callbacks[0];
     size_t i;
 
@@ -2684,6 +2697,22 @@ static void a_proxy_that_breaks_a_rule_is_refused_in_words(void)
         config.rules = &rows[i].rule;
         expect_refused(NULL, &config, rows[i].words);
     }
+    memset(long_name, 'x', sizeof long_name - 2);
+    long_aws.access_key_id.value = long_name;
+    rule.aws = &long_aws;
+    config.rules = &rule;
+    expect_refused(NULL, &config, "longer than 127 bytes");
+    long_name[127] = '\0';
+    EXPECT_INT(lssb_sandbox_create(client, &fits, &box, fresh()),
+               LSSB_PENDING);          /* as it is, it would be sent */
+    lssb_cancel(&op);
+    EXPECT_INT(lssb_wait(client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
+    long_name[127] = ' ';
+    rule.aws = &aws_role;
+    rule.env = &long_env;
+    rule.env_count = 1;
+    long_name[sizeof long_name - 2] = ' ';
+    expect_refused(NULL, &config, "longer than 127 bytes");
     config.rule_count = 0;
     config.allow = config.deny = allowed;
     expect_refused(NULL, &config, "allow and deny");
