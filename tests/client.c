@@ -9,7 +9,6 @@
 #if !defined(_WIN32) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
-#include "../src/config.h"
 #include "scenarios.h"
 #include "scripted_tls.h"
 
@@ -29,7 +28,7 @@ static struct script_route routes[8];
 static void begin(enum script_mode mode)
 {
     memset(routes, 0, sizeof routes);
-    script_begin(mode, scenario_routes, SCENARIO_ROUTES);
+    scenario_begin(mode);
     script_also(routes, 8);
     script_config(&me.config);
 }
@@ -738,9 +737,6 @@ static lssb_status take_some(void *user, const void *bytes, size_t len)
     return LSSB_OK;
 }
 
-/* What can be taken: a file; over HTTP, a command's output, too. */
-#define TAKING (LSSB_WEBSOCKET ? 1 : 2)
-
 /* Runs a command, or downloads a file, into the taker. */
 static lssb_status take_by(bool run, lssb_op *op)
 {
@@ -766,7 +762,7 @@ static void what_is_not_taken_is_offered_again(void)
     unsigned every;
 
     for (mode = 0; mode < SCRIPT_MODES; mode++)
-        for (run = 0; run < TAKING; run++)
+        for (run = 0; run < 2; run++)
             for (every = 2; every < 5; every++) {
                 begin((enum script_mode)mode);
                 memset(&taker, 0, sizeof taker);
@@ -784,8 +780,9 @@ static void a_callback_may_stop_its_call(void)
 {
     int run;
 
-    for (run = 0; run < TAKING; run++) {
+    for (run = 0; run < 2; run++) {
         begin(SCRIPT_BYTE);
+        model.slice = 20;
         memset(&taker, 0, sizeof taker);
         taker.odd_at = 7;
         taker.odd = run ? LSSB_END : LSSB_E_QUOTA;
@@ -890,11 +887,12 @@ static void a_callback_may_cancel_its_call_and_others(void)
 {
     int run, self;
 
-    for (run = 0; run < TAKING; run++)
+    for (run = 0; run < 2; run++)
         for (self = 0; self < 2; self++) {
             lssb_op op = { 0 }, other = { 0 };
 
             begin(SCRIPT_BYTE);
+            model.slice = 20;
             route_one(0, requests[GET], 200, NULL, NULL, SCRIPT_SILENT);
             memset(&taker, 0, sizeof taker);
             taker.odd_at = 5;

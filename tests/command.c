@@ -1619,17 +1619,18 @@ static const struct model_event both_streams[] = {
 
 static const struct session sessions[] = {
     { "output on both streams", { MODEL_PRINTS, both_streams, 6, 250, 3,
-      false }, { 0 }, BY_RUN, 0, 300 },
+      false, NULL }, { 0 }, BY_RUN, 0, 300 },
     { "the same, piece by piece", { MODEL_PRINTS, both_streams, 6, 250, 3,
-      false }, { 0 }, BY_NEXT, 0, 300 },
+      false, NULL }, { 0 }, BY_NEXT, 0, 300 },
     { "the same of an older server", { MODEL_PRINTS, both_streams, 6, 250, 3,
-      true }, { 0 }, BY_WAIT, 0, 300 },
-    { "input and its end", { MODEL_SORT, NULL, 0, 0, 0, false },
+      true, NULL }, { 0 }, BY_WAIT, 0, 300 },
+    { "input and its end", { MODEL_SORT, NULL, 0, 0, 0, false, NULL },
       { .input = "b\xc3\xa9\na\n\"q\"\n", .input_len = 10 }, BY_RUN, 0, 100 },
-    { "a terminal", { MODEL_TERMINAL, NULL, 0, 0, 0, false },
+    { "a terminal", { MODEL_TERMINAL, NULL, 0, 0, 0, false, NULL },
       { .pty = true, .columns = 80, .rows = 24, .input = "ls\n\004",
         .input_len = 4 }, BY_NEXT, 0, 100 },
-    { "a kill", { MODEL_PRINTS, both_streams, 6, 2000000000, 3, false },
+    { "a kill", { MODEL_PRINTS, both_streams, 6, 2000000000, 3, false,
+      NULL },
       { .timeout_s = LSSB_NO_LIMIT }, BY_NEXT, 120, 200 },
 };
 
@@ -1677,6 +1678,8 @@ static lssb_status play(const struct session *what)
     status = lssb_command_start(&command, &box, "x", &how, NULL);
     if (status == LSSB_OK)
         status = attend(&command, what, since);
+    else
+        outcome.error = *lssb_last_error(me.client);
     note_command(&command);
     EXPECT_INT(lssb_command_close(&command, NULL), LSSB_OK);
     outcome.status = status == LSSB_END ? LSSB_OK : status;
@@ -1687,7 +1690,7 @@ static lssb_status play(const struct session *what)
 static void begin_session(const struct session *what, size_t ring)
 {
     begin(NULL, 0);
-    peers_model(&what->program);
+    peers_model(&what->program, 1);
     model.slice = 5;
     if (ring != 0)
         model.ring = ring;
@@ -2943,7 +2946,7 @@ static void a_slot_is_free_again_once_a_command_has_ended(void)
 /* ----------------------------------------------------- letting go, anywhere -- */
 
 static const struct model_program long_one = {
-    MODEL_PRINTS, both_streams, 6, 2000, 3, false
+    MODEL_PRINTS, both_streams, 6, 2000, 3, false, NULL
 };
 
 /* Starts a command, goes on for so many steps, then ends it in a way; false
@@ -2956,7 +2959,7 @@ static bool let_go_after(unsigned steps, int how, enum script_cut cut)
     unsigned i;
 
     begin(NULL, 0);
-    peers_model(&long_one);
+    peers_model(&long_one, 1);
     model.slice = 5;
     script.cut = cut;
     script.cut_received = 400;
@@ -3110,7 +3113,7 @@ static void a_hundred_commands_run_side_by_side(void)
         { 0, 1, "one " }, { 300, 1, "two " }, { 3000, 1, "three" },
     };
     static const struct model_program program = {
-        MODEL_PRINTS, events, 3, 4000, 7, false
+        MODEL_PRINTS, events, 3, 4000, 7, false, NULL
     };
     unsigned killed = 0, whole = 0;
     lssb_stats_list stats;
@@ -3121,7 +3124,7 @@ static void a_hundred_commands_run_side_by_side(void)
         mode = (enum script_mode)m;
         killed = whole = 0;
         begin(NULL, 0);
-        peers_model(&program);
+        peers_model(&program, 1);
         me.config.slots = MANY;
         opens();
         start_many();
@@ -3144,6 +3147,71 @@ static void a_hundred_commands_run_side_by_side(void)
         closes();
     }
     mode = SCRIPT_WHOLE;
+}
+
+/* ------------------------------------------------ every call of the port fails */
+
+/* Plays a session with a failure of one call of the port, or of it and all of
+ * its kind behind it; false when there was no such call. */
+static bool fail_one(const struct session *what, unsigned long at, int io,
+                     bool on)
+{
+    bool failed;
+
+    begin_session(what, 0);
+    script.fail_at = script.calls + at;
+    script.fail_io = io;
+    script.fail_on = on;
+    play(what);
+    failed = script.failed != SCRIPT_NOTHING;
+    script.fail_at = 0;
+    script.fail_on = false;
+    EXPECT(model.created <= 1);
+    if (outcome.status != LSSB_OK) {
+        EXPECT(on || script.failed == SCRIPT_RANDOM || what->kill_ms != 0);
+        EXPECT(outcome.status == LSSB_E_CONNECTION ||
+               outcome.status == LSSB_E_CONNECT_TIMEOUT ||
+               script.failed == SCRIPT_RANDOM);
+        EXPECT_INT(outcome.error.status, outcome.status);
+        EXPECT(outcome.error.message[0] != '\0');
+    } else {
+        script.cuts = 1;
+        check_session(what);
+    }
+    EXPECT(outcome.took_ms < 125000);
+    closes();
+    return failed;
+}
+
+static void one_failure_of_the_port_disturbs_no_session(void)
+{
+    static const int ios[] = { LSSB_IO_RESET, LSSB_IO_LIMIT,
+                               SCRIPT_END_OF_STREAM };
+    char row[120];
+    unsigned long at;
+    size_t i, j;
+    int on, m;
+
+    for (m = 0; m < SCRIPT_MODES; m++)
+        for (i = 0; i < COUNT(sessions); i++)
+            for (j = 0; j < COUNT(ios); j++)
+                for (on = 0; on < 2; on++)
+                    for (at = 1; test_failures < 5;
+                         at += m % 2 ? 31 : m == 2 ? 3 : 1) {
+                        if (on && sessions[i].how.pty)
+                            break;  /* nobody types for ever */
+                        mode = (enum script_mode)m;
+                        over_tls = j == 0 && m != 0;
+                        sprintf(row, "%s, call %lu, failure %d%s, mode %d",
+                                sessions[i].name, at, ios[j],
+                                on ? " from there on" : "", m);
+                        test_row = row;
+                        if (!fail_one(&sessions[i], at, ios[j], on))
+                            break;
+                    }
+    mode = SCRIPT_WHOLE;
+    over_tls = false;
+    test_row = "";
 }
 
 static const struct test tests[] = {
@@ -3217,6 +3285,7 @@ static const struct test tests[] = {
     TEST(a_command_of_zeros_is_closed_already),
     TEST(a_command_that_could_not_start_is_closed_all_the_same),
     TEST(a_hundred_commands_run_side_by_side),
+    TEST(one_failure_of_the_port_disturbs_no_session),
 };
 
 #else

@@ -10,8 +10,7 @@
 #ifndef SCENARIOS_H
 #define SCENARIOS_H
 
-#include "../src/config.h"
-#include "scripted.h"
+#include "scripted_ws.h"
 
 #define BOX(name, status) \
     "{\"id\":\"id-" name "\",\"name\":\"" name "\",\"status\":\"" status \
@@ -160,6 +159,20 @@ struct args {
     lssb_service_options service_options;
     lssb_search search;
 };
+
+/* What the model of commands runs for the scenarios. */
+static const struct model_event scenario_prints[] = {
+    { 0, 1, "caf\xc3\xa9\n" }, { 20, 2, HUNDRED },
+};
+static const struct model_event scenario_big[] = {
+    { 0, 1, BIG }, { 20, 2, "\xf0\x9f\x98\x80" },
+};
+static const struct model_program scenario_programs[] = {
+    { MODEL_PRINTS, scenario_prints, 2, 30, 3, false, "echo \"caf\xc3\xa9\"" },
+    { MODEL_PRINTS, scenario_big, 2, 20, 0, false, "seq" },
+};
+#define SCENARIO_PROGRAMS \
+    (sizeof scenario_programs / sizeof scenario_programs[0])
 
 struct scenario {
     const char *name;
@@ -358,7 +371,6 @@ static lssb_status take_seen(void *user, const void *bytes, size_t len)
     return LSSB_OK;
 }
 
-#if !LSSB_WEBSOCKET
 static lssb_status start_run(lssb_client *client, struct args *args,
                              lssb_op *op)
 {
@@ -405,7 +417,6 @@ static void say_run_taking(const struct args *args, char *to)
                 : "wrong",
             args->err);
 }
-#endif
 
 static lssb_status start_write(lssb_client *client, struct args *args,
                                lssb_op *op)
@@ -655,15 +666,17 @@ static void say_glob(const struct args *args, char *to)
             args->search.truncated);
 }
 
+/* Over a WebSocket a command is asked for as often as it takes, and runs once:
+ * the model counts. */
+#define RUN_ONCE(request) (LSSB_WEBSOCKET ? NULL : request)
+
 static const struct scenario scenarios[] = {
     { "create", start_create, say_the_box,
       "LSSB_OK new id-new ready http://data.test/new 600",
       "POST " API "/boxes", false },
-#if !LSSB_WEBSOCKET
     { "run", start_run, say_run,
       "LSSB_OK 3 6 100+ [caf\xc3\xa9\n] [" DIGITS DIGITS DIGITS DIGITS DIGITS
-      "012345678] []", "POST /h/execute", true },
-#endif
+      "012345678] []", RUN_ONCE("POST /h/execute"), true },
     { "read", start_read, say_read, "LSSB_OK 603 right", NULL, true },
     { "write", start_write, say_write, "LSSB_OK 5 80aabd0b", NULL, true },
     { "list", start_list, say_list, "LSSB_OK 2 x ready y failed", NULL,
@@ -685,10 +698,9 @@ static const struct scenario scenarios[] = {
     { "delete many", start_many, say_many, "LSSB_OK 2 1 r: not found",
       "POST " API "/boxes/batch-delete", false },
     { "usage", start_usage, say_usage, "LSSB_OK 3 10 -1", NULL, false },
-#if !LSSB_WEBSOCKET
     { "run with a callback", start_run_taking, say_run_taking,
-      "LSSB_OK 0 603 right [\xf0\x9f\x98\x80]", "POST /i/execute", true },
-#endif
+      "LSSB_OK 0 603 right [\xf0\x9f\x98\x80]",
+      RUN_ONCE("POST /i/execute"), true },
     { "upload", start_upload, say_upload, "LSSB_OK 2500 2500 2500 2eac2e6c",
       NULL, true },
     { "download", start_download, say_download,
@@ -712,6 +724,20 @@ static const struct scenario scenarios[] = {
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 
 /* ------------------------------------------------------ making the calls -- */
+
+/* Whether it is a command over a WebSocket: found again after every loss. */
+static inline bool scenario_is_command(const struct scenario *what)
+{
+    return LSSB_WEBSOCKET &&
+           (what->start == start_run || what->start == start_run_taking);
+}
+
+/* A script whose server answers all of them. */
+static inline void scenario_begin(enum script_mode mode)
+{
+    script_begin(mode, scenario_routes, SCENARIO_ROUTES);
+    peers_model(scenario_programs, SCENARIO_PROGRAMS);
+}
 
 static inline void call_begin(struct call *call, const struct scenario *what)
 {

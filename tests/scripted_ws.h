@@ -472,7 +472,7 @@ struct model_event {
     const char *text;
 };
 
-/* What the model runs, whatever the text of the command is. */
+/* What the model runs. */
 struct model_program {
     enum model_kind kind;
     const struct model_event *events;
@@ -481,6 +481,7 @@ struct model_program {
     int exit_code;
     bool no_greeting;               /* an older server: no `started` after
                                        `reconnect` */
+    const char *text;               /* of the command; NULL: any */
 };
 
 #define MODEL_COMMANDS 128
@@ -488,6 +489,7 @@ struct model_program {
 
 struct model_command {
     char id[64];
+    const struct model_program *program;
     uint64_t started_at;
     size_t event;                   /* the next one */
     char text[2][MODEL_TEXT];
@@ -502,7 +504,8 @@ struct model_command {
 static struct model_command model_commands[MODEL_COMMANDS];
 
 static struct model {
-    const struct model_program *program;
+    const struct model_program *programs;
+    size_t program_count;
     size_t created;                 /* of the commands */
     size_t ring;                    /* bytes that it keeps of a stream */
     size_t slice;                   /* most bytes of a message */
@@ -584,24 +587,25 @@ static void model_exit(struct model_command *command, int exit_code)
 static void model_read(struct model_command *command)
 {
     size_t end = command->input_len;
-    bool terminal = model.program->kind == MODEL_TERMINAL;
+    const struct model_program *program = command->program;
+    bool terminal = program->kind == MODEL_TERMINAL;
 
-    if (model.program->kind == MODEL_PRINTS || command->over)
+    if (program->kind == MODEL_PRINTS || command->over)
         return;
-    if (model.program->kind == MODEL_SORT && !command->input_over)
+    if (program->kind == MODEL_SORT && !command->input_over)
         return;
     model_print(command, 1, command->input + command->input_seen,
                 end - command->input_seen);
     command->input_seen = end;
     if (terminal ? memchr(command->input, 4, end) != NULL
                  : command->input_over)
-        model_exit(command, model.program->exit_code);
+        model_exit(command, program->exit_code);
 }
 
 /* Brings a command up to date; when something happens next. */
 static uint64_t model_run(struct model_command *command)
 {
-    const struct model_program *program = model.program;
+    const struct model_program *program = command->program;
     uint64_t age = script.now - command->started_at;
 
     model_read(command);
@@ -621,6 +625,21 @@ static uint64_t model_run(struct model_command *command)
     return SCRIPT_NEVER;
 }
 
+/* The program that a message asks for. */
+static const struct model_program *model_choose(const char *message)
+{
+    char text[200];
+    size_t i;
+
+    model_member(message, "command", text, sizeof text);
+    for (i = 0; i < model.program_count; i++)
+        if (model.programs[i].text == NULL ||
+            strcmp(model.programs[i].text, text) == 0)
+            return &model.programs[i];
+    script_stuck("a command that the model does not know");
+    return NULL;
+}
+
 /* `execute`: get or create. */
 static void model_execute(struct peer *peer)
 {
@@ -635,6 +654,7 @@ static void model_execute(struct peer *peer)
         command = &model_commands[model.created++];
         memset(command, 0, sizeof *command);
         strcpy(command->id, id);
+        command->program = model_choose(peer->message);
         command->started_at = script.now;
         command->input_over =
             strstr(peer->message, "\"close_stdin\":true") != NULL;
@@ -655,7 +675,7 @@ static void model_reconnect(struct peer *peer)
         return;
     }
     peer->command->reconnects++;
-    peer->greeted = model.program->no_greeting;
+    peer->greeted = peer->command->program->no_greeting;
     peer->sent[0] = model_number(peer->message, "stdout_offset");
     peer->sent[1] = model_number(peer->message, "stderr_offset");
 }
@@ -784,13 +804,15 @@ static inline void peers_play(const char *const *legs, size_t count)
     script.peers = &peer_table;
 }
 
-/* From now on they are for the model, which runs this. */
-static inline void peers_model(const struct model_program *program)
+/* From now on they are for the model, which runs these. */
+static inline void peers_model(const struct model_program *programs,
+                               size_t count)
 {
     memset(&peers, 0, sizeof peers);
     peers.model = true;
     memset(&model, 0, sizeof model);
-    model.program = program;
+    model.programs = programs;
+    model.program_count = count;
     model.ring = MODEL_TEXT;
     model.slice = 512;
     script.peers = &peer_table;
