@@ -1866,6 +1866,236 @@ lssb_status lssb_download_url(const lssb_sandbox *box,
                               const lssb_link_options *options,
                               lssb_link *link, lssb_op *op);
 
+/* Fetches the file behind a link, which is all that it takes: no key, no
+ * sandbox. `url` is lssb_link.url, from whichever program made it. As
+ * lssb_file_download otherwise: parts, conditions, tried again, gone on with
+ * after a loss if the file is the same, by its ETag or, if it has none, by the
+ * date of its last change. The operation's headers go to it. LSSB_E_AUTH: the
+ * link has expired, or is none; LSSB_E_NOT_FOUND (file). Messages never hold
+ * the URL. */
+lssb_status lssb_link_download(lssb_client *client, const char *url,
+                               const lssb_download *download, lssb_file *file,
+                               lssb_op *op);
+
+/* Size, validators and type of that file, without its bytes. */
+lssb_status lssb_link_stat(lssb_client *client, const char *url,
+                           lssb_file *file, lssb_op *op);
+
+/* ------------------------------------------------- requests to services -- */
+
+/* An HTTP request to a service in a box, through its service URL, which is
+ * made when there is none yet and made anew before it expires:
+ *
+ *     lssb_service_options where = {0};
+ *     lssb_service service = {0};
+ *     lssb_request request = {0};
+ *     lssb_response response;
+ *
+ *     where.port = 8000;
+ *     request.path = "/report";
+ *     request.out = page;
+ *     request.out_size = sizeof page;
+ *     if (lssb_service_request(&box, &where, &service, &request, &response,
+ *                              NULL) == LSSB_OK)
+ *         printf("%d: %s", (int)response.status, page);
+ *
+ * Every reply is a success of the call, a 404 or a 502 as well: it is yours to
+ * read. Redirects are not followed. */
+
+/* All zeros: GET of "/", and the body of the reply is dropped. */
+typedef struct lssb_request {
+    const char *method;             /* NULL: "GET", or "POST" with a body. Not
+                                       CONNECT */
+    const char *path;               /* NULL: "/". As it is to be sent: what
+                                       needs it is percent-encoded already; it
+                                       may hold a query ("/a%20b?c=d") */
+    const lssb_pair *query;         /* added to that; encoded here */
+    size_t query_count;
+    const lssb_pair *headers;       /* for the service; Content-Type, too */
+    size_t header_count;
+    const void *body;               /* the body, from memory */
+    size_t body_len;
+    const lssb_source *source;      /* or from a source: of a known size, or of
+                                       LSSB_SIZE_UNKNOWN: then it is sent in
+                                       chunks until read_at returns 0, and each
+                                       byte is asked for once, in order */
+    uint32_t quiet_ms;              /* without a byte moving; 0: the client's
+                                       transfer_timeout_ms; LSSB_FOREVER */
+
+    /* The reply. Each of these may be NULL; each returns LSSB_OK to go on,
+     * on_body also LSSB_AGAIN; anything else is LSSB_E_STOPPED. */
+    lssb_status (*on_status)(void *user, int32_t status);
+    lssb_status (*on_header)(void *user, const char *name, const char *value);
+                                    /* one by one; a value longer than
+                                       LSSB_ELEMENT is cut */
+    lssb_take_fn on_body;           /* as it was sent: who asks for gzip gets
+                                       gzip */
+    void *user;
+    char *out;                      /* the body goes here, too, as far as it */
+    size_t out_size;                /* fits, with a NUL behind it */
+} lssb_request;
+
+/* The library's own part of a request; not for you. */
+struct lssb_response_state {
+    const lssb_request *request;
+    lssb_service *service;
+    uint64_t sent;                  /* bytes of the source, in chunks */
+    lssb_service used;              /* where it goes, wiped at its end */
+};
+
+typedef struct lssb_response {
+    int32_t status;                 /* 200, 404, …; 0: no reply has come */
+    char content_type[96];          /* may be cut */
+    uint64_t len;                   /* bytes of the body, all of them */
+    bool cut;                       /* some did not fit `out` */
+    union {
+        struct lssb_response_state state;
+        uint64_t size[404];         /* the same size in every build */
+    } reserved;
+} lssb_response;
+
+/* Makes a request to the service at options->port. `service`: all zeros at
+ * first, or what lssb_service_url made for the same box and port; if it holds
+ * for less than a minute, or half of its time if that is less, or nobody knows
+ * how long, it is made again first, and all of it replaced in one step (so
+ * several requests may share one). NULL: one is made for this request alone.
+ *
+ * The service gets the headers of `request`, User-Agent, and the token, in the
+ * place of any that they hold under that name. It never gets the API key (nor
+ * if it is among them: LSSB_E_INVALID_ARGUMENT), nor the client's headers; the
+ * operation's go with the making of the URL.
+ *
+ * Making the URL is tried again as usual; the request is not, but for a
+ * connection that was kept from before and ended without a byte of reply, if
+ * its method may be repeated (GET, HEAD, PUT, DELETE, OPTIONS, TRACE) or
+ * nothing of it was sent. By default there is no limit of time as a whole.
+ *
+ * Failures are those of lssb_service_url, and of the way to the service.
+ * LSSB_E_INVALID_ARGUMENT: a login was asked for, or `service` is behind one:
+ * no program gets past that; the URL is http://, and not loopback; arguments,
+ * of which the message names one. */
+lssb_status lssb_service_request(const lssb_sandbox *box,
+                                 const lssb_service_options *options,
+                                 lssb_service *service,
+                                 const lssb_request *request,
+                                 lssb_response *response, lssb_op *op);
+
+/* ------------------------------------------------- WebSockets to services */
+
+/* A WebSocket to a service. It holds a connection of the client's, one of
+ * lssb_config.slots, from when it is open until it has ended, or is closed.
+ * Messages of any size come and go in pieces:
+ *
+ *     lssb_websocket_open(&socket, &box, &where, &service, NULL, NULL);
+ *     lssb_websocket_write(&socket, LSSB_TEXT, "hi", 2, true, NULL,
+ *                          LSSB_FOREVER);
+ *     while (lssb_websocket_next(&socket, &piece, LSSB_FOREVER) == LSSB_OK)
+ *         fwrite(piece.bytes, 1, piece.len, stdout);
+ *     lssb_websocket_close(&socket, 0, NULL, NULL);
+ *
+ * One that is lost stays lost: only you know what was said on it. A build with
+ * LSSB_WEBSOCKET 0 has none: LSSB_E_UNSUPPORTED. */
+typedef enum lssb_message {
+    LSSB_TEXT = 1,                  /* UTF-8 */
+    LSSB_BINARY = 2
+} lssb_message;
+
+/* All zeros: "/", nothing special. */
+typedef struct lssb_websocket_options {
+    const char *path;               /* as in lssb_request */
+    const lssb_pair *query;
+    size_t query_count;
+    const lssb_pair *headers;
+    size_t header_count;
+    const char *const *protocols;   /* subprotocols to offer, the best first */
+    size_t protocol_count;
+    uint32_t open_ms;               /* for connection and answer; 0: 30,000;
+                                       LSSB_FOREVER */
+    uint32_t ping_ms;               /* between pings; twice as long without an
+                                       answer is a loss; 0: 30,000;
+                                       LSSB_FOREVER: none */
+    lssb_error *error;              /* why it was lost, later; may be NULL */
+} lssb_websocket_options;
+
+/* The library's own part of a WebSocket; not for you. */
+struct lssb_websocket_state {
+    lssb_op carrier;                /* holds its connection, once it is open */
+    lssb_op *starter;               /* until then */
+    const lssb_websocket_options *options;
+    lssb_service *service;
+    const char *farewell;           /* the reason to close it with */
+    uint64_t close_by;
+    uint32_t held;                  /* bytes that have come */
+    uint32_t ready;                 /* of them, those to hand out */
+    uint32_t flags;
+    uint16_t code;                  /* to close it with */
+    lssb_service used;              /* where it is opened, wiped then */
+};
+
+/* A WebSocket. Yours; it must stay where it is, and its members are read only,
+ * until lssb_websocket_close is final. */
+typedef struct lssb_websocket {
+    lssb_client *client;
+    lssb_status status;             /* LSSB_PENDING: it is being opened;
+                                       LSSB_OK: open; LSSB_END: closed in order;
+                                       else why it is not open */
+    uint16_t close_code;            /* what the service closed it with; 1005:
+                                       without one; 0: it has not */
+    char close_reason[124];
+    char protocol[64];              /* the subprotocol it chose; "": none */
+    union {
+        struct lssb_websocket_state state;
+        uint64_t size[480];         /* the same size in every build */
+    } reserved;
+} lssb_websocket;
+
+/* Opens a WebSocket; done when it is there. Tried once. `service`, the
+ * credentials, and headers as with lssb_service_request. Borrowed until it is
+ * closed: `options`. LSSB_E_REFUSED: the service answered otherwise
+ * (http_status); LSSB_E_PROTOCOL: its answer breaks RFC 6455, or chooses a
+ * subprotocol that was not offered; else as there. */
+lssb_status lssb_websocket_open(lssb_websocket *socket,
+                                const lssb_sandbox *box,
+                                const lssb_service_options *where,
+                                lssb_service *service,
+                                const lssb_websocket_options *options,
+                                lssb_op *op);
+
+/* A piece of a message. */
+typedef struct lssb_piece {
+    lssb_message kind;
+    bool begins;                    /* the first of its message */
+    bool ends;                      /* the last */
+    const void *bytes;              /* of text whole characters; no NUL */
+    size_t len;                     /* 0 only where it ends */
+} lssb_piece;
+
+/* The next piece of a message, valid until the next call of this function for
+ * this WebSocket, or its close. LSSB_AGAIN: none within `wait_ms` (0: looks
+ * only, steps nothing; the one that is allowed in a callback). LSSB_END: it
+ * was closed, close_code; else the failure that ended it. What is not taken is
+ * not read: the service waits. */
+lssb_status lssb_websocket_next(lssb_websocket *socket, lssb_piece *piece,
+                                uint32_t wait_ms);
+
+/* Sends bytes of a message, its last ones if `ends`. *taken (which may be
+ * NULL) is how much was taken: all of it, or what there was room for within
+ * `wait_ms`; come again with the rest, and with the same `ends`. Text is whole
+ * characters; one that is cut at the end stays untaken. LSSB_OK: all of it, or
+ * some; LSSB_AGAIN: nothing; LSSB_END: it is closed; LSSB_E_INVALID_ARGUMENT:
+ * no UTF-8, or another `kind` before the last message has ended. */
+lssb_status lssb_websocket_write(lssb_websocket *socket, lssb_message kind,
+                                 const void *bytes, size_t len, bool ends,
+                                 size_t *taken, uint32_t wait_ms);
+
+/* Closes a WebSocket: after what was written, with a code (0: 1000; 1000 to
+ * 1003, 1007 to 1011, 3000 to 4999) and a reason (NULL, or up to 123 bytes),
+ * within ten seconds; the answer is waited for behind your back. What has come
+ * and was not taken is dropped. One that ended by itself only gives back its
+ * struct. All zeros is allowed, and nothing to do. */
+lssb_status lssb_websocket_close(lssb_websocket *socket, uint16_t code,
+                                 const char *reason, lssb_op *op);
+
 #ifdef __cplusplus
 }
 #endif

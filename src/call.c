@@ -80,9 +80,10 @@ void lssb_call_trace(lssb_op *op, lssb_trace_kind kind, int64_t number)
     if (client->trace == NULL)
         return;
     lssb_writer_start(&writer, line, sizeof line - 1, 0);
-    lssb_put_text(&writer, x->method);
-    lssb_put_text(&writer, " ");
-    x->path(op, &writer);
+    lssb_put_text(&writer, lssb_request_method(op, x));
+    lssb_put_text(&writer, x->sealed ? " /..." : " ");
+    if (!x->sealed)
+        x->path(op, &writer);
     line[writer.len] = '\0';
     query = strchr(line, '?');
     if (query != NULL)
@@ -352,7 +353,8 @@ static void call_exchange_start(lssb_op *op)
     slot->retry_after_given = false;
     slot->conn.sent_any = false;
     lssb_http_start(&slot->http, false, slot->element, sizeof slot->element);
-    slot->http.head_request = strcmp(x->method, "HEAD") == 0;
+    slot->http.head_request =
+        strcmp(lssb_request_method(op, x), "HEAD") == 0;
     memset(&slot->upgrade, 0, sizeof slot->upgrade);
     call_of(op)->phase = LSSB_PHASE_EXCHANGE;
     client->stats.requests++;
@@ -463,6 +465,13 @@ void lssb_call_moved(lssb_op *op)
         state->attempt_end_at = state->client->now + state->attempt_ms;
 }
 
+/* Whether there is too little room for a chunk. */
+static bool call_is_cramped(const struct lssb_slot *slot, size_t room)
+{
+    return slot->request_len - slot->head_len == LSSB_BODY_UNKNOWN &&
+           slot->written >= slot->head_len && room < LSSB_CHUNK_LEAST;
+}
+
 /* Puts as much of the request as there is room for. */
 static void call_send(lssb_op *op)
 {
@@ -476,6 +485,8 @@ static void call_send(lssb_op *op)
         uint8_t *out = lssb_conn_reserve(&slot->conn, &room);
 
         if (out == NULL || room == 0)
+            break;
+        if (call_is_cramped(slot, room))
             break;
         call_window(op, &writer, out, room);
         if (writer.wrong != NULL || writer.len == 0) {
@@ -532,7 +543,8 @@ static bool call_can_send(struct lssb_slot *slot)
     size_t room;
 
     return slot->written < slot->request_len &&
-           lssb_conn_reserve(&slot->conn, &room) != NULL;
+           lssb_conn_reserve(&slot->conn, &room) != NULL &&
+           !call_is_cramped(slot, room);
 }
 
 /* Sends and receives until nothing moves, a bounded number of times. */

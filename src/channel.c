@@ -261,8 +261,14 @@ void lssb_channel_waits(const struct lssb_channel *channel, bool reading,
 
 void lssb_channel_close(struct lssb_channel *channel, uint16_t code)
 {
+    lssb_channel_bye(channel, code, NULL);
+}
+
+void lssb_channel_bye(struct lssb_channel *channel, uint16_t code,
+                      const char *reason)
+{
     uint8_t payload[LSSB_WS_CONTROL];
-    size_t len = lssb_ws_close_payload(payload, code, NULL);
+    size_t len = lssb_ws_close_payload(payload, code, reason);
 
     if (channel->close_sent || channel->sending)
         return;

@@ -462,7 +462,10 @@ static void error_default(lssb_error *error, const struct lssb_exchange *x,
     size_t len = 0;
 
     lssb_writer_start(&writer, path, sizeof path - 1, 0);
-    x->path(op, &writer);
+    if (x->sealed)
+        lssb_put_text(&writer, "/...");
+    else
+        x->path(op, &writer);
     while (len < writer.len && path[len] != '?')
         len++;
     path[len] = '\0';
@@ -470,7 +473,7 @@ static void error_default(lssb_error *error, const struct lssb_exchange *x,
     lssb_text_add(&text, "the service answered ");
     lssb_text_add_i64(&text, http_status);
     lssb_text_add(&text, " to ");
-    lssb_text_add(&text, x->method);
+    lssb_text_add(&text, lssb_request_method(op, x));
     lssb_text_add(&text, " ");
     if (lssb_request_target(op, x, &target) == NULL)
         error_add_target(&text, &target);

@@ -77,8 +77,7 @@ static void file_write_body(const lssb_op *op, struct lssb_writer *to)
     file_form(op, to, true);
 }
 
-/* The content from a source, read straight into the window. */
-static void file_put_source(const lssb_source *source, struct lssb_writer *to)
+void lssb_put_source(const lssb_source *source, struct lssb_writer *to)
 {
     uint64_t start = to->total, end = start + source->size;
     uint64_t from = to->skip + to->len;
@@ -108,7 +107,7 @@ static void file_upload_body(const lssb_op *op, struct lssb_writer *to)
     uint64_t moved;
 
     file_form(op, to, false);
-    file_put_source(source, to);
+    lssb_put_source(source, to);
     file_form(op, to, true);
     if (how == NULL || how->progress == NULL || to->len == 0)
         return;
@@ -237,7 +236,23 @@ static bool file_wants_part(const lssb_range *range)
     return range->start > 0 || range->length > 0 || range->last > 0;
 }
 
-/* The conditions of a download; of one that goes on, the file's own ETag. */
+/* What a part that is gone on with is of, if that can be known: a strong ETag;
+ * behind a link also the time of the last change. "": nothing. */
+static const char *file_validator(const lssb_op *op)
+{
+    const lssb_file *file = op->reserved.state.out;
+    int64_t seconds;
+
+    if (file->etag[0] == '"')
+        return file->etag;
+    if (file->etag[0] == '\0' && lssb_call_exchange(op)->url != NULL &&
+        lssb_parse_http_date(file->last_modified, strlen(file->last_modified),
+                             &seconds))
+        return file->last_modified;
+    return "";
+}
+
+/* The conditions of a download; of one that goes on, that it is the same. */
 static void file_download_headers(const lssb_op *op, struct lssb_writer *to)
 {
     const lssb_download *download = op->reserved.state.options;
@@ -254,7 +269,7 @@ static void file_download_headers(const lssb_op *op, struct lssb_writer *to)
         if (file->partial && (range->length > 0 || range->last > 0))
             rest.length = op->reserved.state.size;
         file_put_range(to, &rest, delivered);
-        lssb_put_header(to, "If-Range", file->etag);
+        lssb_put_header(to, "If-Range", file_validator(op));
     } else {
         if (file_wants_part(range))
             file_put_range(to, range, 0);
@@ -310,6 +325,7 @@ static bool file_content_range(const char *value, size_t len, uint64_t *start,
 /* In `step`: what was seen of a reply. */
 #define FILE_RANGE_SEEN 1           /* a Content-Range that makes sense */
 #define FILE_PAST_END 4             /* 416: the range begins past the end */
+#define FILE_OTHER 16               /* of a part: it is of another file */
 
 /* The size in the Content-Range of a range that begins past the end. */
 static void file_past_end(lssb_op *op, const char *value, size_t len)
@@ -321,6 +337,21 @@ static void file_past_end(lssb_op *op, const char *value, size_t len)
     if (len <= unit_len || memcmp(value, unit, unit_len) != 0 ||
         !lssb_parse_u64(value + unit_len, len - unit_len, &file->size))
         file->size = LSSB_SIZE_UNKNOWN;
+}
+
+/* Whether a header of a part that goes on says that the file is another. */
+static bool file_is_other(const lssb_file *file, const char *name,
+                          const char *value, size_t len)
+{
+    const char *known = "";
+
+    if (lssb_same_name(name, strlen(name), "ETag", 4))
+        known = file->etag;
+    else if (lssb_same_name(name, strlen(name), "Last-Modified", 13) &&
+             file->etag[0] == '\0')
+        known = file->last_modified;
+    return known[0] != '\0' &&
+           (strlen(known) != len || memcmp(known, value, len) != 0);
 }
 
 /* The headers of a reply that say what the file is. */
@@ -336,6 +367,8 @@ static lssb_status file_header(lssb_op *op, int status, const char *name,
             file_content_range(value, len, &start, &end, &total) &&
             start == file->start + file_of(op)->progress)
             file_of(op)->step |= FILE_RANGE_SEEN;
+        if (file_is_other(file, name, value, len))
+            file_of(op)->step |= FILE_OTHER;
         return LSSB_OK;
     }
     if (lssb_same_name(name, name_len, "ETag", 4))
@@ -394,7 +427,8 @@ static lssb_status file_head(lssb_op *op, int status,
     if (status == 206 && !file_is_part(op))
         return file_broken(op, "the server sent another part than was asked "
                                "for, or did not say which");
-    if (file_of(op)->progress > 0 && status != 206)
+    if (file_of(op)->progress > 0 &&
+        (status != 206 || (file_of(op)->step & FILE_OTHER) != 0))
         return file_broken(op, "the connection was lost, and the file has "
                                "changed since");
     if (file_of(op)->progress > 0)
@@ -446,13 +480,13 @@ static void file_forget(lssb_file *file)
     file->size = LSSB_SIZE_UNKNOWN;
 }
 
-/* Another attempt goes on where this one stopped, if the file has an ETag. Of
- * one that brought nothing, nothing counts. */
+/* Another attempt goes on where this one stopped, if one can know that the file
+ * is the same. Of one that brought nothing, nothing counts. */
 static bool file_again(lssb_op *op)
 {
-    file_of(op)->step &= (uint8_t)~FILE_RANGE_SEEN;
+    file_of(op)->step &= (uint8_t)~(FILE_RANGE_SEEN | FILE_OTHER);
     if (file_of(op)->progress > 0)
-        return file_info(op)->etag[0] == '"';
+        return file_validator(op)[0] != '\0';
     file_forget(file_info(op));
     return true;
 }
@@ -584,6 +618,145 @@ lssb_status lssb_file_stat(const lssb_sandbox *box, const char *path,
     file_of(call)->out = file;
     return lssb_call_go(call, op == NULL, &file_stat,
                         box->client->transfer_timeout_ms);
+}
+
+/* ---------------------------------------------------------- behind links -- */
+
+/* `box` is the link's URL. */
+static const char *file_link_url(const lssb_op *op)
+{
+    return op->reserved.state.box;
+}
+
+/* The caller's headers: nothing of ours belongs there. */
+static bool file_link_pair(const lssb_op *op, size_t index, lssb_pair *pair)
+{
+    if (index >= op->header_count)
+        return false;
+    *pair = op->headers[index];
+    return true;
+}
+
+/* All of the URL behind its authority, but for a fragment. */
+static void file_link_path(const lssb_op *op, struct lssb_writer *to)
+{
+    const char *text = file_link_url(op), *end;
+    struct lssb_url url;
+
+    if (lssb_url_parse(&url, text, strlen(text), false) != NULL)
+        return;                     /* its target says so */
+    end = strchr(url.path, '#');
+    if (url.path[0] != '/')
+        lssb_put_text(to, "/");
+    lssb_put(to, url.path,
+             end != NULL ? (size_t)(end - url.path) : strlen(url.path));
+}
+
+/* What is missing is named, without the URL. */
+static lssb_status file_link_failed(lssb_op *op, lssb_error *error)
+{
+    (void)op;
+    if (error->status == LSSB_E_NOT_FOUND || error->status == LSSB_E_AUTH)
+        lssb_error_prefix(error, "the file behind the link: ", NULL);
+    return error->status;
+}
+
+static const struct lssb_exchange file_link_download = {
+    .name = "download link",
+    .method = "GET",
+    .resource = LSSB_RESOURCE_FILE,
+    .transfer = true,
+    .sealed = true,
+    .url = file_link_url,
+    .pairs = file_link_pair,
+    .path = file_link_path,
+    .headers = file_download_headers,
+    .accepts = file_accepts,
+    .header = file_header,
+    .head = file_head,
+    .raw = file_take,
+    .done = file_downloaded,
+    .failed = file_link_failed,
+    .again = file_again
+};
+
+static const struct lssb_exchange file_link_stat = {
+    .name = "stat link",
+    .method = "HEAD",
+    .resource = LSSB_RESOURCE_FILE,
+    .sealed = true,
+    .url = file_link_url,
+    .pairs = file_link_pair,
+    .path = file_link_path,
+    .headers = file_identity_header,
+    .header = file_header,
+    .head = file_stat_head,
+    .raw = file_ignore,
+    .done = file_done,
+    .failed = file_link_failed,
+    .again = file_again
+};
+
+/* NULL, or what is wrong with a call about a link. The key is for the API. */
+static const char *file_link_wrong(const lssb_op *op, const char *url,
+                                   const lssb_file *file)
+{
+    const char *key = lssb_call_client(op)->api_key;
+    size_t i;
+
+    if (url == NULL || url[0] == '\0')
+        return "url: NULL, or empty";
+    if (file == NULL)
+        return "file: NULL";
+    for (i = 0; op->headers != NULL && i < op->header_count; i++)
+        if (key != NULL && op->headers[i].value != NULL &&
+            strcmp(op->headers[i].value, key) == 0)
+            return "headers: the API key is not for links";
+    return NULL;
+}
+
+lssb_status lssb_link_download(lssb_client *client, const char *url,
+                               const lssb_download *download, lssb_file *file,
+                               lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_call_begin(client, op, &own, &status);
+    const char *wrong;
+
+    if (call == NULL)
+        return status;
+    wrong = file_link_wrong(call, url, file);
+    if (wrong == NULL && (download == NULL || download->take == NULL))
+        wrong = "download, or its take: NULL";
+    if (wrong == NULL)
+        wrong = file_range_wrong(&download->range);
+    if (wrong != NULL)
+        return lssb_refuse(client, call, "download link: ", wrong, NULL);
+    file_forget(file);
+    file_of(call)->box = url;
+    file_of(call)->text = "behind the link";
+    file_of(call)->options = download;
+    file_of(call)->out = file;
+    return lssb_call_go(call, op == NULL, &file_link_download, 0);
+}
+
+lssb_status lssb_link_stat(lssb_client *client, const char *url,
+                           lssb_file *file, lssb_op *op)
+{
+    lssb_status status;
+    lssb_op own, *call = lssb_call_begin(client, op, &own, &status);
+    const char *wrong;
+
+    if (call == NULL)
+        return status;
+    wrong = file_link_wrong(call, url, file);
+    if (wrong != NULL)
+        return lssb_refuse(client, call, "stat link: ", wrong, NULL);
+    file_forget(file);
+    file_of(call)->box = url;
+    file_of(call)->out = file;
+    return lssb_call_go(call, op == NULL, &file_link_stat,
+                        client->transfer_timeout_ms);
 }
 
 /* ----------------------------------------------------- reading to memory -- */

@@ -985,9 +985,11 @@ LSSB_PRIVATE bool lssb_channel_tick(struct lssb_channel *channel, bool reading,
 LSSB_PRIVATE void lssb_channel_waits(const struct lssb_channel *channel,
                                      bool reading, uint64_t *wake_at);
 
-/* Sends a close frame, if nothing is in its way. */
+/* Sends a close frame, if nothing is in its way; with a reason. */
 LSSB_PRIVATE void lssb_channel_close(struct lssb_channel *channel,
                                      uint16_t code);
+LSSB_PRIVATE void lssb_channel_bye(struct lssb_channel *channel, uint16_t code,
+                                   const char *reason);
 /* Waits for the peer's answer to that: true when it or the end has come. */
 LSSB_PRIVATE bool lssb_channel_leave(struct lssb_channel *channel,
                                      uint64_t now);
@@ -1291,6 +1293,16 @@ struct lssb_exchange {
     bool may_hold;                  /* `event` may say LSSB_AGAIN */
     bool upgrade;                   /* becomes a WebSocket: `step` follows. The
                                        operation keeps its slot to its end */
+    bool sealed;                    /* its path is a secret */
+
+    /* Of a request that goes elsewhere than to the API: to this URL, with this
+     * method, with none of the client's headers but User-Agent; with these, the
+     * later ones replacing the earlier (false: there are no more; one without a
+     * value is none). Its body is no JSON, or not known to be; nor its reply's,
+     * which goes to `raw`. */
+    const char *(*url)(const lssb_op *op);
+    const char *(*verb)(const lssb_op *op);
+    bool (*pairs)(const lssb_op *op, size_t index, lssb_pair *pair);
 
     void (*path)(const lssb_op *op, struct lssb_writer *to);
     void (*headers)(const lssb_op *op, struct lssb_writer *to);
@@ -1590,6 +1602,14 @@ LSSB_PRIVATE const char *lssb_request_target(const lssb_op *op,
 LSSB_PRIVATE const struct lssb_proxy *
 lssb_request_proxy(const lssb_client *client,
                    const struct lssb_target *target);
+/* The method of a request. */
+LSSB_PRIVATE const char *lssb_request_method(const lssb_op *op,
+                                             const struct lssb_exchange *x);
+/* A body whose length only its end tells counts so much, is sent in chunks, and
+ * comes in windows that each hold a whole one, not more than the socket takes;
+ * its end sets slot->request_len. */
+#define LSSB_BODY_UNKNOWN ((uint64_t)INT64_MAX)
+#define LSSB_CHUNK_LEAST 64         /* bytes that are worth a chunk's frame */
 /* The boundary of this slot's multipart body: 128 random bits. */
 LSSB_PRIVATE void lssb_put_boundary(const lssb_op *op,
                                     struct lssb_writer *to);
@@ -1920,6 +1940,56 @@ LSSB_PRIVATE lssb_status lssb_list_event(lssb_op *op, struct lssb_json *json,
 LSSB_PRIVATE lssb_status lssb_list_done(lssb_op *op, const char *text,
                                         size_t len);
 LSSB_PRIVATE bool lssb_list_again(lssb_op *op);
+
+/* link.c: the making of a service URL, whose options are the operation's, its
+ * place `out`; NULL, or what is wrong with them. */
+#define LSSB_SERVICE_S 600          /* how long a token is to hold, if the
+                                       caller does not say */
+LSSB_PRIVATE extern const struct lssb_kind lssb_link_service;
+LSSB_PRIVATE const char *
+lssb_link_service_wrong(const lssb_service_options *options);
+LSSB_PRIVATE void lssb_link_service_path(const lssb_op *op,
+                                         struct lssb_writer *to);
+LSSB_PRIVATE void lssb_link_service_body(const lssb_op *op,
+                                         struct lssb_writer *to);
+LSSB_PRIVATE lssb_status lssb_link_service_got(lssb_op *op, const char *text,
+                                               size_t len);
+LSSB_PRIVATE lssb_status lssb_link_service_failed(lssb_op *op,
+                                                  lssb_error *error);
+
+/* file.c: the content of a source of a known size, read straight into the
+ * window. */
+LSSB_PRIVATE void lssb_put_source(const lssb_source *source,
+                                  struct lssb_writer *to);
+
+/* service.c: what a request to a service and a WebSocket to one share. */
+struct lssb_service_call {
+    const char *path;               /* all of these as in lssb_request */
+    const lssb_pair *query;
+    size_t query_count;
+    const lssb_pair *headers;
+    size_t header_count;
+};
+/* NULL, or what is wrong with the call, with the service that it is for. */
+LSSB_PRIVATE const char *
+lssb_service_wrong(const lssb_client *client,
+                   const lssb_service_options *options,
+                   const lssb_service *service,
+                   const struct lssb_service_call *call);
+/* Whether a service holds long enough; `options` say for how long it was
+ * made. */
+LSSB_PRIVATE bool lssb_service_holds(const lssb_client *client,
+                                     const lssb_service_options *options,
+                                     const lssb_service *service);
+/* Of an exchange: its path; its headers, the token last. */
+LSSB_PRIVATE void lssb_service_put_path(const struct lssb_service_call *call,
+                                        struct lssb_writer *to);
+LSSB_PRIVATE bool lssb_service_pair(const struct lssb_service_call *call,
+                                    const lssb_service *service, size_t index,
+                                    lssb_pair *pair);
+/* A service is made: for others, too, if there is a place. */
+LSSB_PRIVATE lssb_status lssb_service_made(lssb_op *op, lssb_service *service,
+                                           const char *text, size_t len);
 
 /* spec.c: members of requests that more than one call has. What is wrong with
  * them is the writer's mistake, a sentence without their content.

@@ -7,7 +7,6 @@
  */
 #include "internal.h"
 
-#define LINK_DEFAULT_S 600          /* of a service's token */
 #define LINK_LONGEST_S 86400
 
 static struct lssb_op_state *link_of(lssb_op *op)
@@ -49,7 +48,7 @@ static const struct lssb_json_member link_service_members[] = {
     LINK_SERVICE(access)
 };
 
-static const struct lssb_kind link_service = {
+const struct lssb_kind lssb_link_service = {
     .name = "service URL",
     .type = "lssb_service",
     .resource = LSSB_RESOURCE_SANDBOX,
@@ -71,13 +70,13 @@ static const char *link_access(lssb_access access)
     return NULL;
 }
 
-static void link_service_path(const lssb_op *op, struct lssb_writer *to)
+void lssb_link_service_path(const lssb_op *op, struct lssb_writer *to)
 {
     lssb_sandbox_path(op, to);
     lssb_put_text(to, "/service-url");
 }
 
-static void link_service_body(const lssb_op *op, struct lssb_writer *to)
+void lssb_link_service_body(const lssb_op *op, struct lssb_writer *to)
 {
     const lssb_service_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
@@ -88,7 +87,7 @@ static void link_service_body(const lssb_op *op, struct lssb_writer *to)
     if (options->access == LSSB_ACCESS_TOKEN)
         lssb_json_number(&json, "expires_in_seconds",
                          options->expires_in_s != 0 ? options->expires_in_s
-                                                    : LINK_DEFAULT_S);
+                                                    : LSSB_SERVICE_S);
     else
         lssb_json_string(&json, "access", link_access(options->access));
     lssb_json_close(&json);
@@ -132,7 +131,7 @@ static lssb_status link_check_login(lssb_op *op, lssb_service *service,
     return LSSB_OK;
 }
 
-static lssb_status link_service_got(lssb_op *op, const char *text, size_t len)
+lssb_status lssb_link_service_got(lssb_op *op, const char *text, size_t len)
 {
     const lssb_service_options *options = link_of(op)->options;
     lssb_service *service = link_of(op)->out;
@@ -149,7 +148,7 @@ static lssb_status link_service_got(lssb_op *op, const char *text, size_t len)
 }
 
 /* A token is refused as long as a login is in place. */
-static lssb_status link_service_failed(lssb_op *op, lssb_error *error)
+lssb_status lssb_link_service_failed(lssb_op *op, lssb_error *error)
 {
     const lssb_service_options *options = link_of(op)->options;
 
@@ -165,16 +164,16 @@ static const struct lssb_exchange link_service_url = {
     .method = "POST",
     .quota_is_final = true,
     .resource = LSSB_RESOURCE_SANDBOX,
-    .kind = &link_service,
-    .path = link_service_path,
-    .body = link_service_body,
+    .kind = &lssb_link_service,
+    .path = lssb_link_service_path,
+    .body = lssb_link_service_body,
     .choose = lssb_kind_choose,
-    .done = link_service_got,
-    .failed = link_service_failed
+    .done = lssb_link_service_got,
+    .failed = lssb_link_service_failed
 };
 
 /* NULL, or what is wrong with the options. */
-static const char *link_service_wrong(const lssb_service_options *options)
+const char *lssb_link_service_wrong(const lssb_service_options *options)
 {
     if (options->port < 1 || options->port > 65535)
         return "port is not between 1 and 65535";
@@ -201,7 +200,7 @@ lssb_status lssb_service_url(const lssb_sandbox *box,
         return lssb_refuse(box->client, call, "service URL: ",
                            options == NULL ? "options" : "service", ": NULL",
                            NULL);
-    wrong = link_service_wrong(options);
+    wrong = lssb_link_service_wrong(options);
     if (wrong != NULL)
         return lssb_refuse(box->client, call, "service URL: ", wrong, NULL);
     memset(service, 0, sizeof *service);

@@ -77,7 +77,8 @@ static lssb_status reply_header(lssb_op *op)
         reply_retry_after(slot, http->value, http->value_len);
     if (slot->failing)
         return LSSB_OK;
-    if (lssb_same_name(http->name, name_len, "Content-Encoding", 16) &&
+    if ((x->url == NULL || x->sealed) &&
+        lssb_same_name(http->name, name_len, "Content-Encoding", 16) &&
         !lssb_same_name(http->value, http->value_len, "identity", 8))
         return lssb_fail(&lssb_call_client(op)->error, LSSB_E_PROTOCOL,
                          LSSB_LAYER_HTTP, x->name,

@@ -47,6 +47,7 @@ static bool request_stays_here(const lssb_client *client,
 
 /* NULL, or why this call's credentials must not go to this target. */
 static const char *request_exposes(const lssb_op *op,
+                                   const struct lssb_exchange *x,
                                    const struct lssb_target *target)
 {
     const lssb_client *client = lssb_call_client(op);
@@ -54,6 +55,9 @@ static const char *request_exposes(const lssb_op *op,
     if (target->tls || client->allow_cleartext ||
         request_stays_here(client, target))
         return NULL;
+    if (x->url != NULL)
+        return "a token would go over http:// in clear text; only https:// "
+               "keeps it, or set allow_cleartext";
     if (client->api_key == NULL &&
         !request_any_secret(client->headers, client->header_count) &&
         !request_any_secret(op->headers, op->header_count))
@@ -62,14 +66,12 @@ static const char *request_exposes(const lssb_op *op,
            "allow_cleartext";
 }
 
-/* The target within the sandbox that a call is about. */
-static const char *request_dataplane(const lssb_op *op,
-                                     struct lssb_target *target)
+/* The target at a URL: the sandbox's that a call is about, or its own. */
+static const char *request_at(const lssb_op *op, const struct lssb_exchange *x,
+                              const char *text, struct lssb_target *target)
 {
-    const lssb_sandbox *box = op->reserved.state.box;
     struct lssb_url url;
-    const char *wrong = lssb_url_parse(&url, box->dataplane_url,
-                                       strlen(box->dataplane_url), false);
+    const char *wrong = lssb_url_parse(&url, text, strlen(text), false);
 
     if (wrong != NULL)
         return wrong;
@@ -79,8 +81,8 @@ static const char *request_dataplane(const lssb_op *op,
     target->port = url.port;
     target->tls = url.tls;
     target->base = url.path;
-    target->base_len = url.path_len;
-    return request_exposes(op, target);
+    target->base_len = x->sealed ? 0 : url.path_len;
+    return request_exposes(op, x, target);
 }
 
 /* Takes the base's own part off its end: "/v2/sandboxes", and "/api". */
@@ -104,10 +106,13 @@ const char *lssb_request_target(const lssb_op *op,
                                 struct lssb_target *target)
 {
     const lssb_client *client = lssb_call_client(op);
+    const lssb_sandbox *box = op->reserved.state.box;
 
     target->tunnel = x->upgrade;
+    if (x->url != NULL)
+        return request_at(op, x, x->url(op), target);
     if (x->dataplane)
-        return request_dataplane(op, target);
+        return request_at(op, x, box->dataplane_url, target);
     target->host = client->host;
     target->host_len = strlen(client->host);
     target->host_is_v6 = strchr(client->host, ':') != NULL;
@@ -117,7 +122,7 @@ const char *lssb_request_target(const lssb_op *op,
     target->base_len = strlen(client->base);
     if (x->root)
         request_root(target);
-    return request_exposes(op, target);
+    return request_exposes(op, x, target);
 }
 
 const struct lssb_proxy *lssb_request_proxy(const lssb_client *client,
@@ -139,16 +144,25 @@ const struct lssb_proxy *lssb_request_proxy(const lssb_client *client,
 
 /* --------------------------------------------------------------- headers -- */
 
+const char *lssb_request_method(const lssb_op *op,
+                                const struct lssb_exchange *x)
+{
+    return x->verb != NULL ? x->verb(op) : x->method;
+}
+
 /* The pair at an index of all the candidates, or false at their end. One whose
  * value is NULL is not there. */
-static bool request_candidate(const lssb_client *client, const lssb_op *op,
+static bool request_candidate(const lssb_op *op, const struct lssb_exchange *x,
                               size_t index, lssb_pair *pair)
 {
+    const lssb_client *client = lssb_call_client(op);
     const lssb_pair own[] = { { "User-Agent", client->user_agent },
                               { "X-Api-Key", client->api_key },
                               { "X-Tenant-Id", client->tenant_id } };
     const size_t own_count = sizeof own / sizeof own[0];
 
+    if (x->url != NULL && index > 0)
+        return x->pairs(op, index - 1, pair);
     if (index < own_count)
         *pair = own[index];
     else if (index - own_count < client->header_count)
@@ -161,13 +175,13 @@ static bool request_candidate(const lssb_client *client, const lssb_op *op,
 }
 
 /* Whether a later candidate has the name. */
-static bool request_replaced(const lssb_client *client, const lssb_op *op,
+static bool request_replaced(const lssb_op *op, const struct lssb_exchange *x,
                              size_t index, const char *name)
 {
     lssb_pair later;
     size_t i;
 
-    for (i = index + 1; request_candidate(client, op, i, &later); i++)
+    for (i = index + 1; request_candidate(op, x, i, &later); i++)
         if (later.value != NULL && lssb_same_name(name, strlen(name),
                                                   later.name,
                                                   strlen(later.name)))
@@ -194,13 +208,12 @@ static bool request_is_own(const struct lssb_exchange *x, const char *name)
 static void request_headers(const lssb_op *op, const struct lssb_exchange *x,
                             struct lssb_writer *to)
 {
-    const lssb_client *client = lssb_call_client(op);
     lssb_pair pair;
     size_t i;
 
-    for (i = 0; request_candidate(client, op, i, &pair); i++)
+    for (i = 0; request_candidate(op, x, i, &pair); i++)
         if (pair.value != NULL && !request_is_own(x, pair.name) &&
-            !request_replaced(client, op, i, pair.name))
+            !request_replaced(op, x, i, pair.name))
             lssb_put_header(to, pair.name, pair.value);
     if (x->headers != NULL)
         x->headers(op, to);
@@ -233,6 +246,26 @@ void lssb_put_boundary(const lssb_op *op, struct lssb_writer *to)
     lssb_put(to, hex, sizeof hex);
 }
 
+/* Whether a method wants to hear that there is no body (RFC 9110 8.6). */
+static bool request_wants_length(const char *method)
+{
+    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
+           strcmp(method, "PATCH") == 0;
+}
+
+/* The same lines for a body that is not ours: its length, if it has one. */
+static void request_length(const char *method, uint64_t body_len,
+                           struct lssb_writer *to)
+{
+    if (body_len == LSSB_BODY_UNKNOWN) {
+        lssb_put_text(to, "Transfer-Encoding: chunked\r\n");
+    } else if (body_len > 0 || request_wants_length(method)) {
+        lssb_put_text(to, "Content-Length: ");
+        lssb_put_u64(to, body_len);
+        lssb_put_text(to, "\r\n");
+    }
+}
+
 /* The header lines that describe the body. */
 static void request_body_headers(const lssb_op *op,
                                  const struct lssb_exchange *x,
@@ -240,6 +273,10 @@ static void request_body_headers(const lssb_op *op,
 {
     if (x->body == NULL)
         return;
+    if (x->url != NULL) {
+        request_length(lssb_request_method(op, x), body_len, to);
+        return;
+    }
     lssb_put_text(to, "Content-Type: ");
     if (x->multipart) {
         lssb_put_text(to, "multipart/form-data; boundary=");
@@ -269,7 +306,7 @@ void lssb_request_head(const lssb_op *op, const struct lssb_exchange *x,
     }
     proxy = target.tls || x->upgrade ? NULL
                        : lssb_request_proxy(lssb_call_client(op), &target);
-    lssb_put_text(to, x->method);
+    lssb_put_text(to, lssb_request_method(op, x));
     lssb_put_text(to, " ");
     if (proxy != NULL) {
         lssb_put_text(to, "http://");
