@@ -330,7 +330,10 @@ async def first_message(ws):
 
 async def serve(ws, _path=None):
     wake = asyncio.Event()
-    message, early = await first_message(ws)
+    try:
+        message, early = await first_message(ws)
+    except websockets.ConnectionClosed:
+        return
     if not message:
         return
     try:
