@@ -449,7 +449,8 @@ static const char *box_fill(struct box *box)
 {
     const char *argv[] = {"sh", "-c",
                           "cp -a --reflink=auto \"$1/root/.\" \"$2/root/\" "
-                          "&& echo done",
+                          "2>/dev/null || "
+                          "cp -a \"$1/root/.\" \"$2/root/\" && echo done",
                           "sh", NULL, NULL, NULL};
 
     if (box->source == NULL)

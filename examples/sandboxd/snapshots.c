@@ -25,21 +25,22 @@ static const char *const snapshot_sorts[] = {"name", "status", "created_at",
 /* Copies what a box has of its own. $1: its root; $2: the new directory; $3:
  * the names in the root that are not to be copied; $4: not empty for an image
  * that was built in place, without what it was built with; $5…: what is
- * mounted. The size comes before the last word. */
+ * mounted. The size in KiB comes before the last word. */
 static const char snapshot_script[] =
     "set -e; from=$1 to=$2 skip=$3 image=$4; shift 4\n"
+    "copy() { cp -a --reflink=auto \"$@\" 2>/dev/null || cp -a \"$@\"; }\n"
     "for path; do umount -l \"$from$path\"; done\n"
     "mkdir \"$to\" \"$to/root\"; cd \"$from\"\n"
     "for name in * .[!.]* ..?*; do\n"
     "  [ -e \"$name\" ] || [ -L \"$name\" ] || continue\n"
     "  case $skip in *\"/$name/\"*) continue;; esac\n"
-    "  cp -a --reflink=auto -- \"$name\" \"$to/root/\"\n"
+    "  copy -- \"$name\" \"$to/root/\"\n"
     "done\n"
     "cd \"$to/root\"\n"
     "if [ -n \"$image\" ] && [ ! -L var ] && [ ! -L var/lib ]; then\n"
     "  rm -rf var/lib/langsmith-build var/lib/docker\n"
     "fi\n"
-    "du -s --apparent-size -B1 \"$to/root\" | cut -f1; echo done\n";
+    "du -sk \"$to/root\" | cut -f1; echo done\n";
 
 /* -------------------------------------------------------------- replies -- */
 
@@ -193,7 +194,7 @@ static void snapshot_copied(struct job *job, bool fine)
                         "the files of the sandbox cannot be copied");
         return;
     }
-    snapshot->fs_used_bytes = strtoll(job->said.at, NULL, 10);
+    snapshot->fs_used_bytes = strtoll(job->said.at, NULL, 10) * 1024;
     snapshot_build(snapshot);
 }
 
