@@ -7,6 +7,7 @@
  * box's files), process (commands), box (lives), api and dataplane (what is
  * asked), faults (what goes wrong on purpose), main. The engines that
  * understand HTTP, JSON and URLs are the library's own, in the other role.
+ * control.h has what the parts of the control plane share.
  */
 #ifndef SANDBOXD_H
 #define SANDBOXD_H
@@ -293,6 +294,7 @@ struct websocket {
     struct lssb_ws ws;
     struct timer timer;             /* the next ping; the end of a close */
     struct timer doom;              /* a fault */
+    bool lasts;                     /* sockets_close leaves it to its owner */
     bool closing;                   /* a close frame was sent */
     bool pong_due;
     uint8_t pong[LSSB_WS_CONTROL];
@@ -313,6 +315,7 @@ void socket_close(struct websocket *socket, uint16_t code,
                   const char *reason);
 void sockets_close(struct sandboxd *d, uint16_t code, const char *reason);
 void sockets_cut(struct sandboxd *d);
+bool sockets_closing(const struct sandboxd *d);
 
 /* ------------------------------------------------------------------ boxes */
 
@@ -382,6 +385,7 @@ struct box {
     uint64_t stopped_at;
     uint64_t created_at;
     size_t commands;                /* under way */
+    size_t bridges;                 /* connections through tunnels */
     struct view view;
 };
 
@@ -630,6 +634,12 @@ void agent_room(struct session *session, struct attachment *client);
 void agent_detach(struct session *session, struct attachment *client);
 void agent_free(struct session *session);
 
+/* ---------------------------------------------------------------- tunnels */
+
+bool tunnel_ports_valid(const char *list);
+void tunnels_go_away(struct sandboxd *d);
+void tunnels_end(struct box *box);
+
 /* ----------------------------------------------------------------- faults */
 
 /* What shall go wrong, how often, with which requests. */
@@ -651,6 +661,13 @@ struct fault {
     int64_t frames;                 /* most bytes of a frame; 0: no limit */
     int64_t drop;                   /* bytes that the rings lose */
     char *order;                    /* "data,offset,type" */
+    bool hex;                       /* `body` is written in hexadecimal */
+    char *stream;                   /* what a tunnel's streams do, or NULL:
+                                       "status", "slow", "reset", "finish",
+                                       "away"; `after` so many bytes */
+    int64_t streams;                /* so many of them; 0: all */
+    int64_t delay;                  /* "slow": milliseconds */
+    int64_t messages;               /* most bytes of one; 0: no limit */
 };
 
 struct fault *faults_take(struct sandboxd *d, const char *method,
@@ -696,6 +713,10 @@ struct settings {
     uint64_t max_message;           /* bytes of a WebSocket message */
     uint64_t ring_bytes;            /* that are kept of each output */
     uint64_t message_bytes;         /* of output in a message, at most */
+    const char *tunnel_ports;       /* NULL: all */
+    uint64_t tunnel_ping_ms;
+    uint64_t max_streams;           /* of a tunnel */
+    uint64_t drain_ms;              /* for streams, once go away is said */
     uint64_t ping_ms;
     uint64_t hold_ms;               /* that a command waits for its reader */
 };
@@ -724,6 +745,7 @@ struct sandboxd {
     struct command *commands;
     size_t command_count;           /* not finished */
     struct websocket *sockets;
+    struct tunnel *tunnels;
     struct session *sessions;       /* newest first */
     struct session_gone *gone;      /* newest first */
     struct fault *faults;
