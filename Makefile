@@ -138,6 +138,7 @@ test: ## everything that CI runs
 	    'the parts one by one' '$(AGAIN) unit WERROR=-Werror $(ONE_BY_ONE)' \
 	    'the flattened sources' '$(AGAIN) test-dist' \
 	    'sandboxd' '$(AGAIN) test-sandboxd' \
+	    'the control plane, live' '$(AGAIN) test-live' \
 	    'WebSocket, python3-websockets' '$(AGAIN) test-websocket' \
 	    'yamux, the reference implementation' '$(AGAIN) test-yamux' \
 	    'demo' '$(AGAIN) test-demo' \
@@ -158,6 +159,9 @@ test-websocket: $(BUILD)/tests/ws_echo ## our WebSocket engine, python3-websocke
 	@/usr/bin/python3 tests/ws_echo.py $(BUILD)/tests/ws_echo
 
 EXAMPLES = quickstart hello snapshots stream interactive reattach eventloop
+
+test-live: $(BUILD)/sandboxd $(BUILD)/tests/live ## our control plane, our server
+	@sh tests/live.sh $(BUILD)
 
 test-demo: $(BUILD)/sandboxd $(EXAMPLES:%=$(BUILD)/examples/%) ## every example
 	@UV=$(UV) sh tests/examples.sh $(BUILD)
@@ -266,6 +270,6 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
-.PHONY: all demo programs unit symbols test test-sandboxd test-websocket test-demo test-servers \
+.PHONY: all demo programs unit symbols test test-sandboxd test-live test-websocket test-demo test-servers \
     test-interop test-peers test-yamux test-tunnels dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
