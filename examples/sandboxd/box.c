@@ -306,7 +306,8 @@ void box_timers(struct box *box)
 
     loop_cancel(loop, &box->idle);
     loop_cancel(loop, &box->removal);
-    if (box->status == BOX_READY && box->commands == 0 && box->idle_ttl_s > 0)
+    if (box->status == BOX_READY && box->commands == 0 &&
+        box->bridges == 0 && box->idle_ttl_s > 0)
         loop_at(loop, &box->idle,
                 box->used_at + (uint64_t)box->idle_ttl_s * second);
     if (box->status == BOX_STOPPED && box->delete_after_stop_s > 0)
@@ -367,9 +368,10 @@ void box_start(struct box *box)
     box->at_once = false;
 }
 
-/* Stops a box: its processes end, its files stay. */
+/* Stops a box: its processes and tunnels end, its files stay. */
 void box_stop(struct box *box)
 {
+    tunnels_end(box);
     loop_cancel(&box->d->loop, &box->provisioned);
     commands_kill(box);
     box_become(box, BOX_STOPPED, NULL);
@@ -380,6 +382,7 @@ void box_delete(struct box *box)
 {
     struct box **link = &box->d->boxes;
 
+    tunnels_end(box);
     commands_kill(box);
     while (*link != box)
         link = &(*link)->next;

@@ -238,6 +238,7 @@ void upload_start(struct exchange *exchange, struct box *box);
 void download_start(struct exchange *exchange, struct box *box);
 void file_serve(struct exchange *exchange, struct box *box, const char *path,
                 const struct file_look *look);
+void tunnel_start(struct exchange *exchange, struct box *box);
 void search_glob(struct exchange *exchange, struct box *box);
 void search_grep(struct exchange *exchange, struct box *box);
 

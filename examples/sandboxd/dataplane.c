@@ -140,6 +140,7 @@ static const struct {
     operation_fn *go;
 } dataplane_operations[] = {{"execute", "POST", execute_begin},
                             {"execute/ws", "GET", attachment_start},
+                            {"tunnel", "GET", tunnel_start},
                             {"upload", "POST", upload_start},
                             {"download", "GET, HEAD", download_start},
                             {"glob", "POST", search_glob},

@@ -23,6 +23,7 @@ void fault_free(struct fault *fault)
     free(fault->message);
     free(fault->socket);
     free(fault->order);
+    free(fault->stream);
     free(fault);
 }
 
@@ -44,6 +45,11 @@ static struct fault *fault_copy(const struct fault *from)
     fault->code = from->code;
     fault->frames = from->frames;
     fault->drop = from->drop;
+    fault->hex = from->hex;
+    fault->stream = take_copy(from->stream);
+    fault->streams = from->streams;
+    fault->delay = from->delay;
+    fault->messages = from->messages;
     return fault;
 }
 
@@ -101,6 +107,16 @@ static bool fault_is_socket(const struct fault *fault)
            fault->frames >= 0 && fault->drop >= 0;
 }
 
+/* Whether what it says of a tunnel's streams can be done. */
+static bool fault_is_stream(const struct fault *fault)
+{
+    static const char *const words[] = {"status", "slow", "reset", "finish",
+                                        "away", NULL};
+
+    return (fault->stream == NULL || fault_word(fault->stream, words)) &&
+           fault->streams >= 0 && fault->delay >= 0 && fault->messages >= 0;
+}
+
 /* Whether a fault says something that there is. */
 static bool fault_is_one(const struct fault *fault)
 {
@@ -113,12 +129,13 @@ static bool fault_is_one(const struct fault *fault)
     if (fault->provision != NULL)
         return strcmp(fault->provision, "fail") == 0 ||
                strcmp(fault->provision, "hang") == 0;
-    if (!fault_is_socket(fault))
+    if (!fault_is_socket(fault) || !fault_is_stream(fault))
         return false;
     if (fault->close != NULL)
         return fault_word(fault->close, closes);
     return fault->status != 0 || fault->socket != NULL ||
-           fault->order != NULL || fault->frames > 0 || fault->drop > 0;
+           fault->order != NULL || fault->frames > 0 || fault->drop > 0 ||
+           fault->stream != NULL || fault->messages > 0;
 }
 
 /* Takes a fault from its JSON. */
@@ -143,6 +160,11 @@ static void faults_add(struct exchange *exchange, struct value body)
     value_integer(value_get(body, "code"), &fault->code);
     value_integer(value_get(body, "frames"), &fault->frames);
     value_integer(value_get(body, "drop"), &fault->drop);
+    value_bool(value_get(body, "hex"), &fault->hex);
+    fault->stream = value_text(value_get(body, "stream"));
+    value_integer(value_get(body, "streams"), &fault->streams);
+    value_integer(value_get(body, "delay"), &fault->delay);
+    value_integer(value_get(body, "messages"), &fault->messages);
     value_map(value_get(body, "headers"), &fault->headers);
     if (fault->match == NULL && fault->provision != NULL)
         fault->match = take_copy("*");

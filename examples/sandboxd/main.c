@@ -13,6 +13,7 @@
 #include "control.h"
 
 #define MAIN_PARENT_MS 500          /* how often the parent is looked for */
+#define MAIN_CLOSE_MS 500           /* for the answers to the last closes */
 
 static const char main_usage[] =
     "sandboxd: a local LangSmith Sandbox server, for development only\n"
@@ -43,6 +44,12 @@ static const char main_usage[] =
     "  --hold-ms N          5000, how long a command is held up at most for a\n"
     "                       client that reads more slowly than it writes\n"
     "  --message-bytes N    32768 bytes of output in a message, at most\n"
+    "  --tunnel-ports LIST  that tunnels may lead to, 22,8000-8999; default all\n"
+    "  --max-streams N      1024 connections through a tunnel at once\n"
+    "  --tunnel-ping-ms N   30000, between pings to a tunnel's client, and how\n"
+    "                       long it may be silent then\n"
+    "  --drain-ms N         2000, for connections through tunnels to finish at\n"
+    "                       a reload or at the end\n"
     "  --ping-ms N          20000, between pings to a WebSocket's client\n"
     "  --member-order LIST  of streamed messages; default type,data,offset\n";
 
@@ -74,6 +81,9 @@ static bool main_set_number(struct settings *s, const char *name,
         {"max-message", &s->max_message, 256, 1073741824},
         {"ring-bytes", &s->ring_bytes, 16, 1073741824},
         {"message-bytes", &s->message_bytes, 4, 16777216},
+        {"max-streams", &s->max_streams, 1, 100000},
+        {"tunnel-ping-ms", &s->tunnel_ping_ms, 1, 3600000},
+        {"drain-ms", &s->drain_ms, 0, 3600000},
         {"ping-ms", &s->ping_ms, 1, 3600000},
         {"hold-ms", &s->hold_ms, 0, 3600000}};
     size_t i;
@@ -110,6 +120,8 @@ static bool main_set_text(struct settings *s, const char *name,
         s->service_domain = text;
     else if (strcmp(name, "data") == 0)
         s->data = text;
+    else if (strcmp(name, "tunnel-ports") == 0 && tunnel_ports_valid(text))
+        s->tunnel_ports = text;
     else if (strcmp(name, "member-order") == 0)
         s->member_order = text;
     else if (strcmp(name, "isolation") == 0 &&
@@ -329,6 +341,30 @@ static void main_ready(struct sandboxd *d)
     free(text);
 }
 
+/* Time has passed: the loop is awake. */
+static void main_awake(struct timer *timer)
+{
+    (void)timer;
+}
+
+/* Lets connections through tunnels finish, for a while, and their clients
+ * close; a second signal ends that. */
+static void main_drain(struct sandboxd *d)
+{
+    struct timer timer = {0};
+
+    d->loop.stopping = false;
+    timer.fire = main_awake;
+    tunnels_go_away(d);
+    loop_at(&d->loop, &timer, now_ms() + d->settings.drain_ms + 1);
+    while (d->tunnels != NULL && timer.armed && !d->loop.stopping)
+        loop_turn(&d->loop);
+    loop_at(&d->loop, &timer, now_ms() + MAIN_CLOSE_MS);
+    while (sockets_closing(d) && timer.armed && !d->loop.stopping)
+        loop_turn(&d->loop);
+    loop_cancel(&d->loop, &timer);
+}
+
 /* Ends everything: connections, processes, files. */
 static void main_end(struct sandboxd *d)
 {
@@ -373,6 +409,9 @@ int main(int argc, char **argv)
     d->settings.max_message = 16 * 1024 * 1024;
     d->settings.ring_bytes = 1024 * 1024;
     d->settings.message_bytes = 32 * 1024;
+    d->settings.max_streams = 1024;
+    d->settings.tunnel_ping_ms = 30000;
+    d->settings.drain_ms = 2000;
     d->settings.ping_ms = 20000;
     d->settings.hold_ms = 5000;
     if (!main_options(&d->settings, argc, argv)) {
@@ -394,6 +433,7 @@ int main(int argc, char **argv)
     main_ready(d);
     while (!d->loop.stopping)
         loop_turn(&d->loop);
+    main_drain(d);
     main_end(d);
     return 0;
 }

@@ -286,12 +286,14 @@ static void process_heard(struct watch *watch, bool readable, bool writable)
     (void)readable;
     (void)writable;
     for (i = 0; i < got; i++) {
-        if (bytes[i] == SIGHUP)
+        if (bytes[i] == SIGHUP) {
             sockets_close(d, LSSB_WS_GOING_AWAY, "the server reloads");
-        else if (bytes[i] == SIGUSR1)
+            tunnels_go_away(d);
+        } else if (bytes[i] == SIGUSR1) {
             sockets_cut(d);
-        else if (bytes[i] != SIGCHLD)
+        } else if (bytes[i] != SIGCHLD) {
             d->loop.stopping = true;
+        }
     }
     process_reap(d);
 }

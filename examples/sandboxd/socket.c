@@ -76,18 +76,34 @@ static void socket_misbehave(struct timer *timer)
     }
 }
 
+/* Makes bytes of hexadecimal digits, in their place; how many. */
+static size_t socket_unhex(char *text)
+{
+    char digits[3] = {0, 0, 0};
+    size_t i, len = strlen(text) / 2;
+
+    for (i = 0; i < len; i++) {
+        memcpy(digits, text + 2 * i, 2);
+        text[i] = (char)strtol(digits, NULL, 16);
+    }
+    return len;
+}
+
 /* Sends a fault's text as a message of its own, or its bytes as they are. */
 static void socket_send_raw(struct websocket *socket,
                             const struct fault *fault)
 {
     const char *body = fault->body != NULL ? fault->body : "";
+    char *bytes = take_copy(body);
+    size_t len = fault->hex ? socket_unhex(bytes) : strlen(body);
 
     if (strcmp(fault->socket, "text") == 0)
-        socket_frame(socket, LSSB_WS_TEXT, true, body, strlen(body));
+        socket_frame(socket, LSSB_WS_TEXT, true, bytes, len);
     else if (strcmp(fault->socket, "binary") == 0)
-        socket_frame(socket, LSSB_WS_BINARY, true, body, strlen(body));
+        socket_frame(socket, LSSB_WS_BINARY, true, bytes, len);
     else
-        reply_body(socket->exchange, body, strlen(body));
+        reply_body(socket->exchange, bytes, len);
+    free(bytes);
 }
 
 /* Looks whether it is time for the connection's fault: after so many messages;
@@ -167,16 +183,28 @@ void socket_close(struct websocket *socket, uint16_t code, const char *reason)
         socket_send_close(socket, code, reason);
 }
 
-/* Closes all that there are: the owners are told. */
+/* Closes all that there are but those that last: the owners are told. */
 void sockets_close(struct sandboxd *d, uint16_t code, const char *reason)
 {
     struct websocket *socket = d->sockets, *next;
 
     for (; socket != NULL; socket = next) {
         next = socket->next;
+        if (socket->lasts)
+            continue;
         socket_send_close(socket, code, reason);
         socket_tell(socket, code);
     }
+}
+
+/* Whether one that was closed still waits for its peer's answer. */
+bool sockets_closing(const struct sandboxd *d)
+{
+    const struct websocket *socket = d->sockets;
+
+    while (socket != NULL && !socket->closing)
+        socket = socket->next;
+    return socket != NULL;
 }
 
 /* Cuts the connection of every WebSocket, without a word. */
