@@ -77,8 +77,15 @@ reattach() {
         [ ! -e "$work/place" ]
 }
 
+# What was prepared is there, and the list has it.
+snapshots() {
+    "$build/examples/snapshots" >"$work/out" && grep -q 'says hello$' "$work/out" &&
+        grep -q '^prepared  *ready' "$work/out"
+}
+
 check quickstart env QUICKSTART="$build/examples/quickstart" sh examples/demo.sh "$build"
 check hello hello
+check snapshots snapshots
 check 'eventloop, by poll' fifty poll
 [ "$(uname -s)" != Linux ] || check 'eventloop, by epoll' fifty epoll
 [ -z "${UV:-}" ] || check 'eventloop, by libuv' fifty uv
