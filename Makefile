@@ -148,6 +148,7 @@ test: ## everything that CI runs
 	    'mbedTLS: sanitizers' "$(AGAIN) build/mbedtls-asan/tests/unit_tls WERROR=-Werror $(MBED_SANITIZED) && build/mbedtls-asan/tests/unit_tls" \
 	    'mbedTLS: nginx, squid, tinyproxy, openssl' 'BIG=16 $(AGAIN) test-servers $(MBED)' \
 	    'the official JS SDK' '$(AGAIN) test-interop' \
+	    'a long output through the same memory' '$(AGAIN) test-flat' \
 	    'peers, and a network that misbehaves' '$(AGAIN) test-peers'
 
 test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane
@@ -171,6 +172,11 @@ test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe $(BUILD)/examples/quickstar
 
 test-interop: $(BUILD)/sandboxd $(BUILD)/tests/badnet $(LIBRARY) ## the official JS SDK, our server
 	@sh tests/interop/run.sh $(BUILD)
+
+MEBIBYTES = 64
+
+test-flat: $(BUILD)/sandboxd $(BUILD)/tests/flat ## MEBIBYTES of output, no allocation
+	@sh tests/flat.sh $(BUILD) $(MEBIBYTES)
 
 test-peers: $(BUILD)/sandboxd $(BUILD)/tests/badnet $(BUILD)/tests/cuts $(BUILD)/tests/interop/commands ## others' servers, a bad network
 	@sh tests/interop/peers.sh $(BUILD)
@@ -271,5 +277,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-live test-websocket test-demo test-servers \
-    test-interop test-peers test-yamux test-tunnels dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-flat test-yamux test-tunnels dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
