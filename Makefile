@@ -86,7 +86,7 @@ demo: $(BUILD)/sandboxd $(BUILD)/examples/quickstart ## a sandbox, live
 
 # A test program is one source. Those that look inside include internal.h.
 PROGRAMS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c) \
-    $(wildcard tests/client.c tests/protocol.c tests/command.c tests/control.c tests/torture.c tests/interleave.c))
+    $(wildcard tests/client.c tests/protocol.c tests/command.c tests/control.c tests/service.c tests/torture.c tests/interleave.c))
 ifeq ($(TLS),none)
 PROGRAMS := $(filter-out unit_tls,$(PROGRAMS))
 endif

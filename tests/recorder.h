@@ -29,7 +29,9 @@ enum rec_fate {
     REC_LOST,                       /* the end instead of a reply */
     REC_SILENT,                     /* nothing, ever */
     REC_REFUSED,                    /* no connection */
-    REC_MANY                        /* `at` boxes: {"sandboxes":[...]} */
+    REC_MANY,                       /* `at` boxes: {"sandboxes":[...]} */
+    REC_UPGRADE                     /* as REC_BARE; from then on what comes is
+                                       kept in rec.raw */
 };
 
 struct rec_reply {
@@ -68,6 +70,7 @@ struct rec_conn {
     size_t out_len, out_at;
     size_t many, many_at;           /* boxes to make up, and made up */
     bool closing;                   /* the end follows what is in `out` */
+    bool raw;                       /* it was upgraded */
 };
 
 static struct rec {
@@ -82,6 +85,11 @@ static struct rec {
     size_t piece;                   /* most that a receive gives; 0: all */
     size_t total;                   /* not 0: every request is for a page of a
                                        list of so many things, by cursor */
+    size_t limited;                 /* the connection of that number takes no
+                                       more than `room`; 0: none is */
+    size_t room;
+    char raw[65536];                /* what came on upgraded connections */
+    size_t raw_len;
     uint32_t random;                /* every random number */
     uint64_t now;
     int64_t wall;
@@ -217,6 +225,7 @@ static void rec_reply(struct rec_conn *conn)
         rec_append_text(conn, "Transfer-Encoding: chunked\r\n");
     rec_append_text(conn, "\r\n");
     conn->many = 0;
+    conn->raw = reply->fate == REC_UPGRADE;
     if (reply->fate == REC_MANY) {
         conn->many = reply->at;
         conn->many_at = 0;
@@ -254,10 +263,13 @@ static bool rec_whole(const struct rec_request *request)
 {
     const char *end = strstr(request->text, "\r\n\r\n");
     const char *length = strstr(request->text, "\r\nContent-Length: ");
+    const char *chunks = strstr(request->text, "\r\nTransfer-Encoding: ");
     size_t want = 0;
 
     if (end == NULL)
         return false;
+    if (chunks != NULL && chunks < end)
+        return strstr(end + 2, "\r\n0\r\n\r\n") != NULL;
     if (length != NULL && length < end)
         want = (size_t)strtoul(length + 18, NULL, 10);
     return request->len >= (size_t)(end + 4 - request->text) + want;
@@ -363,6 +375,20 @@ static ptrdiff_t rec_send(void *context, lssb_handle handle, const void *bytes,
 
     (void)context;
     *code = 0;
+    if (rec.limited == conn->number && len > rec.room)
+        len = rec.room;
+    if (rec.limited == conn->number)
+        rec.room -= len;
+    if (len == 0)
+        return LSSB_IO_AGAIN;
+    if (conn->raw) {
+        if (len > sizeof rec.raw - rec.raw_len)
+            rec_stuck("more came on an upgraded connection than there is "
+                      "room for");
+        memcpy(rec.raw + rec.raw_len, bytes, len);
+        rec.raw_len += len;
+        return (ptrdiff_t)len;
+    }
     if (request == NULL) {
         if (rec.request_count == REC_REQUESTS)
             rec_stuck("too many requests");
@@ -426,6 +452,12 @@ static bool rec_readable(lssb_handle handle)
     return conn->out_at < conn->out_len || conn->closing || conn->many > 0;
 }
 
+static bool rec_writable(lssb_handle handle)
+{
+    return handle == REC_JOB || rec_conn(handle)->number != rec.limited ||
+           rec.room > 0;
+}
+
 static lssb_io rec_wait(void *context, lssb_poll *list, size_t count,
                         uint32_t timeout_ms, int32_t *code)
 {
@@ -435,7 +467,7 @@ static lssb_io rec_wait(void *context, lssb_poll *list, size_t count,
     (void)context;
     *code = 0;
     for (i = 0; i < count; i++) {
-        list[i].ready = list[i].write ||
+        list[i].ready = (list[i].write && rec_writable(list[i].handle)) ||
                         (list[i].read && rec_readable(list[i].handle));
         any = any || list[i].ready;
     }
