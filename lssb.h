@@ -186,7 +186,8 @@ typedef struct lssb_error {
     lssb_layer layer;
     lssb_resource resource;
     int32_t http_status;            /* of the reply, if there was one */
-    int32_t tls_code;               /* BearSSL's or mbedTLS's own */
+    int32_t tls_code;               /* of certificates and alerts the same with
+                                       both libraries; else their own */
     int32_t system_code;            /* errno, WSAGetLastError, EAI_… */
     uint32_t attempts;              /* how often the request was tried */
     uint32_t retry_after_ms;        /* what the server asked for */
@@ -367,7 +368,9 @@ typedef struct lssb_config {
     int32_t retries;                /* after the first attempt; 0: 3;
                                        LSSB_NONE: never */
     uint32_t slots;                 /* connections at once; 0: 4. Each costs
-                                       about 36 KB with TLS; `make size` */
+                                       about 38 KB with TLS, and LSSB_HOLD: 64
+                                       KB that are only touched by output;
+                                       `make size` */
     lssb_trust trust;
     void *memory;                   /* the block, aligned for a uint64_t, a
                                        pointer and a long double; NULL: the

@@ -33,6 +33,8 @@ int main(void)
     row("  of it receive buffer (LSSB_RECEIVE_BUFFER)", LSSB_RECEIVE_BUFFER);
     row("  of it send buffer (LSSB_SEND_BUFFER)", LSSB_SEND_BUFFER);
     row("  of it what is kept of a reply (LSSB_ELEMENT)", LSSB_ELEMENT);
+    if (LSSB_WEBSOCKET)
+        row("  of it output on its way (LSSB_HOLD), if used", LSSB_HOLD);
     if (lssb_default_tls != NULL) {
         static const lssb_trust trust;
 
@@ -40,6 +42,7 @@ int main(void)
             lssb_default_tls->session_size(&trust));
     }
     row("an lssb_sandbox", sizeof(lssb_sandbox));
+    row("an lssb_command", sizeof(lssb_command));
     row("an lssb_op", sizeof(lssb_op));
     row("an lssb_error", sizeof(lssb_error));
     return 0;
