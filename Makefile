@@ -86,7 +86,7 @@ demo: $(BUILD)/sandboxd $(BUILD)/examples/quickstart ## a sandbox, live
 
 # A test program is one source. Those that look inside include internal.h.
 PROGRAMS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c) \
-    $(wildcard tests/client.c tests/protocol.c tests/command.c tests/control.c tests/service.c tests/torture.c tests/interleave.c))
+    $(wildcard tests/client.c tests/protocol.c tests/command.c tests/tunnel.c tests/control.c tests/service.c tests/torture.c tests/interleave.c))
 ifeq ($(TLS),none)
 PROGRAMS := $(filter-out unit_tls,$(PROGRAMS))
 endif
@@ -120,7 +120,7 @@ AGAIN = $(MAKE) -s --no-print-directory
 CLANG = CC=clang BUILD=build/clang
 SANITIZED = CC=clang BUILD=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
 NO_TLS = TLS=none BUILD=build/notls
-NO_WEBSOCKET = BUILD=build/nows CPPFLAGS=-DLSSB_WEBSOCKET=0
+NO_WEBSOCKET = BUILD=build/nows CPPFLAGS='-DLSSB_WEBSOCKET=0 -DLSSB_TUNNEL=0'
 MBED = TLS=mbedtls BUILD=build/mbedtls
 MBED_SANITIZED = TLS=mbedtls $(subst build/asan,build/mbedtls-asan,$(SANITIZED))
 ONE_BY_ONE = PARTS=1 BUILD=build/parts

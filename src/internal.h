@@ -1433,7 +1433,8 @@ struct lssb_bridge {
                                        as tunnel->error says */
     uint16_t port;                  /* in the box */
     uint8_t phase;
-    uint8_t event;                  /* to be told, or 0 */
+    uint8_t event;                  /* its end, to be told, or 0 */
+    bool opened;                    /* to be told before that */
     bool greeted;                   /* the header is sent */
     bool readable;                  /* the local socket may have something */
     bool writable;                  /* and may take something */

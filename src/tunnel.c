@@ -75,7 +75,7 @@ static uint32_t tunnel_ms(uint32_t ms, uint32_t fallback)
 static bool tunnel_is_through(const struct lssb_bridge *bridge)
 {
     return bridge->phase == LSSB_BRIDGE_OVER && bridge->event == 0 &&
-           bridge->owner == NULL && bridge->opener == NULL &&
+           !bridge->opened && bridge->owner == NULL && bridge->opener == NULL &&
            bridge->stream.id == 0;
 }
 
@@ -321,8 +321,7 @@ static void tunnel_status(struct lssb_bridge *bridge, uint8_t byte)
     }
     bridge->phase = LSSB_BRIDGE_OPEN;
     bridge->due_at = 0;
-    if (bridge->kind->announced)
-        bridge->event = LSSB_TUNNEL_OPENED;
+    bridge->opened = bridge->kind->announced;
     if (bridge->kind->step != NULL)
         bridge->kind->step(bridge);
     if (opener != NULL)
@@ -630,11 +629,18 @@ static void tunnel_tell_one(lssb_tunnel *tunnel, lssb_tunnel_kind kind,
 static void tunnel_tell_bridge(struct lssb_bridge *bridge)
 {
     lssb_tunnel *tunnel = bridge->tunnel;
-    lssb_tunnel_kind kind = (lssb_tunnel_kind)bridge->event;
+    lssb_tunnel_kind kind;
     const char *message = "";
     struct lssb_text text;
     char place[120];
 
+    if (bridge->opened) {
+        bridge->opened = false;
+        tunnel_tell_one(tunnel, LSSB_TUNNEL_OPENED, bridge, LSSB_OK, "");
+    }
+    if (bridge->event == 0)
+        return;
+    kind = (lssb_tunnel_kind)bridge->event;
     bridge->event = 0;
     if (kind == LSSB_TUNNEL_RESET || kind == LSSB_TUNNEL_REFUSED) {
         message = tunnel->error.message;
@@ -665,8 +671,7 @@ static void tunnel_tell(lssb_tunnel *tunnel)
         tunnel_tell_one(tunnel, LSSB_TUNNEL_RECONNECTED, NULL, LSSB_OK, "");
     for (bridge = tunnel_bridges(tunnel); bridge != NULL;
          bridge = bridge->next)
-        if (bridge->event != 0)
-            tunnel_tell_bridge(bridge);
+        tunnel_tell_bridge(bridge);
     state->flags &= ~TUNNEL_TELLING;
     tunnel_sweep(tunnel);
 }
@@ -906,6 +911,7 @@ static void tunnel_timers(lssb_tunnel *tunnel)
             continue;
         bridge->due_at = 0;
         bridge->readable = true;
+        client->at_once = true;
         if (bridge->phase != LSSB_BRIDGE_LISTENING)
             lssb_bridge_end(bridge, LSSB_E_TIMEOUT,
                             "the box has not answered in time");
@@ -1212,6 +1218,7 @@ static void tunnel_release_all(lssb_tunnel *tunnel)
             bridge->kind->forget(bridge);
         bridge->owner = NULL;
         bridge->event = 0;
+        bridge->opened = false;
         bridge->stream.id = 0;
     }
     tunnel_sweep(tunnel);

@@ -1,0 +1,1285 @@
+/* tunnel.c: tunnels over the scripted port, rule by rule (protocol 6).
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "../src/internal.h"
+#include "scripted.h"
+
+#if LSSB_TUNNEL
+#include "scripted_tunnel.h"
+
+static struct script_client me;
+static lssb_sandbox sandbox;
+static lssb_tunnel tunnel;
+static lssb_tunnel_options how;
+static lssb_listener listener;
+static lssb_tunnel_stream stream;
+static char events[4096];           /* what was told: "opened 7\n" … */
+static char last_message[LSSB_MESSAGE_SIZE];
+static uint64_t sent_bytes, received_bytes;     /* of the last end */
+static lssb_status last_status;
+static bool dials_in_callback;
+static lssb_op callback_op;
+static lssb_tunnel_stream callback_stream;
+
+static lssb_port box_port;
+
+/* Hears events. */
+static void hears(void *user, const lssb_tunnel_event *event)
+{
+    static const char *const names[] = { "?", "lost", "back", "away", "opened",
+                                         "refused", "ended", "reset" };
+    size_t len = strlen(events);
+
+    EXPECT(user == &how);
+    if (len + 32 < sizeof events)
+        sprintf(events + len, "%s %u\n", names[event->kind],
+                (unsigned)event->port);
+    EXPECT(strlen(event->message) < sizeof last_message);
+    strcpy(last_message, event->message);
+    last_status = event->status;
+    sent_bytes = event->sent_bytes;
+    received_bytes = event->received_bytes;
+    if (!dials_in_callback)
+        return;
+    dials_in_callback = false;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &callback_stream, NULL),
+               LSSB_E_IN_CALLBACK);
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_E_IN_CALLBACK);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &callback_stream,
+                                   &callback_op),
+               LSSB_PENDING);
+}
+
+/* A client, and a box that is there. */
+static void prepare(enum script_mode mode)
+{
+    script_begin(mode, NULL, 0);
+    memset(&box, 0, sizeof box);
+    memset(&how, 0, sizeof how);
+    memset(&me, 0, sizeof me);
+    memset(&callback_op, 0, sizeof callback_op);
+    events[0] = '\0';
+    script.peers = &box_peers;
+    box_port = script_port;
+    box_port.send = box_send;
+    box_port.close_handle = box_close_handle;
+    box_port.wait = box_wait;
+    how.event = hears;
+    how.user = &how;
+    script_config(&me.config);
+    me.config.port = &box_port;
+    me.config.slots = 2;
+    me.config.streams = 8;
+}
+
+static void begin_as_prepared(void)
+{
+    script_client_open(&me);
+    memset(&sandbox, 0, sizeof sandbox);
+    sandbox.client = me.client;
+    strcpy(sandbox.dataplane_url, "http://box.test/d");
+}
+
+static void begin(enum script_mode mode)
+{
+    prepare(mode);
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    EXPECT_INT(tunnel.status, LSSB_OK);
+    EXPECT(tunnel.connected);
+}
+
+/* Closes all; nothing must be left. */
+static void end(void)
+{
+    size_t i;
+
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    EXPECT_INT(tunnel.streams, 0);
+    script_client_close(&me);
+    for (i = 0; i < LOCALS; i++)
+        free(box.locals[i].got);
+    memset(&tunnel, 0, sizeof tunnel);
+}
+
+/* Listens for a port in the box. */
+static void listens(uint16_t port)
+{
+    lssb_listen_options where = { 0 };
+
+    where.port = port;
+    where.listen = &box_listen_port;
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener), LSSB_OK);
+}
+
+/* Steps until nothing moves any more, without letting time pass. */
+static void settle(void)
+{
+    int i;
+
+    for (i = 0; i < 5000; i++) {
+        uint32_t ms;
+        lssb_socket sockets[32];
+
+        if (lssb_step(me.client) == LSSB_OK)
+            continue;
+        lssb_sockets(me.client, sockets, 32, &ms);
+        lssb_wait(me.client, NULL, 0);
+        if (ms > 0 && i > 200)
+            return;
+    }
+}
+
+/* Lets so much time pass. */
+static void passes(uint32_t ms)
+{
+    uint64_t until = script.now + ms;
+
+    while (script.now < until)
+        if (lssb_wait(me.client, NULL, (uint32_t)(until - script.now)) ==
+            LSSB_OK)
+            script.now = until;     /* nothing is under way */
+}
+
+/* Reads all there is, to the end; its length. */
+static size_t reads_all(lssb_tunnel_stream *from, char *to, size_t size,
+                        lssb_status *last)
+{
+    size_t len = 0, n;
+
+    while ((*last = lssb_tunnel_read(from, to + len, size - len, &n, 60000)) ==
+           LSSB_OK)
+        len += n;
+    return len;
+}
+
+static size_t count_of(const char *word)
+{
+    const char *at = events;
+    size_t count = 0;
+
+    while ((at = strstr(at, word)) != NULL) {
+        count++;
+        at++;
+    }
+    return count;
+}
+
+/* ------------------------------------------------------------ single streams */
+
+static void what_is_written_comes_back_however_bytes_arrive(void)
+{
+    static const char *const names[] = { "whole", "bytes", "every other",
+                                         "both" };
+    static char text[3000], got[3000];
+    unsigned mode, i;
+
+    for (i = 0; i < sizeof text; i++)
+        text[i] = (char)('a' + i % 23);
+    for (mode = 0; mode < SCRIPT_MODES; mode++) {
+        lssb_status last;
+        size_t n;
+
+        test_row = names[mode];
+        begin((enum script_mode)mode);
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+                   LSSB_OK);
+        EXPECT_INT(tunnel.streams, 1);
+        EXPECT_INT(lssb_tunnel_write(&stream, text, sizeof text, &n,
+                                     LSSB_FOREVER),
+                   LSSB_OK);
+        EXPECT_INT(n, sizeof text);
+        EXPECT_INT(lssb_tunnel_finish(&stream), LSSB_OK);
+        EXPECT_INT(lssb_tunnel_finish(&stream), LSSB_OK);   /* once */
+        EXPECT_INT(reads_all(&stream, got, sizeof got, &last), sizeof got);
+        EXPECT_INT(last, LSSB_E_INVALID_ARGUMENT);  /* there is no room */
+        EXPECT_INT(lssb_tunnel_read(&stream, got, 1, &n, 60000), LSSB_END);
+        EXPECT(memcmp(text, got, sizeof text) == 0);
+        EXPECT_INT(lssb_tunnel_write(&stream, "x", 1, &n, 0),
+                   LSSB_E_OPERATION);
+        lssb_tunnel_stream_close(&stream);
+        lssb_tunnel_stream_close(&stream);
+        EXPECT_INT(tunnel.sent_bytes, sizeof text);
+        EXPECT_INT(tunnel.received_bytes, sizeof text);
+        settle();
+        EXPECT_INT(box.resets, 0);
+        EXPECT_INT(box.ends, 1);
+        end();
+        EXPECT_INT(box.aways, 1);
+        EXPECT_INT(box.closes, 1);
+    }
+    test_row = "";
+}
+
+static void a_port_that_does_not_answer_well_is_told_apart(void)
+{
+    static const struct {
+        const char *name;
+        uint16_t port;
+        lssb_status status;
+    } rows[] = { { "not allowed", BOX_NOT_ALLOWED, LSSB_E_TUNNEL_PORT },
+                 { "refused", BOX_REFUSED, LSSB_E_TUNNEL_REFUSED },
+                 { "version", BOX_VERSION, LSSB_E_TUNNEL_VERSION },
+                 { "strange", BOX_STRANGE, LSSB_E_TUNNEL },
+                 { "reset", BOX_RESETS, LSSB_E_TUNNEL },
+                 { "ended", BOX_ENDS, LSSB_E_TUNNEL },
+                 { "silent", BOX_SILENT, LSSB_E_TIMEOUT } };
+    struct local *local;
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        lssb_op op = { 0 };
+        lssb_error error;
+        char word[32];
+
+        test_row = rows[i].name;
+        begin(SCRIPT_WHOLE);
+        op.error = &error;
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, rows[i].port, &stream, &op),
+                   LSSB_PENDING);
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), rows[i].status);
+        EXPECT_INT(error.status, rows[i].status);
+        EXPECT_INT(error.layer, LSSB_LAYER_TUNNEL);
+        EXPECT_INT(tunnel.error.status, rows[i].status);
+        EXPECT_INT(stream.status, rows[i].status);
+        EXPECT(strstr(error.message, "tunnel to port ") == error.message);
+        EXPECT_INT(tunnel.streams, 0);
+        listens(rows[i].port);
+        local = local_connects("x", 1, false);
+        passes(31000);
+        EXPECT(local->closed && local->was_reset);
+        EXPECT_INT(local->got_len, 0);
+        sprintf(word, "refused %u\n", (unsigned)rows[i].port);
+        EXPECT_STR(events, word);
+        EXPECT_INT(last_status, rows[i].status);
+        EXPECT(tunnel.connected);
+        end();
+    }
+    test_row = "";
+}
+
+static void reading_does_not_step_and_writing_takes_what_fits(void)
+{
+    static char much[300000];
+    char byte;
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_HOLD, &stream, NULL), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_read(&stream, &byte, 1, &n, 0), LSSB_AGAIN);
+    EXPECT_INT(lssb_tunnel_read(&stream, &byte, 0, &n, 0),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_read(&stream, NULL, 1, &n, 0),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_write(&stream, NULL, 1, &n, 0),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_write(&stream, much, 0, &n, 0), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_write(&stream, much, sizeof much, &n, 1000),
+               LSSB_OK);
+    EXPECT_INT(n, LSSB_YAMUX_WINDOW - 3 + 3);   /* the header was consumed */
+    EXPECT_INT(lssb_tunnel_write(&stream, much, 1, &n, 0), LSSB_AGAIN);
+    EXPECT_INT(n, 0);
+    lssb_tunnel_stream_close(&stream);
+    settle();
+    EXPECT_INT(box.resets, 1);
+    end();
+}
+
+static void a_connect_ends_when_it_is_canceled_or_late(void)
+{
+    lssb_op op = { 0 };
+
+    begin(SCRIPT_WHOLE);
+    op.deadline_ms = 500;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_SILENT, &stream, &op),
+               LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_DEADLINE);
+    EXPECT(strstr(lssb_error_text(me.client), "the port in the box") != NULL);
+    EXPECT(stream.bridge == NULL);
+    op.deadline_ms = 0;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_SILENT, &stream, &op),
+               LSSB_PENDING);
+    settle();
+    lssb_cancel(&op);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_SILENT, &stream, &op),
+               LSSB_PENDING);
+    settle();
+    lssb_tunnel_stream_close(&stream);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
+    settle();
+    EXPECT_INT(box.resets, 3);
+    EXPECT_INT(tunnel.streams, 0);
+    end();
+}
+
+static void there_are_no_more_streams_than_were_asked_for(void)
+{
+    lssb_tunnel_stream streams[9];
+    size_t i;
+    int round;
+
+    begin(SCRIPT_WHOLE);
+    for (round = 0; round < 3; round++) {
+        for (i = 0; i < 8; i++)
+            EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &streams[i],
+                                           NULL),
+                       LSSB_OK);
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &streams[8], NULL),
+                   LSSB_E_NO_MEMORY);
+        lssb_tunnel_stream_close(&streams[3]);  /* there is room at once */
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &streams[3], NULL),
+                   LSSB_OK);
+        for (i = 0; i < 8; i++)
+            lssb_tunnel_stream_close(&streams[i]);
+    }
+    end();
+}
+
+static void a_reset_is_no_end(void)
+{
+    char got[16];
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_CUT, &stream, NULL), LSSB_OK);
+    settle();
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 16, &n, 1000), LSSB_E_TUNNEL);
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 16, &n, 1000), LSSB_E_TUNNEL);
+    EXPECT_INT(lssb_tunnel_write(&stream, "x", 1, &n, 1000), LSSB_E_TUNNEL);
+    EXPECT_INT(lssb_tunnel_finish(&stream), LSSB_E_TUNNEL);
+    EXPECT_STR(lssb_error_text(me.client),
+               "tunnel: the connection was reset at its other end");
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+/* ---------------------------------------------------------- local programs */
+
+static void half_close_goes_through_both_ways(void)
+{
+    unsigned mode;
+
+    for (mode = 0; mode < SCRIPT_MODES; mode++) {
+        struct local *local;
+
+        begin((enum script_mode)mode);
+        listens(BOX_GREET);
+        EXPECT_INT(listener.port, BOX_GREET);
+        local = local_connects("GET /\r\n", 7, true);
+        passes(2000);
+        EXPECT_INT(local->got_len, 8);
+        EXPECT(memcmp(local->got, "hellobye", 8) == 0);
+        EXPECT(local->finished && local->closed && !local->was_reset);
+        EXPECT_STR(events, "opened 20\nended 20\n");
+        EXPECT_INT(sent_bytes, 7);
+        EXPECT_INT(received_bytes, 8);
+        EXPECT_INT(box.ends, 1);
+        EXPECT_INT(tunnel.streams, 0);
+        end();
+        EXPECT_INT(box.resets, 0);
+    }
+}
+
+static void the_other_end_may_finish_first(void)
+{
+    struct local *local;
+
+    begin(SCRIPT_WHOLE);
+    box.give = 300000;
+    listens(BOX_GIVE);
+    local = local_connects(NULL, 0, false);
+    passes(2000);
+    EXPECT_INT(local->got_len, box.give);
+    EXPECT(local->finished && !local->closed);
+    local->say = "still here";
+    local->say_len = 10;
+    local->ends = true;
+    passes(1000);
+    EXPECT(local->closed && !local->was_reset);
+    EXPECT_INT(tunnel.sent_bytes, 10);
+    EXPECT_INT(box.ends, 1);
+    end();
+    EXPECT_INT(box.resets, 0);
+}
+
+static void resets_go_through_both_ways(void)
+{
+    struct local *local;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_CUT);
+    local = local_connects("x", 1, false);
+    settle();
+    EXPECT(local->closed && local->was_reset && !local->finished);
+    EXPECT_STR(events, "opened 21\nreset 21\n");
+    EXPECT_STR(last_message, "tunnel to port 21: the connection was reset at "
+                             "its other end");
+    lssb_listener_close(&listener);
+    lssb_listener_close(&listener);
+    EXPECT(!box.listening);
+    events[0] = '\0';
+    listens(BOX_ECHO);
+    local = local_connects("abc", 3, false);
+    local->resets = true;
+    settle();
+    EXPECT(local->closed && local->was_reset);
+    EXPECT_INT(box.resets, 1);
+    EXPECT_STR(events, "opened 7\nreset 7\n");
+    EXPECT_STR(last_message,
+               "tunnel to port 7: the local connection was reset");
+    EXPECT_INT(tunnel.streams, 0);
+    EXPECT(tunnel.connected);
+    end();
+}
+
+/* Whether all that was given arrived, and in order. */
+static bool is_pattern(const struct local *local)
+{
+    size_t i;
+
+    for (i = 0; i < local->got_len; i++)
+        if ((uint8_t)local->got[i] != box_pattern(i))
+            return false;
+    return true;
+}
+
+static void credit_is_for_what_was_consumed(void)
+{
+    struct box_stream *given;
+    struct local *local;
+
+    begin(SCRIPT_WHOLE);
+    box.give = 390000;
+    listens(BOX_GIVE);
+    local = local_connects(NULL, 0, true);
+    local->room = 1000;
+    settle();
+    passes(20000);
+    given = &box.now->streams[0];
+    EXPECT_INT(local->got_len, 1000);
+    /* One window beyond what the local program has taken, and no more. */
+    EXPECT(box.give - given->left <= 1000 + LSSB_YAMUX_WINDOW);
+    EXPECT(box.give - given->left >= LSSB_YAMUX_WINDOW - 1);
+    local->room = SIZE_MAX;
+    passes(2000);
+    EXPECT_INT(local->got_len, box.give);
+    EXPECT(is_pattern(local));
+    EXPECT(local->closed && !local->was_reset);
+    end();
+}
+
+static void a_slow_reader_slows_down_itself_only(void)
+{
+    struct local *slow, *fast;
+
+    begin(SCRIPT_WHOLE);
+    box.give = 390000;
+    listens(BOX_GIVE);
+    slow = local_connects(NULL, 0, true);
+    slow->room = 0;
+    settle();
+    fast = local_connects(NULL, 0, true);
+    passes(1000);
+    EXPECT_INT(fast->got_len, box.give);
+    EXPECT_INT(slow->got_len, 0);
+    passes(60000);
+    EXPECT(!slow->closed);
+    slow->room = SIZE_MAX;
+    passes(1000);
+    EXPECT_INT(slow->got_len, box.give);
+    EXPECT(is_pattern(slow) && is_pattern(fast));
+    end();
+}
+
+static void a_small_buffer_holds_back_for_five_seconds(void)
+{
+    struct local *stuck, *other;
+    uint64_t began;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.stream_buffer = 1024;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    box.give = 390000;
+    listens(BOX_GIVE);
+    stuck = local_connects(NULL, 0, true);
+    stuck->room = 100;
+    settle();
+    other = local_connects(NULL, 0, true);
+    began = script.now;
+    while (!stuck->closed && script.now < began + 60000)
+        lssb_wait(me.client, NULL, 100);
+    EXPECT(script.now - began >= 4900 && script.now - began <= 5200);
+    EXPECT(stuck->was_reset);
+    EXPECT_INT(stuck->got_len, 100);
+    EXPECT(strstr(last_message, "too slow") != NULL);
+    passes(5000);
+    EXPECT_INT(other->got_len, box.give);
+    EXPECT(is_pattern(other));
+    EXPECT(tunnel.connected);
+    end();
+}
+
+static void memory_is_used_again(void)
+{
+    char got[8];
+    size_t n;
+    int i;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.streams = 1;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    for (i = 0; i < 300; i++) {
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+                   LSSB_OK);
+        lssb_tunnel_write(&stream, "ping", 4, &n, 1000);
+        EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, 1000), LSSB_OK);
+        if (i % 2 == 0)
+            lssb_tunnel_finish(&stream);
+        if (i % 4 == 0)
+            EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, 1000), LSSB_END);
+        lssb_tunnel_stream_close(&stream);
+    }
+    EXPECT_INT(box.opened, 300);
+    settle();
+    EXPECT_INT(lssb_call_slot(&tunnel.reserved.state.carrier)
+                   ->own.session.streams, 0);
+    end();
+}
+
+static void more_connections_than_allowed_wait(void)
+{
+    lssb_listen_options where = { 0 };
+    struct local *locals[4];
+    int i;
+
+    begin(SCRIPT_WHOLE);
+    where.port = BOX_ECHO;
+    where.local_port = LSSB_ANY_PORT;
+    where.listen = &box_listen_port;
+    where.most = 2;
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener), LSSB_OK);
+    EXPECT_INT(listener.port, 40000);
+    for (i = 0; i < 4; i++)
+        locals[i] = local_connects("hi", 2, false);
+    settle();
+    EXPECT_INT(tunnel.streams, 2);
+    EXPECT(locals[1]->used && !locals[2]->used);
+    locals[0]->ends = true;
+    passes(100);
+    EXPECT(locals[0]->closed && locals[2]->used && !locals[3]->used);
+    EXPECT_INT(tunnel.streams, 2);
+    lssb_listener_close(&listener);     /* those that are bridged go on */
+    locals[2]->ends = true;
+    passes(100);
+    EXPECT_INT(locals[2]->got_len, 2);
+    EXPECT(locals[2]->closed && !locals[2]->was_reset);
+    EXPECT(!locals[1]->closed);
+    end();
+    EXPECT(locals[1]->was_reset);
+}
+
+static void a_system_without_room_is_asked_again(void)
+{
+    struct local *local;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_ECHO);
+    box.accept_io = LSSB_IO_LIMIT;
+    local = local_connects("hi", 2, true);
+    passes(1000);
+    EXPECT(!local->used);
+    EXPECT(script.waits < 200);         /* without turning in a circle */
+    box.accept_io = LSSB_IO_OK;
+    passes(1000);
+    EXPECT_INT(local->got_len, 2);
+    end();
+}
+
+static void a_listener_says_what_is_wrong(void)
+{
+    static const struct {
+        const char *name;
+        uint16_t port;
+        const char *address;
+        int32_t local_port;
+        lssb_io io;
+        lssb_status status;
+    } rows[] = {
+        { "port 0", 0, NULL, 0, LSSB_IO_OK, LSSB_E_INVALID_ARGUMENT },
+        { "port -2", 1, NULL, -2, LSSB_IO_OK, LSSB_E_INVALID_ARGUMENT },
+        { "port 65536", 1, NULL, 65536, LSSB_IO_OK, LSSB_E_INVALID_ARGUMENT },
+        { "a name", 1, "localhost", 0, LSSB_IO_OK, LSSB_E_INVALID_ARGUMENT },
+        { "taken", 1, NULL, 0, LSSB_IO_IN_USE, LSSB_E_PORT_IN_USE },
+        { "foreign", 1, "192.0.2.1", 0, LSSB_IO_UNREACHABLE,
+          LSSB_E_CONNECTION },
+        { "not here", 1, "::1", 0, LSSB_IO_UNSUPPORTED, LSSB_E_UNSUPPORTED }
+    };
+    lssb_listen_options where;
+    size_t i;
+
+    begin(SCRIPT_WHOLE);
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].name;
+        memset(&where, 0, sizeof where);
+        where.port = rows[i].port;
+        where.address = rows[i].address;
+        where.local_port = rows[i].local_port;
+        where.listen = &box_listen_port;
+        box.listen_io = rows[i].io;
+        EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener),
+                   rows[i].status);
+        EXPECT_INT(lssb_last_error(me.client)->status, rows[i].status);
+        EXPECT(listener.bridge == NULL);
+    }
+    test_row = "";
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, NULL, &listener),
+               LSSB_E_INVALID_ARGUMENT);
+    box.listen_io = LSSB_IO_OK;
+    where.address = "/tmp/a socket";
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener), LSSB_OK);
+    EXPECT_INT(listener.port, 0);
+    EXPECT_STR(box.listen_path, "/tmp/a socket");
+    end();
+    EXPECT_INT(box.removed, 1);
+    EXPECT(listener.bridge == NULL);
+}
+
+/* ---------------------------------------------------------------- the rules */
+
+static void what_breaks_the_rules_ends_the_connection(void)
+{
+    static const struct {
+        const char *name;
+        unsigned type, flags;
+        uint32_t id, length;
+    } rows[] = { { "more than the window", 0, 0, 1, 262144 },
+                 { "four GiB", 0, 0, 1, UINT32_MAX },
+                 { "another version", 0x100, 0, 1, 0 },
+                 { "an unknown type", 4, 0, 1, 0 },
+                 { "data for the session", 0, 0, 0, 1 },
+                 { "credit for the session", 1, 0, 0, 1 },
+                 { "a ping for a stream", 2, 1, 1, 1 },
+                 { "an id of ours", 1, 1, 3, 0 },
+                 { "credit beyond all bounds", 1, 0, 1, UINT32_MAX } };
+    char got[8];
+    size_t i, n;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].name;
+        begin(SCRIPT_WHOLE);
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+                   LSSB_OK);
+        box_frame(box.now, rows[i].type, rows[i].flags, rows[i].id,
+                  rows[i].length, NULL);
+        settle();
+        EXPECT(!tunnel.connected);
+        EXPECT_INT(tunnel.status, LSSB_OK);
+        EXPECT_INT(tunnel.error.status, LSSB_E_PROTOCOL);
+        EXPECT_STR(events, "lost 0\n");
+        EXPECT_INT(box.aways, 1);
+        EXPECT_INT(box.away_code, LSSB_YAMUX_PROTOCOL);
+        EXPECT_INT(box.closes, 1);
+        EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, 0), LSSB_E_TUNNEL);
+        EXPECT(strstr(lssb_error_text(me.client), "rules of yamux") != NULL);
+        lssb_tunnel_stream_close(&stream);
+        end();
+    }
+    test_row = "";
+}
+
+static void what_may_be_strange_is_harmless(void)
+{
+    char got[8];
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    box.text = true;                /* text messages are their bytes */
+    box.piece = 1;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    box_frame(box.now, 1, 1, 2, 0, NULL);       /* a stream of the server's */
+    box.now->session.own.next_id = 4;
+    box_frame(box.now, 2, 2, 0, 99, NULL);      /* an answer to no ping */
+    box_frame(box.now, 1, 0, 2, 5, NULL);       /* credit for no stream */
+    EXPECT_INT(lssb_tunnel_write(&stream, "abc", 3, &n, 1000), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, 1000), LSSB_OK);
+    settle();
+    EXPECT(tunnel.connected);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static void a_dead_peer_is_noticed(void)
+{
+    uint64_t began;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    settle();
+    passes(100000);
+    EXPECT(tunnel.connected);       /* pings are answered */
+    box.deaf = true;
+    began = script.now;
+    while (tunnel.connected && script.now < began + 100000)
+        lssb_wait(me.client, NULL, 100);
+    EXPECT(script.now - began >= 19000 && script.now - began <= 51000);
+    EXPECT_STR(events, "lost 0\n");
+    EXPECT(strstr(last_message, "did not answer a ping") != NULL);
+    EXPECT_INT(stream.status, LSSB_E_TUNNEL);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static void going_away_lets_streams_finish(void)
+{
+    lssb_tunnel_stream late;
+    lssb_op op = { 0 };
+    char got[8];
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    box_frame(box.now, 3, 0, 0, 0, NULL);
+    settle();
+    EXPECT_STR(events, "away 0\n");
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &late, &op),
+               LSSB_PENDING);
+    settle();
+    EXPECT_INT(op.status, LSSB_PENDING);
+    EXPECT_INT(lssb_tunnel_write(&stream, "abc", 3, &n, 1000), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, 1000), LSSB_OK);
+    EXPECT_INT(n, 3);
+    lssb_tunnel_finish(&stream);
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, 1000), LSSB_END);
+    lssb_tunnel_stream_close(&stream);
+    EXPECT_INT(lssb_wait(me.client, &op, 10000), LSSB_OK);
+    EXPECT_INT(box.connections, 2);
+    EXPECT_INT(tunnel.reconnected, 1);
+    EXPECT_STR(events, "away 0\nback 0\n");
+    EXPECT_INT(box.resets, 0);
+    lssb_tunnel_stream_close(&late);
+    end();
+}
+
+static void who_waits_for_the_others_does_not_wait_for_ever(void)
+{
+    lssb_tunnel_stream late;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    box_frame(box.now, 3, 0, 0, 0, NULL);
+    settle();
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &late, NULL),
+               LSSB_E_TIMEOUT);
+    EXPECT_INT(box.connections, 1);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static void ids_that_are_used_up_need_another_connection(void)
+{
+    begin(SCRIPT_WHOLE);
+    lssb_call_slot(&tunnel.reserved.state.carrier)->own.session.own.next_id =
+        UINT32_MAX;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    lssb_tunnel_stream_close(&stream);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    EXPECT_INT(box.connections, 2);
+    EXPECT_STR(events, "back 0\n");
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+/* --------------------------------------------------- opening, and again */
+
+#define REFUSAL(status) "HTTP/1.1 " status " No\r\nContent-Length: 0\r\n\r\n"
+
+static void opening_is_tried_again_like_a_command(void)
+{
+    static const struct {
+        const char *name;
+        const char *replies[7];
+        lssb_status status;
+        unsigned connections;
+    } rows[] = {
+        { "503", { REFUSAL("503"), REFUSAL("503") }, LSSB_OK, 3 },
+        { "429", { REFUSAL("429") }, LSSB_OK, 2 },
+        { "gone", { "", "" }, LSSB_OK, 3 },
+        { "502 for ever",
+          { REFUSAL("502"), REFUSAL("502"), REFUSAL("502"), REFUSAL("502"),
+            REFUSAL("502"), REFUSAL("502") },
+          LSSB_E_UNAVAILABLE, 6 },
+        { "401", { REFUSAL("401") }, LSSB_E_AUTH, 1 },
+        { "403", { REFUSAL("403") }, LSSB_E_AUTH, 1 },
+        { "404", { REFUSAL("404") }, LSSB_E_CONNECTION, 1 },
+        { "200", { REFUSAL("200") }, LSSB_E_CONNECTION, 1 },
+        { "a wrong accept",
+          { "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+            "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n" },
+          LSSB_E_CONNECTION, 1 }
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].name;
+        prepare(SCRIPT_WHOLE);
+        begin_as_prepared();
+        memcpy(box.replies, rows[i].replies, sizeof rows[i].replies);
+        EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL),
+                   rows[i].status);
+        EXPECT_INT(tunnel.status, rows[i].status);
+        EXPECT_INT(tunnel.error.status, rows[i].status);
+        EXPECT_INT(box.connections, rows[i].connections);
+        end();
+    }
+    test_row = "";
+}
+
+static void every_header_goes_along(void)
+{
+    static const lssb_pair pair = { "X-Own", "value-7" };
+    lssb_op op = { 0 };
+
+    prepare(SCRIPT_WHOLE);
+    begin_as_prepared();
+    op.headers = &pair;
+    op.header_count = 1;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, NULL, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
+    EXPECT(strstr(box.head, "GET /d/tunnel HTTP/1.1\r\n") == box.head);
+    EXPECT(strstr(box.head, "\r\nX-Api-Key: key-1\r\n") != NULL);
+    EXPECT(strstr(box.head, "\r\nX-Own: value-7\r\n") != NULL);
+    box_close(box.now, 1001);
+    settle();
+    EXPECT(!tunnel.connected);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    EXPECT_INT(box.connections, 2);
+    EXPECT(strstr(box.head, "\r\nX-Own: value-7\r\n") != NULL);
+    end();
+}
+
+static void a_lost_connection_resets_what_is_on_it_and_comes_back(void)
+{
+    struct local *first, *second;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_ECHO);
+    first = local_connects("abc", 3, false);
+    settle();
+    EXPECT_INT(first->got_len, 3);
+    box.now->handle->broken = true;
+    settle();
+    EXPECT(first->closed && first->was_reset);
+    EXPECT_STR(events, "opened 7\nlost 0\nreset 7\n");
+    passes(100000);
+    EXPECT_INT(box.connections, 1);     /* nobody asked */
+    second = local_connects("defg", 4, true);
+    passes(1000);
+    EXPECT_INT(second->got_len, 4);
+    EXPECT_INT(box.connections, 2);
+    EXPECT_INT(tunnel.reconnected, 1);
+    EXPECT_STR(events, "opened 7\nlost 0\nreset 7\nback 0\nopened 7\n"
+                       "ended 7\n");
+    end();
+}
+
+static void connecting_again_is_bounded(void)
+{
+    static const struct {
+        const char *name;
+        int32_t reconnects;
+        const char *replies[6];     /* behind the first connection */
+        lssb_status status;
+        unsigned connections;
+        uint64_t least_ms, most_ms;
+    } rows[] = {
+        { "three", 0, { REFUSAL("503"), REFUSAL("503"), REFUSAL("503") },
+          LSSB_E_TUNNEL, 4, 1500, 1700 },
+        { "one", 1, { REFUSAL("503"), REFUSAL("503") }, LSSB_E_TUNNEL, 2, 0,
+          100 },
+        { "none", LSSB_NONE, { NULL }, LSSB_E_TUNNEL, 1, 0, 10 },
+        { "401", 0, { REFUSAL("401") }, LSSB_E_AUTH, 2, 0, 100 },
+        { "404", 0, { REFUSAL("404") }, LSSB_E_CONNECTION, 2, 0, 100 },
+        { "the second", 0, { REFUSAL("503") }, LSSB_OK, 3, 500, 700 }
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t began;
+
+        test_row = rows[i].name;
+        prepare(SCRIPT_WHOLE);
+        begin_as_prepared();
+        how.reconnects = rows[i].reconnects;
+        memcpy(box.replies + 1, rows[i].replies, sizeof rows[i].replies);
+        EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+        box.now->handle->broken = true;
+        settle();
+        EXPECT(!tunnel.connected);
+        began = script.now;
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+                   rows[i].status);
+        EXPECT(script.now - began >= rows[i].least_ms &&
+               script.now - began <= rows[i].most_ms);
+        EXPECT_INT(box.connections, rows[i].connections);
+        EXPECT_INT(tunnel.status, LSSB_OK);
+        memset(box.replies, 0, sizeof box.replies);
+        if (rows[i].status < 0 && rows[i].reconnects >= 0)
+            EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+                       LSSB_OK);    /* the next one tries again */
+        end();
+    }
+    test_row = "";
+}
+
+/* ------------------------------------------------------------------ closing */
+
+static void a_closed_tunnel_ends_all_and_never_comes_back(void)
+{
+    lssb_tunnel_stream held;
+    lssb_op pending = { 0 }, closing = { 0 };
+    struct local *local;
+    char got[8];
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_ECHO);
+    local = local_connects("abc", 3, false);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &held, NULL), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_SILENT, &stream, &pending),
+               LSSB_PENDING);
+    settle();
+    EXPECT_INT(tunnel.streams, 3);
+    EXPECT_INT(lssb_tunnel_close(&tunnel, &closing), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &closing, 5000), LSSB_OK);
+    EXPECT_INT(tunnel.status, LSSB_END);
+    EXPECT(local->was_reset && !box.listening);
+    EXPECT_INT(pending.status, LSSB_E_CANCELED);
+    EXPECT_INT(held.status, LSSB_E_CANCELED);
+    EXPECT_INT(lssb_tunnel_read(&held, got, 8, &n, 0), LSSB_E_CANCELED);
+    lssb_tunnel_stream_close(&held);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &held, NULL),
+               LSSB_E_TUNNEL);
+    EXPECT_INT(count_of("reset 7"), 1);
+    settle();
+    EXPECT_INT(box.resets, 3);
+    EXPECT_INT(box.aways, 1);
+    EXPECT_INT(box.away_code, LSSB_YAMUX_NORMAL);
+    EXPECT_INT(box.closes, 1);
+    EXPECT_INT(box.connections, 1);
+    end();
+}
+
+static void a_close_is_bounded_when_nothing_goes_out(void)
+{
+    uint64_t began;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_HOLD, &stream, NULL), LSSB_OK);
+    script.stuck_sending = true;
+    lssb_tunnel_write(&stream, events, sizeof events, NULL, 100);
+    began = script.now;
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    EXPECT(script.now - began <= 5100);
+    EXPECT_INT(stream.status, LSSB_E_CANCELED);
+    end();
+}
+
+static void a_tunnel_is_closed_in_every_phase(void)
+{
+    unsigned steps;
+
+    for (steps = 0; steps < 12; steps++) {
+        lssb_op op = { 0 };
+        unsigned i;
+
+        prepare(SCRIPT_BYTE_EVERY_OTHER);
+        begin_as_prepared();
+        EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op),
+                   LSSB_PENDING);
+        for (i = 0; i < steps * 3; i++)
+            lssb_wait(me.client, NULL, 1);
+        EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+        EXPECT(op.status == LSSB_OK || op.status == LSSB_E_CANCELED);
+        EXPECT(tunnel.status == LSSB_END ||
+               tunnel.status == LSSB_E_CANCELED);
+        end();
+    }
+}
+
+static void a_client_takes_its_tunnels_with_it(void)
+{
+    lssb_op op = { 0 };
+    struct local *local;
+    size_t i;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_ECHO);
+    local = local_connects("abc", 3, false);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_SILENT, &stream, &op),
+               LSSB_PENDING);
+    settle();
+    script_client_close(&me);
+    EXPECT_INT(op.status, LSSB_E_CANCELED);
+    EXPECT_INT(tunnel.status, LSSB_E_CANCELED);
+    EXPECT(local->was_reset && !box.listening);
+    EXPECT_INT(box.closes, 1);
+    for (i = 0; i < LOCALS; i++)
+        free(box.locals[i].got);
+}
+
+static void an_abandoned_client_closes_descriptors_and_says_nothing(void)
+{
+    size_t i;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_ECHO);
+    local_connects("abc", 3, false);
+    settle();
+    lssb_abandon(me.client);
+    script_client_gone(&me);
+    EXPECT_INT(box.closes, 0);
+    EXPECT_INT(box.removed, 0);
+    for (i = 0; i < LOCALS; i++)
+        free(box.locals[i].got);
+}
+
+static void a_tunnel_holds_its_connection(void)
+{
+    lssb_result result;
+    lssb_sandbox got;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.slots = 1;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    EXPECT_INT(lssb_sandbox_get(me.client, "a", &got, NULL), LSSB_E_NO_SLOT);
+    (void)result;
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    EXPECT_INT(lssb_sandbox_get(me.client, "a", &got, NULL),
+               LSSB_E_NOT_FOUND);
+    end();
+}
+
+static void a_callback_may_start_but_not_wait(void)
+{
+    begin(SCRIPT_WHOLE);
+    listens(BOX_ECHO);
+    dials_in_callback = true;
+    local_connects("abc", 3, true);
+    EXPECT_INT(lssb_wait(me.client, NULL, 1000), LSSB_AGAIN);
+    EXPECT_INT(callback_op.status, LSSB_OK);
+    EXPECT_INT(callback_stream.status, LSSB_OK);
+    lssb_tunnel_stream_close(&callback_stream);
+    end();
+}
+
+static void arguments_are_checked(void)
+{
+    lssb_tunnel_options wrong = { 0 };
+    lssb_op op = { 0 };
+    char byte;
+    size_t n;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.streams = 0;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, NULL, &op),
+               LSSB_E_NO_MEMORY);
+    EXPECT_INT(op.status, LSSB_E_NO_MEMORY);
+    script_client_close(&me);
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_open(NULL, &sandbox, NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, 0, &stream, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, 1, NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_connect(NULL, 1, &stream, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_read(NULL, &byte, 1, &n, 0),
+               LSSB_E_INVALID_ARGUMENT);
+    memset(&stream, 0, sizeof stream);
+    EXPECT_INT(lssb_tunnel_write(&stream, "x", 1, &n, 0),
+               LSSB_E_INVALID_ARGUMENT);
+    lssb_tunnel_stream_close(&stream);
+    lssb_tunnel_stream_close(NULL);
+    lssb_listener_close(NULL);
+    EXPECT_INT(lssb_tunnel_close(NULL, NULL), LSSB_OK);
+    end();
+    prepare(SCRIPT_WHOLE);
+    begin_as_prepared();
+    wrong.reconnects = -2;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &wrong, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    script_client_close(&me);
+    me.config.stream_buffer = 1023;
+    EXPECT_INT(lssb_memory_needed(&me.config), 0);
+    me.config.stream_buffer = 16777217;
+    EXPECT_INT(lssb_memory_needed(&me.config), 0);
+    me.config.stream_buffer = 0;
+    me.config.streams = 65536;
+    EXPECT_INT(lssb_memory_needed(&me.config), 0);
+}
+
+/* ------------------------------------------------------------- what fails */
+
+/* A bit of everything; whatever fails, it ends. */
+static void a_day(enum script_mode mode, unsigned long fail_at, int fail_io,
+                  bool fail_on)
+{
+    struct local *local;
+    lssb_op op = { 0 };
+    char got[64];
+    size_t n, i;
+
+    prepare(mode);
+    script.fail_at = fail_at;
+    script.fail_io = fail_io;
+    script.fail_on = fail_on;
+    how.ping_ms = 5000;
+    begin_as_prepared();
+    op.deadline_ms = 60000;
+    lssb_tunnel_open(&tunnel, &sandbox, &how, &op);
+    lssb_wait(me.client, &op, LSSB_FOREVER);
+    if (tunnel.status == LSSB_OK) {
+        listens(BOX_GREET);
+        local = local_connects("0123456789", 10, true);
+        if (lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL) == LSSB_OK) {
+            lssb_tunnel_write(&stream, "abc", 3, &n, 1000);
+            lssb_tunnel_finish(&stream);
+            if (reads_all(&stream, got, sizeof got, &(lssb_status){ 0 }) != 3)
+                EXPECT(script.failed != SCRIPT_NOTHING);
+        }
+        lssb_tunnel_stream_close(&stream);
+        passes(6000);
+        if (local->closed && !local->was_reset)
+            EXPECT_INT(local->got_len, 8);
+        else
+            EXPECT(script.failed != SCRIPT_NOTHING);
+    }
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    script_client_close(&me);
+    for (i = 0; i < LOCALS; i++)
+        free(box.locals[i].got);
+}
+
+static void every_call_of_the_port_may_fail(void)
+{
+    static const struct {
+        const char *name;
+        int io;
+        bool on;
+    } rows[] = { { "again", LSSB_IO_AGAIN, false },
+                 { "reset", LSSB_IO_RESET, false },
+                 { "end", SCRIPT_END_OF_STREAM, false },
+                 { "failed, for good", LSSB_IO_FAILED, true } };
+    unsigned long at, calls;
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].name;
+        a_day(SCRIPT_WHOLE, 0, rows[i].io, false);
+        calls = script.calls;
+        EXPECT(calls > 30);
+        for (at = 1; at <= calls; at++)
+            a_day(SCRIPT_WHOLE, at, rows[i].io, rows[i].on);
+    }
+    test_row = "";
+}
+
+static const struct test tests[] = {
+    TEST(what_is_written_comes_back_however_bytes_arrive),
+    TEST(a_port_that_does_not_answer_well_is_told_apart),
+    TEST(reading_does_not_step_and_writing_takes_what_fits),
+    TEST(a_connect_ends_when_it_is_canceled_or_late),
+    TEST(there_are_no_more_streams_than_were_asked_for),
+    TEST(a_reset_is_no_end),
+    TEST(half_close_goes_through_both_ways),
+    TEST(the_other_end_may_finish_first),
+    TEST(resets_go_through_both_ways),
+    TEST(credit_is_for_what_was_consumed),
+    TEST(a_slow_reader_slows_down_itself_only),
+    TEST(a_small_buffer_holds_back_for_five_seconds),
+    TEST(memory_is_used_again),
+    TEST(more_connections_than_allowed_wait),
+    TEST(a_system_without_room_is_asked_again),
+    TEST(a_listener_says_what_is_wrong),
+    TEST(what_breaks_the_rules_ends_the_connection),
+    TEST(what_may_be_strange_is_harmless),
+    TEST(a_dead_peer_is_noticed),
+    TEST(going_away_lets_streams_finish),
+    TEST(who_waits_for_the_others_does_not_wait_for_ever),
+    TEST(ids_that_are_used_up_need_another_connection),
+    TEST(opening_is_tried_again_like_a_command),
+    TEST(every_header_goes_along),
+    TEST(a_lost_connection_resets_what_is_on_it_and_comes_back),
+    TEST(connecting_again_is_bounded),
+    TEST(a_closed_tunnel_ends_all_and_never_comes_back),
+    TEST(a_close_is_bounded_when_nothing_goes_out),
+    TEST(a_tunnel_is_closed_in_every_phase),
+    TEST(a_client_takes_its_tunnels_with_it),
+    TEST(an_abandoned_client_closes_descriptors_and_says_nothing),
+    TEST(a_tunnel_holds_its_connection),
+    TEST(a_callback_may_start_but_not_wait),
+    TEST(arguments_are_checked),
+    TEST(every_call_of_the_port_may_fail),
+};
+
+#else
+
+static void every_call_says_that_this_build_has_no_tunnels(void)
+{
+    struct script_client me;
+    lssb_listen_options where = { 0 };
+    lssb_listener listener = { 0 };
+    lssb_tunnel_stream stream = { 0 };
+    lssb_tunnel tunnel;
+    lssb_sandbox box;
+    lssb_op op = { 0 };
+    lssb_error why = { 0 };
+    char byte;
+    size_t n;
+
+    script_begin(SCRIPT_WHOLE, NULL, 0);
+    memset(&box, 0, sizeof box);
+    script_config(&me.config);
+    script_client_open(&me);
+    box.client = me.client;
+    op.error = &why;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &box, NULL, &op),
+               LSSB_E_UNSUPPORTED);
+    EXPECT_INT(op.status, LSSB_E_UNSUPPORTED);
+    EXPECT(strstr(why.message, "LSSB_TUNNEL") != NULL);
+    tunnel.client = me.client;
+    stream.tunnel = &tunnel;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, 1, &stream, NULL),
+               LSSB_E_UNSUPPORTED);
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener),
+               LSSB_E_UNSUPPORTED);
+    EXPECT_INT(lssb_tunnel_read(&stream, &byte, 1, &n, 0),
+               LSSB_E_UNSUPPORTED);
+    EXPECT_INT(lssb_tunnel_write(&stream, &byte, 1, &n, 0),
+               LSSB_E_UNSUPPORTED);
+    EXPECT_INT(lssb_tunnel_finish(&stream), LSSB_E_UNSUPPORTED);
+    lssb_tunnel_stream_close(&stream);
+    lssb_listener_close(&listener);
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    script_client_close(&me);
+    me.config.streams = 1;
+    EXPECT_INT(lssb_memory_needed(&me.config), 0);
+}
+
+static const struct test tests[] = {
+    TEST(every_call_says_that_this_build_has_no_tunnels),
+};
+
+#endif
+
+int main(void)
+{
+    return TEST_MAIN(tests);
+}
