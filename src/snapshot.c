@@ -233,8 +233,6 @@ static lssb_status snapshot_created(lssb_op *op, const char *text, size_t len,
     lssb_status status = lssb_kind_fill(op, &snapshot_kind, snapshot, text,
                                         len);
 
-    snapshot_of(op)->text = NULL;
-    snapshot_of(op)->box = NULL;
     if (status != LSSB_OK || no_wait || snapshot->state == LSSB_STATE_READY)
         return status;
     if (snapshot_name(snapshot)[0] == '\0')

@@ -1333,9 +1333,16 @@ static void a_capture_waits_too_and_a_reply_without_an_id_is_asked_by_name(
     EXPECT_INT(lssb_snapshot_capture(&box, &options, &snapshot, NULL),
                LSSB_OK);
     expect_api(1, "GET", "/snapshots/sn%2Fap", NULL);
-    SERVE(R(201, "{}"));
+    SERVE(R(201, "{}"), R(500, "{}"), R(500, "{}"));
     EXPECT_INT(lssb_snapshot_capture(&box, &options, &snapshot, NULL),
                LSSB_E_PROTOCOL);
+    memset(&snapshot, 0x55, sizeof snapshot);   /* nothing was made */
+    EXPECT_INT(lssb_snapshot_capture(&box, &options, &snapshot, NULL),
+               LSSB_E_API);
+    EXPECT_STR(snapshot.id, "");
+    memset(&snapshot, 0x55, sizeof snapshot);
+    EXPECT_INT(create_image(NULL), LSSB_E_API);
+    EXPECT_STR(snapshot.id, "");
     end();
 }
 
