@@ -239,6 +239,9 @@ fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 
 FUZZED = $(HTTP_PARTS:%=src/%.c) $(WS_PARTS:%=src/%.c) $(filter src/json% src/spec%,$(LSSB_PARTS:%=src/%.c)) port/posix.c
 
+build/fuzz/fuzz_command: private FUZZED = $(wildcard src/*.c) port/posix.c port/tls_none.c
+build/fuzz/fuzz_command: private override CPPFLAGS += -DLSSB_HOLD=1024
+
 build/fuzz/%: tests/%.c $(SOURCES)
 	@mkdir -p $(@D)
 	clang $(CPPFLAGS) -I. -std=c99 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< \
