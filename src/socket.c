@@ -727,9 +727,10 @@ static bool socket_put_all(lssb_websocket *socket, lssb_message kind,
         *taken += put;
         any = true;
     }
-    if (any)
+    if (any) {
         lssb_conn_flush(&slot->conn);
-    socket->client->at_once = true;
+        socket->client->at_once = true;
+    }
     return *taken == len && (any || !ends);
 }
 

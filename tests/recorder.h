@@ -114,7 +114,8 @@ static void rec_serve(const struct rec_reply *replies, size_t count)
 {
     if (count > REC_REQUESTS)
         rec_stuck("too many replies");
-    memcpy(rec.replies, replies, count * sizeof *replies);
+    if (count > 0)
+        memcpy(rec.replies, replies, count * sizeof *replies);
     rec.reply_count = count;
     rec.reply_at = 0;
     rec.request_count = 0;

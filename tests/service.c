@@ -6,6 +6,7 @@
  * What is expected here is written from the protocol reference, its sections
  * 1.4, 4.6 and 7, from RFC 9112 and RFC 6455, and from the header's promises.
  */
+#include "../src/config.h"
 #include "recorder.h"
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
@@ -1063,6 +1064,703 @@ static void a_link_that_is_none_is_refused_with_words(void)
     end();
 }
 
+/* ------------------------------------------------------------ WebSockets -- */
+
+static lssb_websocket_options how;
+static lssb_websocket sock;
+static lssb_piece piece;
+
+static void begin_socket(void)
+{
+    begin();
+    memset(&how, 0, sizeof how);
+    memset(&sock, 0, sizeof sock);
+}
+
+static lssb_status open_socket(void)
+{
+    return finish(lssb_websocket_open(&sock, &box, &where, &service, &how,
+                                      fresh()));
+}
+
+#if LSSB_WEBSOCKET
+#define KEY "q6urq6urq6urq6urq6urqw=="
+#define ACCEPT "Connection: Upgrade\r\nUpgrade: websocket\r\n" \
+               "Sec-WebSocket-Accept: 5jSu99N61NkfGRivKp2L1TNc+X8=\r\n"
+#define UPGRADED(headers, frames) \
+    RF(101, ACCEPT headers, frames, REC_UPGRADE, 0)
+
+/* Bytes from the service, on the connection that was upgraded. */
+static void push(const char *bytes, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < REC_CONNS; i++)
+        if (rec.conns[i].open && rec.conns[i].raw) {
+            if (rec.conns[i].out_at == rec.conns[i].out_len)
+                rec.conns[i].out_at = rec.conns[i].out_len = 0;
+            rec_append(&rec.conns[i], bytes, len);
+        }
+}
+
+#define PUSH(literal) push(literal, sizeof(literal) - 1)
+
+/* The end of that connection. */
+static void hang_up(void)
+{
+    size_t i;
+
+    for (i = 0; i < REC_CONNS; i++)
+        if (rec.conns[i].open && rec.conns[i].raw)
+            rec.conns[i].closing = true;
+}
+
+/* What the client has sent since the last look; its masks are 0. */
+static void expect_sent(const char *frames, size_t len)
+{
+    EXPECT_INT(rec.raw_len, len);
+    EXPECT(rec.raw_len == len && memcmp(rec.raw, frames, len) == 0);
+    rec.raw_len = 0;
+}
+
+#define SENT(literal) expect_sent(literal, sizeof(literal) - 1)
+#define MASK "\0\0\0\0"
+
+/* Closes the socket; the service answers. */
+static void leave(void)
+{
+    rec.raw_len = 0;
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+    SENT("\x88\x82" MASK "\x03\xe8");
+    PUSH("\x88\x02\x03\xe8");
+    lssb_wait(client, NULL, 0);
+    end();
+}
+
+static void an_upgrade_is_these_bytes(void)
+{
+    static const char *const protocols[] = { "chat.v2", "chat" };
+    static const lssb_pair headers[] = { { "Origin", "http://x" } };
+    static const lssb_pair query[] = { { "a", "b c" } };
+
+    begin_socket();
+    how.path = "live";
+    how.query = query;
+    how.query_count = 1;
+    how.headers = headers;
+    how.header_count = 1;
+    how.protocols = protocols;
+    how.protocol_count = 2;
+    memset(&service, 0, sizeof service);
+    SERVE(R(200, MADE("token-2", LATER)),
+          UPGRADED("Sec-WebSocket-Protocol: chat\r\n", ""));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    EXPECT_STR(rec.requests[1].text,
+               "GET /live?a=b%20c HTTP/1.1\r\nHost: " HOST "\r\n" AGENT_LINE
+               "Origin: http://x\r\n"
+               "X-Langsmith-Sandbox-Service-Token: token-2\r\n"
+               "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " KEY "\r\n"
+               "Sec-WebSocket-Protocol: chat.v2, chat\r\n\r\n");
+    EXPECT_INT(sock.status, LSSB_OK);
+    EXPECT_STR(sock.protocol, "chat");
+    EXPECT_STR(service.token, "token-2");
+    EXPECT(!holds(&sock, sizeof sock, "token-2"));
+    leave();
+}
+
+static void an_answer_that_is_no_websocket_is_told(void)
+{
+    static const struct {
+        const char *name;
+        struct rec_reply reply;
+        lssb_status outcome;
+        int http_status;
+    } rows[] = {
+        { "a page", R(200, "<html>"), LSSB_E_REFUSED, 200 },
+        { "401", R(401, "no"), LSSB_E_REFUSED, 401 },
+        { "404", R(404, "no"), LSSB_E_REFUSED, 404 },
+        { "429", R(429, "no"), LSSB_E_REFUSED, 429 },
+        { "503", RH(503, "Retry-After: 1\r\n", "no"), LSSB_E_REFUSED, 503 },
+        { "another key", RF(101, "Connection: Upgrade\r\nUpgrade: websocket"
+                            "\r\nSec-WebSocket-Accept: x\r\n", "", REC_BARE,
+                            0), LSSB_E_PROTOCOL, 0 },
+        { "another protocol", RF(101, "Connection: Upgrade\r\nUpgrade: h2c\r\n",
+                                 "", REC_BARE, 0), LSSB_E_PROTOCOL, 0 },
+        { "a subprotocol that was not offered",
+          RF(101, ACCEPT "Sec-WebSocket-Protocol: chat.v3\r\n", "", REC_BARE,
+             0), LSSB_E_PROTOCOL, 0 },
+        { "two of them",
+          RF(101, ACCEPT "Sec-WebSocket-Protocol: chat\r\n"
+             "Sec-WebSocket-Protocol: chat\r\n", "", REC_BARE, 0),
+          LSSB_E_PROTOCOL, 0 },
+        { "an extension", RF(101, ACCEPT "Sec-WebSocket-Extensions: x\r\n",
+                             "", REC_BARE, 0), LSSB_E_PROTOCOL, 0 },
+        { "the end", LOST, LSSB_E_CONNECTION, 0 },
+        { "nobody there", REFUSED, LSSB_E_CONNECTION, 0 },
+        { "nothing", { 0, "", "", REC_SILENT, 0 }, LSSB_E_DEADLINE, 0 }
+    };
+    static const char *const protocols[] = { "chat" };
+    uint64_t from;
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].name;
+        begin_socket();
+        how.protocols = protocols;
+        how.protocol_count = 1;
+        rec_serve(&rows[i].reply, 1);
+        from = rec.now;
+        EXPECT_INT(open_socket(), rows[i].outcome);
+        EXPECT_INT(failure.http_status, rows[i].http_status);
+        EXPECT_INT(sock.status, rows[i].outcome);
+        EXPECT_INT(lssb_websocket_next(&sock, &piece, 0), rows[i].outcome);
+        EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, "a", 1, true, NULL,
+                                        0), rows[i].outcome);
+        EXPECT(!contains(failure.message, "token-1"));
+        if (rows[i].outcome == LSSB_E_DEADLINE)
+            EXPECT_INT(rec.now - from, 30000);
+        EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+        end();
+    }
+}
+
+/* All messages that come until there are no more now: pieces joined, and each
+ * message's kind before it, its end behind it. */
+static void read_all(char *told, size_t size)
+{
+    size_t at = 0;
+
+    told[0] = '\0';
+    while (lssb_websocket_next(&sock, &piece, 1) == LSSB_OK) {
+        if (piece.begins)
+            told[at++] = piece.kind == LSSB_BINARY ? 'b' : 't';
+        if (piece.begins)
+            told[at++] = ':';
+        EXPECT(piece.len > 0 || piece.ends);
+        if (piece.kind == LSSB_TEXT && piece.len > 0) {
+            EXPECT(((const unsigned char *)piece.bytes)[0] >> 6 != 2);
+            EXPECT(((const unsigned char *)piece.bytes)[piece.len - 1] < 0xC0);
+        }
+        if (at + piece.len + 3 > size)
+            rec_stuck("more messages than room");
+        memcpy(told + at, piece.bytes, piece.len);
+        at += piece.len;
+        if (piece.ends)
+            told[at++] = '|';
+        told[at] = '\0';
+    }
+}
+
+static void messages_come_the_same_in_whatever_pieces(void)
+{
+    static const struct {
+        const char *name, *frames;
+        size_t len;
+        const char *told;
+    } rows[] = {
+#define ROW(name, frames, told) { name, frames, sizeof frames - 1, told }
+        ROW("a text", "\x81\x05hello", "t:hello|"),
+        ROW("two", "\x81\x02hi\x82\x03you", "t:hi|b:you|"),
+        ROW("empty ones", "\x81\x00\x82\x00\x81\x01z", "t:|b:|t:z|"),
+        ROW("fragments", "\x01\x02he\x00\x02ll\x80\x01o", "t:hello|"),
+        ROW("an empty last one", "\x02\x02he\x00\x00\x80\x00", "b:he|"),
+        ROW("a ping amidst", "\x01\x02he\x89\x01p\x80\x03llo", "t:hello|"),
+        ROW("long characters", "\x81\x0a\xe2\x82\xac\xf0\x9f\x98\x80z\xc3\xa9",
+            "t:\xe2\x82\xac\xf0\x9f\x98\x80z\xc3\xa9|"),
+        ROW("characters across fragments",
+            "\x01\x02\xe2\x82\x00\x01\xac\x80\x01!", "t:\xe2\x82\xac!|"),
+        ROW("bytes that are no text", "\x82\x03\x80\xff\xc0",
+            "b:\x80\xff\xc0|")
+#undef ROW
+    };
+    char told[256];
+    size_t i, p;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (p = 0; p < 6; p++) {
+            test_row = rows[i].name;
+            begin_socket();
+            SERVE(UPGRADED("", ""));
+            EXPECT_INT(open_socket(), LSSB_OK);
+            rec.piece = p;
+            push(rows[i].frames, rows[i].len);
+            read_all(told, sizeof told);
+            EXPECT_STR(told, rows[i].told);
+            rec.raw_len = 0;        /* a pong */
+            leave();
+        }
+}
+
+static void a_message_may_come_with_the_upgrade(void)
+{
+    char told[64];
+
+    begin_socket();
+    SERVE(UPGRADED("", "\x81\x02hi\x01\x01y"));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 0), LSSB_OK);
+    EXPECT(piece.begins && piece.ends && piece.len == 2);
+    read_all(told, sizeof told);
+    EXPECT_STR(told, "t:y");
+    PUSH("\x80\x01z");
+    read_all(told, sizeof told);
+    EXPECT_STR(told, "z|");
+    leave();
+}
+
+/* A message larger than every buffer, whose reader is slow. */
+static void a_large_message_waits_for_its_reader(void)
+{
+    static char part[16000];
+    size_t got = 0, sent = 0, i;
+    lssb_status status = LSSB_AGAIN;
+
+    begin_socket();
+    memset(part, 'x', sizeof part);
+    SERVE(UPGRADED("", ""));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    PUSH("\x82\x7f\x00\x00\x00\x00\x00\x04\xe2\x00");   /* 320,000 bytes */
+    while (got < 320000) {
+        for (i = 0; i < REC_CONNS; i++)
+            if (rec.conns[i].open && rec.conns[i].raw &&
+                rec.conns[i].out_at == rec.conns[i].out_len && sent < 320000) {
+                push(part, sizeof part);
+                sent += sizeof part;
+            }
+        status = lssb_websocket_next(&sock, &piece, 1);
+        if (status != LSSB_OK)
+            continue;
+        EXPECT_INT(piece.begins, got == 0);
+        got += piece.len;
+        EXPECT_INT(piece.ends, got == 320000);
+        EXPECT(piece.len > 0);
+        for (i = 0; i < 3; i++)     /* nothing moves while it is looked at */
+            lssb_step(client);
+        EXPECT(sent <= got + LSSB_HOLD + 2 * sizeof part + 65536);
+    }
+    EXPECT_INT(got, 320000);
+    leave();
+}
+
+static void what_goes_out_is_these_frames(void)
+{
+    char long_one[200];
+    size_t taken;
+
+    begin_socket();
+    SERVE(UPGRADED("", ""));
+    EXPECT_INT(open_socket(), LSSB_OK);
+#define WRITE(kind, text, ends) \
+    EXPECT_INT(lssb_websocket_write(&sock, kind, text, sizeof text - 1, ends, \
+                                    &taken, 0), LSSB_OK); \
+    EXPECT_INT(taken, sizeof text - 1)
+    WRITE(LSSB_TEXT, "hello", true);
+    SENT("\x81\x85" MASK "hello");
+    WRITE(LSSB_BINARY, "\x00\xff", true);
+    SENT("\x82\x82" MASK "\x00\xff");
+    WRITE(LSSB_TEXT, "", true);
+    SENT("\x81\x80" MASK);
+    WRITE(LSSB_TEXT, "he", false);
+    WRITE(LSSB_TEXT, "", false);
+    WRITE(LSSB_TEXT, "llo", false);
+    WRITE(LSSB_TEXT, "", true);
+    SENT("\x01\x82" MASK "he\x00\x83" MASK "llo\x80\x80" MASK);
+    WRITE(LSSB_BINARY, "a", false);
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, "b", 1, true, &taken,
+                                    0), LSSB_E_INVALID_ARGUMENT);
+    WRITE(LSSB_BINARY, "b", true);
+    SENT("\x02\x81" MASK "a\x80\x81" MASK "b");
+    memset(long_one, 'y', sizeof long_one);
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_BINARY, long_one,
+                                    sizeof long_one, true, NULL, LSSB_FOREVER),
+               LSSB_OK);
+    EXPECT_INT(rec.raw_len, sizeof long_one + 8);
+    EXPECT(memcmp(rec.raw, "\x82\xfe\x00\xc8" MASK "yy", 10) == 0);
+    leave();
+}
+
+static void text_goes_out_in_whole_characters(void)
+{
+    static const struct {
+        const char *name, *text;
+        bool ends;
+        lssb_status status;
+        size_t taken;
+    } rows[] = {
+        { "whole", "\xe2\x82\xac", true, LSSB_OK, 3 },
+        { "cut, and more comes", "a\xe2\x82", false, LSSB_OK, 1 },
+        { "only the beginning of one", "\xe2\x82", false, LSSB_AGAIN, 0 },
+        { "cut at the end of all", "a\xe2\x82", true, LSSB_E_INVALID_ARGUMENT,
+          1 },
+        { "no UTF-8", "a\xff" "b", true, LSSB_E_INVALID_ARGUMENT, 1 },
+        { "a surrogate", "\xed\xa0\x80", false, LSSB_E_INVALID_ARGUMENT, 0 }
+    };
+    size_t i, taken;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].name;
+        begin_socket();
+        SERVE(UPGRADED("", ""));
+        EXPECT_INT(open_socket(), LSSB_OK);
+        EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, rows[i].text,
+                                        strlen(rows[i].text), rows[i].ends,
+                                        &taken, 0), rows[i].status);
+        EXPECT_INT(taken, rows[i].taken);
+        leave();
+    }
+}
+
+/* The service takes nothing for a while: what does not fit stays untaken, and
+ * goes out later, as one message. */
+static void a_message_goes_out_as_there_is_room(void)
+{
+    static char text[20000];
+    size_t done = 0, taken, at = 0, len, total = 0;
+    unsigned frames = 0;
+
+    begin_socket();
+    memset(text, 'w', sizeof text);
+    SERVE(UPGRADED("", ""));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    rec.limited = 1;
+    rec.room = 0;
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, text, sizeof text, true,
+                                    &done, 0), LSSB_OK);
+    EXPECT(done > 0 && done < sizeof text);
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, text + done,
+                                    sizeof text - done, true, &taken, 50),
+               LSSB_AGAIN);
+    EXPECT_INT(taken, 0);
+    while (done < sizeof text) {
+        rec.room = 300;
+        EXPECT(lssb_websocket_write(&sock, LSSB_TEXT, text + done,
+                                    sizeof text - done, true, &taken, 1) >= 0);
+        done += taken;
+    }
+    rec.limited = 0;
+    EXPECT_INT(lssb_wait(client, NULL, 1), LSSB_AGAIN);
+    while (at < rec.raw_len) {
+        const unsigned char *head = (const unsigned char *)rec.raw + at;
+
+        EXPECT_INT(head[0] & 0x0F, frames == 0 ? 1 : 0);
+        len = head[1] & 0x7F;
+        at += 6;
+        if (len == 126) {
+            len = (size_t)head[2] << 8 | head[3];
+            at += 2;
+        }
+        at += len;
+        total += len;
+        frames++;
+        EXPECT_INT(head[0] >> 7, total == sizeof text);
+    }
+    EXPECT_INT(total, sizeof text);
+    leave();
+}
+
+static void a_ping_is_answered_and_one_without_answer_is_a_loss(void)
+{
+    lssb_error why = {0};
+    uint64_t from;
+
+    begin_socket();
+    how.error = &why;
+    SERVE(UPGRADED("", ""));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    PUSH("\x89\x03you");
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 10), LSSB_AGAIN);
+    SENT("\x8a\x83" MASK "you");
+    from = rec.now;
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 35000), LSSB_AGAIN);
+    SENT("\x89\x80" MASK);
+    PUSH("\x8a\x00");
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 35000), LSSB_AGAIN);
+    SENT("\x89\x80" MASK);
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, LSSB_FOREVER),
+               LSSB_E_CONNECTION);
+    EXPECT(rec.now - from >= 120000 && rec.now - from < 130000);
+    EXPECT_INT(sock.status, LSSB_E_CONNECTION);
+    EXPECT_INT(why.status, LSSB_E_CONNECTION);
+    EXPECT(contains(why.message, "ping"));
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 0), LSSB_E_CONNECTION);
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+    hang_up();
+    end();
+}
+
+static void the_service_may_close_it(void)
+{
+    static const struct {
+        const char *name, *frame;
+        size_t len;
+        uint16_t code;
+        const char *reason, *answer;
+        size_t answer_len;
+    } rows[] = {
+        { "with a reason", "\x88\x05\x0f\xa0" "bye", 7, 4000, "bye",
+          "\x88\x82" MASK "\x0f\xa0", 8 },
+        { "with a code", "\x88\x02\x03\xe9", 4, 1001, "",
+          "\x88\x82" MASK "\x03\xe9", 8 },
+        { "without one", "\x88\x00", 2, 1005, "",
+          "\x88\x82" MASK "\x03\xe8", 8 }
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].name;
+        begin_socket();
+        SERVE(UPGRADED("", "\x81\x02hi"));
+        EXPECT_INT(open_socket(), LSSB_OK);
+        push(rows[i].frame, rows[i].len);
+        EXPECT_INT(lssb_websocket_next(&sock, &piece, 100), LSSB_OK);
+        EXPECT_INT(lssb_websocket_next(&sock, &piece, 100), LSSB_END);
+        EXPECT_INT(sock.status, LSSB_END);
+        EXPECT_INT(sock.close_code, rows[i].code);
+        EXPECT_STR(sock.close_reason, rows[i].reason);
+        EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, "a", 1, true, NULL,
+                                        100), LSSB_END);
+        EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+        expect_sent(rows[i].answer, rows[i].answer_len);
+        end();
+    }
+}
+
+static void we_may_close_it_with_words(void)
+{
+    begin_socket();
+    SERVE(UPGRADED("", ""));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    EXPECT_INT(lssb_websocket_close(&sock, 999, NULL, fresh()),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_websocket_close(&sock, 1005, NULL, fresh()),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_websocket_close(&sock, 5000, NULL, fresh()),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_websocket_close(&sock, 0, "\xff", fresh()),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, "a", 1, true, NULL, 0),
+               LSSB_OK);
+    PUSH("\x81\x02hi");             /* nobody takes it */
+    EXPECT_INT(lssb_websocket_close(&sock, 4999, "enough", fresh()),
+               LSSB_PENDING);
+    EXPECT_INT(finish(LSSB_PENDING), LSSB_OK);
+    EXPECT_INT(sock.status, LSSB_END);
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 0), LSSB_END);
+    SENT("\x81\x81" MASK "a\x88\x88" MASK "\x13\x87" "enough");
+    EXPECT_INT(rec.open_now, 1);    /* its answer is waited for */
+    PUSH("\x88\x02\x13\x87");
+    lssb_wait(client, NULL, 0);
+    lssb_step(client);
+    EXPECT_INT(rec.open_now, 0);
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+    end();
+}
+
+/* What was written goes out before the goodbye, if there is room in time. */
+static void a_goodbye_waits_for_room(void)
+{
+    static char text[20000];
+    size_t taken;
+    uint64_t from;
+    int late;
+
+    for (late = 0; late < 2; late++) {
+        begin_socket();
+        SERVE(UPGRADED("", ""));
+        EXPECT_INT(open_socket(), LSSB_OK);
+        rec.limited = 1;
+        rec.room = 0;
+        EXPECT_INT(lssb_websocket_write(&sock, LSSB_BINARY, text, sizeof text,
+                                        true, &taken, 0), LSSB_OK);
+        from = rec.now;
+        EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, fresh()),
+                   LSSB_PENDING);
+        EXPECT_INT(lssb_wait(client, &op, 3000), LSSB_AGAIN);
+        if (!late)
+            rec.limited = 0;
+        EXPECT_INT(lssb_wait(client, &op, LSSB_FOREVER), LSSB_OK);
+        EXPECT_INT(rec.now - from, late ? 10000 : 3000);
+        rec.limited = 0;
+        if (!late) {
+            lssb_step(client);
+            EXPECT(memcmp(rec.raw + rec.raw_len - 8,
+                          "\x88\x82" MASK "\x03\xe8", 8) == 0);
+            hang_up();
+        }
+        end();
+    }
+}
+
+static void a_connection_that_ends_is_a_loss(void)
+{
+    begin_socket();
+    SERVE(UPGRADED("", "\x01\x02hi"));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    hang_up();
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 100), LSSB_OK);
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 100), LSSB_E_CONNECTION);
+    EXPECT(contains(lssb_error_text(client), HOST));
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+    end();
+}
+
+static void rules_that_are_broken_end_it(void)
+{
+    static const struct {
+        const char *frame;
+        size_t len;
+        const char *farewell;
+    } rows[] = {
+        { "\x81\x01\xff", 3, "\x88\x82" MASK "\x03\xef" },  /* 1007 */
+        { "\x80\x01z", 3, "\x88\x82" MASK "\x03\xea" },     /* 1002 */
+        { "\x81\x81" MASK "z", 7, "\x88\x82" MASK "\x03\xea" }
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        begin_socket();
+        SERVE(UPGRADED("", ""));
+        EXPECT_INT(open_socket(), LSSB_OK);
+        push(rows[i].frame, rows[i].len);
+        EXPECT_INT(lssb_websocket_next(&sock, &piece, 100), LSSB_E_PROTOCOL);
+        expect_sent(rows[i].farewell, 8);
+        EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+        hang_up();
+        end();
+    }
+}
+
+/* Two of two connections are held: another call fails at once, until one is
+ * let go. */
+static void a_websocket_holds_its_connection(void)
+{
+    static lssb_websocket second;
+
+    begin_socket();
+    SERVE(UPGRADED("", ""), UPGRADED("", ""));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    EXPECT_INT(lssb_websocket_open(&second, &box, &where, &service, NULL,
+                                   NULL), LSSB_OK);
+    EXPECT_INT(ask(), LSSB_E_NO_SLOT);
+    EXPECT_INT(lssb_websocket_close(&second, 0, NULL, NULL), LSSB_OK);
+    hang_up();
+    SERVE(R(200, "ok"));
+    EXPECT_INT(ask(), LSSB_OK);
+    lssb_websocket_next(&sock, &piece, 10);
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+    end();
+}
+
+static void one_that_is_being_opened_can_be_closed(void)
+{
+    begin_socket();
+    SERVE({ 0, "", "", REC_SILENT, 0 });
+    EXPECT_INT(lssb_websocket_open(&sock, &box, &where, &service, &how,
+                                   fresh()), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(client, &op, 100), LSSB_AGAIN);
+    EXPECT_INT(sock.status, LSSB_PENDING);
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 0), LSSB_AGAIN);
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, "a", 1, true, NULL, 0),
+               LSSB_AGAIN);
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+    EXPECT_INT(op.status, LSSB_E_CANCELED);
+    EXPECT_INT(sock.status, LSSB_E_CANCELED);
+    EXPECT(!holds(&sock, sizeof sock, "token-1"));
+    end();
+}
+
+static void a_client_that_is_closed_ends_it(void)
+{
+    begin_socket();
+    SERVE(UPGRADED("", ""));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    EXPECT_INT(lssb_close(client, NULL), LSSB_OK);
+    EXPECT_INT(sock.status, LSSB_E_CANCELED);
+    SENT("\x88\x82" MASK "\x03\xe8");
+    EXPECT_INT(rec.open_now, 0);
+}
+
+static void (*in_callback)(void);
+
+static lssb_status call_back(void *user, int32_t status)
+{
+    (void)user;
+    (void)status;
+    in_callback();
+    return LSSB_OK;
+}
+
+static void talk(void)
+{
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 1), LSSB_E_IN_CALLBACK);
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, "a", 1, true, NULL, 1),
+               LSSB_E_IN_CALLBACK);
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, "a", 1, true, NULL, 0),
+               LSSB_OK);
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 0), LSSB_AGAIN);
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL),
+               LSSB_E_IN_CALLBACK);
+}
+
+static void in_a_callback_nothing_waits(void)
+{
+    begin_socket();
+    SERVE(UPGRADED("", ""), R(200, "ok"));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    request.on_status = call_back;
+    in_callback = talk;
+    EXPECT_INT(ask(), LSSB_OK);
+    SENT("\x81\x81" MASK "a");
+    leave();
+}
+
+static void a_websocket_that_cannot_be_is_refused_with_words(void)
+{
+    static const char *const none[] = { NULL };
+    static const char *const two[] = { "a, b" };
+    static lssb_websocket zeros;
+
+    begin_socket();
+    rec_serve(NULL, 0);
+    how.protocol_count = 1;
+    EXPECT_INT(open_socket(), LSSB_E_INVALID_ARGUMENT);
+    how.protocols = none;
+    EXPECT_INT(open_socket(), LSSB_E_INVALID_ARGUMENT);
+    how.protocols = two;
+    EXPECT_INT(open_socket(), LSSB_E_INVALID_ARGUMENT);
+    EXPECT(contains(failure.message, "protocols"));
+    how.protocol_count = 0;
+    how.path = "/ ";
+    EXPECT_INT(open_socket(), LSSB_E_INVALID_ARGUMENT);
+    where.access = LSSB_ACCESS_RESTRICTED;
+    how.path = NULL;
+    EXPECT_INT(open_socket(), LSSB_E_INVALID_ARGUMENT);
+    EXPECT(contains(failure.message, "login"));
+    EXPECT_INT(lssb_websocket_open(NULL, &box, &where, &service, NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_websocket_next(NULL, &piece, 0), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_websocket_next(&zeros, &piece, 0),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_websocket_close(&zeros, 0, NULL, NULL), LSSB_OK);
+    EXPECT_INT(lssb_websocket_close(NULL, 0, NULL, NULL), LSSB_OK);
+    end();
+}
+#else
+static void a_build_without_websockets_says_so(void)
+{
+    begin_socket();
+    rec_serve(NULL, 0);
+    EXPECT_INT(open_socket(), LSSB_E_UNSUPPORTED);
+    EXPECT(contains(failure.message, "LSSB_WEBSOCKET"));
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 0), LSSB_E_UNSUPPORTED);
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, "a", 1, true, NULL, 0),
+               LSSB_E_UNSUPPORTED);
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+    end();
+}
+#endif
+
 int main(void)
 {
     static const struct test tests[] = {
@@ -1088,7 +1786,30 @@ int main(void)
         TEST(a_part_of_a_link_is_asked_for_and_told),
         TEST(a_link_is_gone_on_with_if_the_file_is_the_same),
         TEST(what_becomes_of_a_link_is_said_without_it),
-        TEST(a_link_that_is_none_is_refused_with_words)
+        TEST(a_link_that_is_none_is_refused_with_words),
+#if LSSB_WEBSOCKET
+        TEST(an_upgrade_is_these_bytes),
+        TEST(an_answer_that_is_no_websocket_is_told),
+        TEST(messages_come_the_same_in_whatever_pieces),
+        TEST(a_message_may_come_with_the_upgrade),
+        TEST(a_large_message_waits_for_its_reader),
+        TEST(what_goes_out_is_these_frames),
+        TEST(text_goes_out_in_whole_characters),
+        TEST(a_message_goes_out_as_there_is_room),
+        TEST(a_ping_is_answered_and_one_without_answer_is_a_loss),
+        TEST(the_service_may_close_it),
+        TEST(we_may_close_it_with_words),
+        TEST(a_goodbye_waits_for_room),
+        TEST(a_connection_that_ends_is_a_loss),
+        TEST(rules_that_are_broken_end_it),
+        TEST(a_websocket_holds_its_connection),
+        TEST(one_that_is_being_opened_can_be_closed),
+        TEST(a_client_that_is_closed_ends_it),
+        TEST(in_a_callback_nothing_waits),
+        TEST(a_websocket_that_cannot_be_is_refused_with_words)
+#else
+        TEST(a_build_without_websockets_says_so)
+#endif
     };
 
     return TEST_MAIN(tests);
