@@ -454,7 +454,7 @@ static void an_idle_connection_says_goodbye_when_it_gives_way(void)
     }
 }
 
-/* -------------------------------------------------------------- deadlines -- */
+/* ------------------------------------------------------------ deadlines -- */
 
 static void a_deadline_says_what_was_going_on(void)
 {

@@ -6,6 +6,10 @@
  * section. The servers are scripts and a model (scripted_ws.h), in this
  * process and on a clock that stands still while nobody waits.
  */
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
 #include "scripted_tls.h"
 #include "scripted_ws.h"
 
@@ -13,7 +17,7 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
-/* ------------------------------------------------------------ transcripts -- */
+/* ---------------------------------------------------------- transcripts -- */
 
 #define ID "id-1"
 #define STARTED \
@@ -387,7 +391,7 @@ static void check_rows(const struct row *rows, size_t count,
 
 #define CHECK_ROWS(rows) check_rows(rows, COUNT(rows), NULL)
 
-/* ------------------------------------------------- the upgrade (5.1, 1.4) -- */
+/* ----------------------------------------------- the upgrade (5.1, 1.4) -- */
 
 static void the_upgrade_is_asked_for_as_the_reference_says(void)
 {
@@ -651,7 +655,7 @@ static void an_id_is_made_up_as_a_uuid_of_version_7(void)
     closes();
 }
 
-/* ------------------------------------------------ what the server says (5.5) -- */
+/* ------------------------------------------- what the server says (5.5) -- */
 
 static void messages_mean_what_the_reference_says(void)
 {
@@ -686,7 +690,8 @@ static void messages_mean_what_the_reference_says(void)
           "{\"exit_code\":5,\"type\":\"exit\"}\n" }, LSSB_OK, "abcde", "f",
           NULL, 5, 0, 0, 0, 0, 0 },
         { "blanks and members nobody knows", {
-          "@text  { \"x\" : [ {\"type\":\"exit\",\"data\":\"no\"} ] , \"type\" :\t"
+          "@text  { \"x\" : [ {\"type\":\"exit\",\"data\":\"no\"} ] , "
+          "\"type\" :\t"
           "\"started\" , \"command_id\" : \"" ID "\" } \n"
           "{ \"type\":\"stdout\",\"y\":{\"data\":\"no\",\"offset\":9},"
           "\"data\":\"a\",\"offset\":0 }\n" EXIT(0) }, LSSB_OK, "a", "",
@@ -1329,7 +1334,7 @@ static void a_refusal_carries_the_time_it_asked_for(void)
     closes();
 }
 
-/* ---------------------------------------- losing and finding it (5.8, 5.9) -- */
+/* ------------------------------------- losing and finding it (5.8, 5.9) -- */
 
 /* A session, and how long it takes. */
 struct timed {
@@ -1596,7 +1601,7 @@ static void coming_back_needs_no_greeting(void)
     closes();
 }
 
-/* ---------------------------------------------------------- cut everywhere -- */
+/* ------------------------------------------------------- cut everywhere -- */
 
 /* A session with the model that may be cut anywhere. */
 struct session {
@@ -1868,7 +1873,7 @@ static void what_the_server_did_not_keep_is_told_and_no_more(void)
     EXPECT(gaps > 100);
 }
 
-/* --------------------------------------------- kill, input, its end (5.10) -- */
+/* ------------------------------------------ kill, input, its end (5.10) -- */
 
 #define KILL "{\"type\":\"kill\"}\n"
 #define INPUT(data) "{\"type\":\"input\",\"data\":\"" data "\"}\n"
@@ -2273,7 +2278,7 @@ static void a_long_command_goes_out_in_fragments(void)
     mode = SCRIPT_WHOLE;
 }
 
-/* ------------------------------------------------------------ pings (5.11) -- */
+/* --------------------------------------------------------- pings (5.11) -- */
 
 static void a_quiet_command_is_pinged_every_half_minute(void)
 {
@@ -2358,7 +2363,7 @@ static void a_server_that_does_not_answer_the_close_holds_nobody_up(void)
     EXPECT(script.now - since <= 2100);
 }
 
-/* ---------------------------------------------- long messages and the hold -- */
+/* ------------------------------------------- long messages and the hold -- */
 
 static size_t long_from, long_len;  /* what came of a long output so far */
 static unsigned long_wrong, long_gaps;
@@ -2574,7 +2579,7 @@ static void an_output_with_nuls_arrives_whole(void)
     }
 }
 
-/* ----------------------------------------------- callbacks, deadlines, slots -- */
+/* ------------------------------------------ callbacks, deadlines, slots -- */
 
 /* What a callback does at its `at`th call. */
 static struct {
@@ -2943,7 +2948,7 @@ static void a_slot_is_free_again_once_a_command_has_ended(void)
     closes();
 }
 
-/* ----------------------------------------------------- letting go, anywhere -- */
+/* ------------------------------------------------- letting go, anywhere -- */
 
 static const struct model_program long_one = {
     MODEL_PRINTS, both_streams, 6, 2000, 3, false, NULL
@@ -3059,7 +3064,7 @@ static void a_command_that_could_not_start_is_closed_all_the_same(void)
     closes();
 }
 
-/* ------------------------------------------------------- a hundred at once -- */
+/* ---------------------------------------------------- a hundred at once -- */
 
 #define MANY 100
 
@@ -3149,7 +3154,7 @@ static void a_hundred_commands_run_side_by_side(void)
     mode = SCRIPT_WHOLE;
 }
 
-/* ------------------------------------------------ every call of the port fails */
+/* -------------------------------------------- every call of the port fails */
 
 /* Plays a session with a failure of one call of the port, or of it and all of
  * its kind behind it; false when there was no such call. */
@@ -3213,6 +3218,52 @@ static void one_failure_of_the_port_disturbs_no_session(void)
     over_tls = false;
     test_row = "";
 }
+
+#if !defined(_WIN32)
+/* Kills ten of them from another thread. */
+static void *kill_from_a_thread(void *unused)
+{
+    size_t i;
+
+    (void)unused;
+    for (i = 0; i < MANY; i += 10)
+        lssb_post_kill(&many[i].command);
+    return NULL;
+}
+
+static void another_thread_may_kill(void)
+{
+    static const struct model_program program = {
+        MODEL_PRINTS, NULL, 0, 2000000000, 7, false, NULL
+    };
+    pthread_t thread;
+    size_t i, started = 0, killed = 0;
+
+    begin(NULL, 0);
+    peers_model(&program, 1);
+    me.config.slots = MANY;
+    opens();
+    start_many();
+    while (started < MANY) {
+        lssb_wait(me.client, NULL, 1);
+        for (started = 0, i = 0; i < MANY; i++)
+            started += many[i].op.status == LSSB_OK;
+    }
+    EXPECT_INT(pthread_create(&thread, NULL, kill_from_a_thread, NULL), 0);
+    while (killed < 10) {           /* the clock stands still meanwhile */
+        lssb_step(me.client);
+        for (killed = 0, i = 0; i < MANY; i++)
+            killed += many[i].command.status != LSSB_PENDING;
+    }
+    EXPECT_INT(pthread_join(thread, NULL), 0);
+    for (i = 0; i < MANY; i++) {
+        EXPECT_INT(many[i].command.status,
+                   i % 10 == 0 ? LSSB_OK : LSSB_PENDING);
+        EXPECT_INT(many[i].command.exit_code, i % 10 == 0 ? 137 : -1);
+    }
+    closes();
+}
+#endif
 
 static const struct test tests[] = {
     TEST(the_upgrade_is_asked_for_as_the_reference_says),
@@ -3286,6 +3337,9 @@ static const struct test tests[] = {
     TEST(a_command_that_could_not_start_is_closed_all_the_same),
     TEST(a_hundred_commands_run_side_by_side),
     TEST(one_failure_of_the_port_disturbs_no_session),
+#if !defined(_WIN32)
+    TEST(another_thread_may_kill),
+#endif
 };
 
 #else

@@ -15,7 +15,7 @@
 
 #include "lssb.h"
 
-/* ------------------------------------------------------------ the allocator -- */
+/* -------------------------------------------------------- the allocator -- */
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -50,7 +50,7 @@ static long resident(void)
     return usage.ru_maxrss;
 }
 
-/* ----------------------------------------------------------------- the runs -- */
+/* ------------------------------------------------------------- the runs -- */
 
 static uint64_t mebibytes;
 static uint64_t right;

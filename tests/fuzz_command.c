@@ -23,7 +23,7 @@ static void must(bool condition)
         abort();
 }
 
-/* ------------------------------------------------------------- the server -- */
+/* ----------------------------------------------------------- the server -- */
 
 static char legs_text[400000];
 static const char *legs[LEGS];
@@ -132,7 +132,7 @@ static void write_legs(const uint8_t *data, size_t size)
         legs[i] = "@gone";
 }
 
-/* ------------------------------------------------------------- the client -- */
+/* ----------------------------------------------------------- the client -- */
 
 static struct told {
     lssb_status status;

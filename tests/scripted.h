@@ -159,7 +159,7 @@ static struct script {
     int fail_io;                    /* lssb_io or SCRIPT_END_OF_STREAM */
     enum script_kind failed;        /* what failed */
     size_t failed_after;            /* how many requests had begun by then */
-    bool woken;
+    volatile bool woken;            /* perhaps by another thread */
     void (*each)(unsigned long call);   /* at every call of the port */
 
     struct script_entry entries[SCRIPT_ENTRIES];

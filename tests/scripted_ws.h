@@ -26,8 +26,9 @@
  *     @end              the end of the stream; @reset: a reset
  *
  * A leg that begins with a capital letter is what the server sends instead of
- * an upgrade, and the end; "@accept" a 101 with a wrong Sec-WebSocket-Accept; "@gone" the end
- * without a reply, "@cut" a reset; "@mute" nothing, ever.
+ * an upgrade, and the end; "@accept" is a 101 with a wrong
+ * Sec-WebSocket-Accept; "@gone" the end without a reply, "@cut" a reset;
+ * "@mute" nothing, ever.
  */
 #ifndef SCRIPTED_WS_H
 #define SCRIPTED_WS_H
@@ -793,7 +794,7 @@ static void model_play(struct peer *peer)
     peer->handle->next_at = next;
 }
 
-/* ---------------------------------------------------------- for the tests -- */
+/* -------------------------------------------------------- for the tests -- */
 
 /* From now on connections are for the legs, in their order. */
 static inline void peers_play(const char *const *legs, size_t count)
