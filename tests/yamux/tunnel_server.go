@@ -3,7 +3,8 @@
 //
 // SPDX-License-Identifier: MIT
 //
-// "tunnel_server [FORBIDDEN-PORT]" prints its port. It knows one box, "box".
+// "tunnel_server [FORBIDDEN-PORT [CERTIFICATE KEY]]" prints its port; it speaks
+// TLS if it has a certificate. It knows one box, "box".
 // GET /away sends a go away to every session that is there, GET /cut ends their
 // connections, GET /sessions says how many there were, GET /file?N sends N
 // bytes of noise, PUT /sum says what came: bytes, their SHA-256, an error.
@@ -200,14 +201,21 @@ func main() {
 		fmt.Fprintln(w, count)
 	})
 	http.HandleFunc("/v2/sandboxes/boxes/box", func(w http.ResponseWriter, r *http.Request) {
+		scheme := "http"
+		if r.TLS != nil {
+			scheme = "https"
+		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"id":"1","name":"box","status":"ready",`+
-			`"dataplane_url":"http://%s"}`, r.Host)
+			`"dataplane_url":"%s://%s"}`, scheme, r.Host)
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	if len(os.Args) > 3 {
+		log.Fatal(http.ServeTLS(listener, nil, os.Args[2], os.Args[3]))
+	}
 	log.Fatal(http.Serve(listener, nil))
 }
