@@ -18,9 +18,9 @@
 
 #include "control.h"
 
-#define TUNNEL_PIECE 16384          /* bytes of a frame with data */
+#define TUNNEL_PIECE 16384          /* bytes of a frame, about */
 #define TUNNEL_OUT (TUNNEL_PIECE + 64 * LSSB_YAMUX_HEADER)
-#define TUNNEL_BACKLOG 256          /* streams that are not connected yet */
+#define TUNNEL_BACKLOG 256          /* streams whose ACK has not been sent */
 #define TUNNEL_HEADER_MS 30000      /* for the connect header */
 #define TUNNEL_DIAL_MS 10000        /* for the service to accept */
 #define TUNNEL_END_MS 10000         /* for the client's end, once refused */
@@ -81,7 +81,7 @@ struct tunnel {
     struct timer farewell;          /* the end of leaving */
     struct bridge *bridges;
     size_t count;
-    size_t pending;                 /* of them, not connected yet */
+    size_t unacked;                 /* of them, without their ACK */
     size_t over;                    /* of them, to be freed */
     int64_t met;                    /* of them, with a fault */
     bool leaving;                   /* go away was said */
@@ -146,13 +146,6 @@ static const struct fault *bridge_fault(const struct bridge *bridge,
     return bridge->faulty && strcmp(fault->stream, what) == 0 ? fault : NULL;
 }
 
-/* Its connection has come about, or its answer is another. */
-static void bridge_settled(struct bridge *bridge)
-{
-    if (bridge->state == BRIDGE_HEADER || bridge->state == BRIDGE_DIALING)
-        bridge->tunnel->pending--;
-}
-
 /* Closes the connection: in order, or with a reset. */
 static void bridge_hang_up(struct bridge *bridge, bool reset)
 {
@@ -178,7 +171,6 @@ static void bridge_end(struct bridge *bridge, bool reset)
     if (bridge->state == BRIDGE_OVER)
         return;
     bridge_hang_up(bridge, reset);
-    bridge_settled(bridge);
     loop_cancel(&bridge->tunnel->d->loop, &bridge->timer);
     bytes_free(&bridge->unsent);
     if (bridge->state == BRIDGE_OPEN) {
@@ -245,7 +237,6 @@ static void bridge_answer(struct bridge *bridge, enum tunnel_status status)
     struct sandboxd *d = bridge->tunnel->d;
     const struct fault *fault = bridge_fault(bridge, "slow");
 
-    bridge_settled(bridge);
     bridge->status = (uint8_t)status;
     if (status == TUNNEL_CONNECTED) {
         bridge->state = BRIDGE_OPEN;
@@ -569,6 +560,8 @@ static void tunnel_pump(struct tunnel *tunnel)
 
     while (socket_room(tunnel->socket) > 0) {
         n = lssb_yamux_control(session, tunnel->out, sizeof tunnel->out);
+        if (!lssb_yamux_has_control(session))
+            tunnel->unacked = 0;
         stream = lssb_yamux_turn(session, &most);
         if (stream != NULL && sizeof tunnel->out - n > LSSB_YAMUX_HEADER)
             n += bridge_send(stream->user, tunnel->out + n,
@@ -688,14 +681,15 @@ static void bridge_late(struct timer *timer)
 
 /* ------------------------------------------------------------------ events */
 
-/* A stream is opened: one more bridge, or it is refused. */
+/* A stream is opened: one more bridge, or it is refused. A client that waits
+ * for ACKs, as it should, never has too many without one. */
 static void tunnel_opened(struct tunnel *tunnel)
 {
     const struct fault *fault = tunnel->socket->exchange->fault;
     struct bridge *bridge;
 
     if (tunnel->count >= tunnel->d->settings.max_streams ||
-        tunnel->pending >= TUNNEL_BACKLOG)
+        tunnel->unacked >= TUNNEL_BACKLOG)
         return;
     bridge = take(sizeof *bridge);
     bridge->tunnel = tunnel;
@@ -712,7 +706,7 @@ static void tunnel_opened(struct tunnel *tunnel)
     bridge->next = tunnel->bridges;
     tunnel->bridges = bridge;
     tunnel->count++;
-    tunnel->pending++;
+    tunnel->unacked++;
     lssb_yamux_accept(&tunnel->session, &bridge->stream);
 }
 
