@@ -151,10 +151,11 @@ test: ## everything that CI runs
 	    'a long output through the same memory' '$(AGAIN) test-flat' \
 	    'peers, and a network that misbehaves' '$(AGAIN) test-peers'
 
-test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane
+test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane, tunnels
 	@sh tests/run.sh 'by curl' 'sh tests/sandboxd.sh $(BUILD)/sandboxd' \
 	    'commands' 'python3 tests/sandboxd_exec.py $(BUILD)/sandboxd' \
-	    'control plane' 'python3 tests/sandboxd_control.py $(BUILD)/sandboxd'
+	    'control plane' 'python3 tests/sandboxd_control.py $(BUILD)/sandboxd' \
+	    'tunnels' 'sh tests/sandboxd_tunnel.sh $(BUILD)/sandboxd'
 
 test-websocket: $(BUILD)/tests/ws_echo ## our WebSocket engine, python3-websockets
 	@/usr/bin/python3 tests/ws_echo.py $(BUILD)/tests/ws_echo
@@ -260,10 +261,10 @@ PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev libjsmn-dev openssl=openssl
 ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
 PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websockets node=nodejs npm=npm libuv1-dev \
     nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time libmbedtls-dev \
-    go=golang-go golang-github-hashicorp-yamux-dev
+    go=golang-go golang-github-hashicorp-yamux-dev golang-github-gorilla-websocket-dev
 endif
 ifneq ($(filter test-tunnels,$(MAKECMDGOALS)),)
-PACKAGES += golang-github-gorilla-websocket-dev redis-server=redis-server redis-cli=redis-tools psql=postgresql \
+PACKAGES += redis-server=redis-server redis-cli=redis-tools psql=postgresql \
     /usr/sbin/sshd=openssh-server ssh=openssh-client nc=netcat-openbsd
 endif
 ifneq ($(filter bench-ws,$(MAKECMDGOALS)),)

@@ -69,9 +69,10 @@ type server struct {
 }
 
 var (
-	sandboxd string
-	running  *server
-	closers  []io.Closer
+	sandboxd   string
+	quarantine = "8" // what AddressSanitizer keeps of what was freed
+	running    *server
+	closers    []io.Closer
 )
 
 func start(options ...string) *server {
@@ -82,7 +83,7 @@ func start(options ...string) *server {
 	s.command = exec.Command(sandboxd, append([]string{"--api-key", "key",
 		"--provision-ms", "1", "--faults", "--die-with-parent"}, options...)...)
 	s.command.Env = append(os.Environ(), "TMPDIR="+tmp,
-		"ASAN_OPTIONS=quarantine_size_mb=1")
+		"ASAN_OPTIONS=thread_local_quarantine_size_kb=0:quarantine_size_mb="+quarantine)
 	s.command.Stderr = os.Stderr
 	if os.Getenv("LOUD") == "" {
 		s.command.Stderr = nil
@@ -900,7 +901,9 @@ func manyAtOnce() {
 }
 
 func manyInTurnInFlatMemory() {
+	quarantine = "0"
 	s := start()
+	quarantine = "8"
 	t := s.tunnel()
 	port := service(echo)
 	early, files := 0, s.files()
