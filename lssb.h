@@ -1748,7 +1748,8 @@ typedef struct lssb_listen_options {
     const char *address;            /* NULL: "127.0.0.1"; "::1", another
                                        address of this machine, or the path of
                                        a Unix socket ("/…"), which must not
-                                       exist */
+                                       exist, and where a reset looks like an
+                                       end */
     int32_t local_port;             /* 0: the same number as `port`;
                                        LSSB_ANY_PORT: one that is free */
     uint32_t most;                  /* connections at once; 0: as many as there

@@ -260,7 +260,6 @@ void lssb_bridge_end(struct lssb_bridge *bridge, lssb_status status,
     bridge->phase = LSSB_BRIDGE_OVER;
     bridge->status = status;
     bridge->why = why;
-    bridge->len = 0;
     bridge->due_at = 0;
     if (was != LSSB_BRIDGE_LISTENING)
         tunnel->streams--;
@@ -450,10 +449,8 @@ static bool tunnel_piece(lssb_op *op, const uint8_t *bytes, size_t len)
 
     state->flags &= ~TUNNEL_PENDING;
     used = tunnel_feed(tunnel, bytes, len, &wrong);
-    if (bytes != NULL) {
-        lssb_channel_keep(&slot->channel, len - used);
-        lssb_channel_done(&slot->channel);
-    }
+    lssb_channel_keep(&slot->channel, len - used);
+    lssb_channel_done(&slot->channel);
     slot->full = used < len || (state->flags & TUNNEL_PENDING) != 0;
     if (wrong)
         tunnel_wrong(op, LSSB_WS_NORMAL, "yamux: ",
@@ -468,7 +465,7 @@ static bool tunnel_read(lssb_op *op)
     struct lssb_slot *slot = lssb_call_slot(op);
 
     if ((tunnel_state(tunnel)->flags & TUNNEL_PENDING) != 0 &&
-        !tunnel_piece(op, NULL, 0))
+        !tunnel_piece(op, (const uint8_t *)"", 0))
         return false;
     for (;;) {
         switch (lssb_channel_next(&slot->channel, SIZE_MAX,
@@ -952,7 +949,8 @@ static void tunnel_move(lssb_op *op)
         tunnel_send(tunnel);
         going = going && slot->conn.own.more;
     }
-    if (going)
+    if (going || (tunnel_state(tunnel)->flags &
+                  (TUNNEL_PENDING | TUNNEL_BLOCKED)) == TUNNEL_PENDING)
         client->at_once = true;     /* others first, then here again */
     lssb_channel_tick(&slot->channel, true, client->now);
     tunnel_let_go(tunnel);

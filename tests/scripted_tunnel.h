@@ -86,6 +86,7 @@ static struct {
     unsigned messages;              /* binary ones of the client's */
     unsigned resets, ends, opened;  /* of streams, by the client */
     unsigned closes;                /* close frames of the client's */
+    unsigned pongs;                 /* of the client's, to any ping */
     unsigned aways;
     uint32_t away_code;
     size_t piece;                   /* most bytes of a message; 0: 4,096 */
@@ -249,6 +250,10 @@ static void box_byte(struct box_end *end, uint8_t byte)
             session->stream != NULL ? session->stream->user : NULL;
 
         at += used;
+        if (event == LSSB_YAMUX_MORE && used == 1 &&
+            session->own.header_len == 0 && session->own.type == 2 &&
+            (session->own.flags & 2) != 0 && session->own.ping == 0)
+            box.pongs++;
         if (event == LSSB_YAMUX_OPENED)
             box_accept(end);
         if (event == LSSB_YAMUX_DATA) {

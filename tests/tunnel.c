@@ -712,6 +712,25 @@ static void what_may_be_strange_is_harmless(void)
     end();
 }
 
+static void a_flood_of_pings_holds_up_nothing(void)
+{
+    char got[8];
+    size_t n;
+    int i;
+
+    begin(SCRIPT_WHOLE);
+    box.piece = 65536;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    settle();
+    for (i = 0; i < 200; i++)
+        box_frame(box.now, 2, 1, 0, (uint32_t)i, NULL);
+    EXPECT_INT(lssb_tunnel_write(&stream, "abc", 3, &n, 1000), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, 1000), LSSB_OK);
+    EXPECT_INT(box.pongs, 200);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
 static void a_dead_peer_is_noticed(void)
 {
     uint64_t began;
@@ -1210,6 +1229,7 @@ static const struct test tests[] = {
     TEST(a_listener_says_what_is_wrong),
     TEST(what_breaks_the_rules_ends_the_connection),
     TEST(what_may_be_strange_is_harmless),
+    TEST(a_flood_of_pings_holds_up_nothing),
     TEST(a_dead_peer_is_noticed),
     TEST(going_away_lets_streams_finish),
     TEST(who_waits_for_the_others_does_not_wait_for_ever),
