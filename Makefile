@@ -149,7 +149,8 @@ test: ## everything that CI runs
 	    'mbedTLS: nginx, squid, tinyproxy, openssl' 'BIG=16 $(AGAIN) test-servers $(MBED)' \
 	    'the official JS SDK' '$(AGAIN) test-interop' \
 	    'a long output through the same memory' '$(AGAIN) test-flat' \
-	    'peers, and a network that misbehaves' '$(AGAIN) test-peers'
+	    'peers, and a network that misbehaves' '$(AGAIN) test-peers' \
+	    'services: python3, nginx, ws' '$(AGAIN) test-services'
 
 test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane, tunnels
 	@sh tests/run.sh 'by curl' 'sh tests/sandboxd.sh $(BUILD)/sandboxd' \
@@ -160,7 +161,7 @@ test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane, tu
 test-websocket: $(BUILD)/tests/ws_echo ## our WebSocket engine, python3-websockets
 	@/usr/bin/python3 tests/ws_echo.py $(BUILD)/tests/ws_echo
 
-EXAMPLES = quickstart hello snapshots stream interactive reattach eventloop
+EXAMPLES = quickstart hello snapshots stream interactive reattach eventloop service
 
 test-live: $(BUILD)/sandboxd $(BUILD)/tests/live ## our control plane, our server
 	@sh tests/live.sh $(BUILD)
@@ -188,6 +189,9 @@ $(BUILD)/tests/yamux: tests/yamux/ours.c src/yamux.c $(SOURCES)
 
 test-yamux: $(BUILD)/tests/yamux ## our streams, the reference implementation's
 	@sh tests/yamux.sh $(BUILD)
+
+test-services: $(BUILD)/sandboxd $(BUILD)/tests/live_service ## requests, links, WebSockets to real services
+	@sh tests/services.sh $(BUILD)
 
 test-tunnels: $(BUILD)/examples/tunnel $(BUILD)/examples/proxycommand $(BUILD)/tests/badnet ## redis, psql, curl, ssh through a tunnel
 	@sh tests/tunnels.sh $(BUILD)
@@ -281,5 +285,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-live test-websocket test-demo test-servers \
-    test-interop test-peers test-flat test-yamux test-tunnels dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-flat test-yamux test-tunnels test-services dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:

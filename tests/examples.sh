@@ -83,6 +83,11 @@ snapshots() {
         grep -q '^prepared  *ready' "$work/out"
 }
 
+service() {
+    "$build/examples/service" >"$work/out" &&
+        [ "$(sed -n '$p' "$work/out")" = '<h1>Hello from the sandbox</h1>' ]
+}
+
 check quickstart env QUICKSTART="$build/examples/quickstart" sh examples/demo.sh "$build"
 check hello hello
 check snapshots snapshots
@@ -93,5 +98,6 @@ check stream stream
 check 'stream, interrupted' stream_killed
 check interactive interactive
 check 'reattach, killed in the middle' reattach
+check service service
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
