@@ -131,6 +131,8 @@ LSSB_PRIVATE void lssb_command_forget_message(struct lssb_command_state *state);
 LSSB_PRIVATE void lssb_command_release(struct lssb_command_state *state);
 /* Delivers what is ready. LSSB_AGAIN: nobody takes it now. */
 LSSB_PRIVATE lssb_status lssb_command_deliver(lssb_op *op);
+/* Says which of a command's operations failed. */
+LSSB_PRIVATE void lssb_command_name(const lssb_op *op, lssb_error *error);
 /* A failure that this library or the server found, about this command. */
 LSSB_PRIVATE lssb_status lssb_command_fail(lssb_op *op, lssb_status status,
                                            lssb_layer layer,

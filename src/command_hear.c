@@ -146,17 +146,24 @@ lssb_status lssb_command_deliver(lssb_op *op)
 
 /* -------------------------------------------------------- what comes in */
 
+void lssb_command_name(const lssb_op *op, lssb_error *error)
+{
+    bool attached =
+        (lssb_command_state_of(op)->flags & COMMAND_REATTACH) != 0;
+
+    lssb_copy(error->operation, sizeof error->operation,
+              attached ? "reconnect" : "command", attached ? 9 : 7);
+}
+
 /* A failure that this library or the server found, about this command. */
 lssb_status lssb_command_fail(lssb_op *op, lssb_status status, lssb_layer layer,
                               const char *message, const char *more)
 {
     lssb_error *error = &lssb_call_client(op)->error;
-    bool attached = (lssb_command_state_of(op)->flags & COMMAND_REATTACH) != 0;
 
     lssb_fail(error, status, layer, lssb_call_exchange(op)->name, ": ", message,
               more, NULL);
-    lssb_copy(error->operation, sizeof error->operation,
-              attached ? "reconnect" : "command", attached ? 9 : 7);
+    lssb_command_name(op, error);
     return status;
 }
 
@@ -392,11 +399,22 @@ static void command_make_ready(lssb_op *op)
         state->flags |= COMMAND_READY;
 }
 
+/* The first message of all is none that may be. */
+static lssb_status command_not_started(lssb_op *op)
+{
+    return lssb_command_fail(op, LSSB_E_OPERATION, LSSB_LAYER_SERVICE,
+                             "the server's first message was unexpected: "
+                             "expected 'started'",
+                             NULL);
+}
+
 /* The hold is full in the middle of a message. */
 lssb_status lssb_command_hold_full(lssb_op *op)
 {
     struct lssb_command_state *state = lssb_command_state_of(op);
 
+    if (state->phase == COMMAND_OPENING && state->type != COMMAND_TYPE_NONE)
+        return command_not_started(op);
     if (state->type != COMMAND_TYPE_STDOUT &&
         state->type != COMMAND_TYPE_STDERR)
         return lssb_command_fail(
@@ -612,10 +630,7 @@ lssb_status lssb_command_message(lssb_op *op)
     state->flags |= COMMAND_COMPLETE;
     if (state->phase == COMMAND_OPENING && type != COMMAND_TYPE_STARTED &&
         type != COMMAND_TYPE_ERROR)
-        return lssb_command_fail(op, LSSB_E_OPERATION, LSSB_LAYER_SERVICE,
-                                 "the server's first message was unexpected: "
-                                 "expected 'started'",
-                                 NULL);
+        return command_not_started(op);
     switch (type) {
     case COMMAND_TYPE_STARTED:
         status = command_started(op);

@@ -72,9 +72,7 @@ static lssb_status command_lost_by(lssb_op *op, bool asked, uint64_t ms)
 
     op->reserved.state.step = LSSB_CLOSE_NONE;
     command_detach(op);
-    lssb_copy(error->operation, sizeof error->operation,
-              (state->flags & COMMAND_REATTACH) != 0 ? "reconnect" : "command",
-              (state->flags & COMMAND_REATTACH) != 0 ? 9 : 7);
+    lssb_command_name(op, error);
     if (lssb_upgrade_is_final(error))
         return error->status;
     if (state->phase == COMMAND_ATTACHING)
@@ -103,6 +101,7 @@ lssb_status lssb_command_refused(lssb_op *op, lssb_error *error)
                              "or does not know the sandbox: ",
                              capped, &ms))
         return command_lost_by(op, asked, ms);
+    lssb_command_name(op, error);
     command_detach(op);
     return error->status;
 }
