@@ -1734,8 +1734,9 @@ lssb_status lssb_tunnel_write(lssb_tunnel_stream *stream, const void *bytes,
 /* Sends no more: the other side reads its end. Reading goes on. */
 lssb_status lssb_tunnel_finish(lssb_tunnel_stream *stream);
 
-/* Lets go of a stream: one that has not finished in both directions is reset.
- * Never waits. All zeros, and one that was closed, are allowed. */
+/* Lets go of a stream: one that has not finished in both directions is reset;
+ * connecting ends with LSSB_E_CANCELED. Never waits. All zeros, and one that
+ * was closed, are allowed. */
 void lssb_tunnel_stream_close(lssb_tunnel_stream *stream);
 
 #define LSSB_ANY_PORT (-1)

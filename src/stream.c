@@ -317,10 +317,6 @@ void lssb_tunnel_stream_close(lssb_tunnel_stream *stream)
     if (stream == NULL || stream->bridge == NULL)
         return;
     bridge = stream->bridge;
-    if (bridge->opener != NULL) {   /* its call ends with LSSB_E_CANCELED */
-        lssb_cancel(bridge->opener);
-        return;
-    }
     stream->bridge = NULL;
     lssb_bridge_drop(bridge);
 }

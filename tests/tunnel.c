@@ -553,7 +553,7 @@ static void memory_is_used_again(void)
 static void more_connections_than_allowed_wait(void)
 {
     lssb_listen_options where = { 0 };
-    struct local *locals[4];
+    struct local *locals[4], *other;
     int i;
 
     begin(SCRIPT_WHOLE);
@@ -573,8 +573,15 @@ static void more_connections_than_allowed_wait(void)
     EXPECT(locals[0]->closed && locals[2]->used && !locals[3]->used);
     EXPECT_INT(tunnel.streams, 2);
     lssb_listener_close(&listener);     /* those that are bridged go on */
+    settle();
+    where.most = 1;
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener), LSSB_OK);
     locals[2]->ends = true;
     passes(100);
+    box.accepted = 4;                   /* the one in the backlog is gone */
+    other = local_connects("hi", 2, true);
+    passes(100);
+    EXPECT_INT(other->got_len, 2);      /* they count for the first one only */
     EXPECT_INT(locals[2]->got_len, 2);
     EXPECT(locals[2]->closed && !locals[2]->was_reset);
     EXPECT(!locals[1]->closed);
@@ -902,6 +909,45 @@ static void a_lost_connection_resets_what_is_on_it_and_comes_back(void)
     EXPECT_INT(tunnel.reconnected, 1);
     EXPECT_STR(events, "opened 7\nlost 0\nreset 7\nback 0\nopened 7\n"
                        "ended 7\n");
+    end();
+}
+
+static void a_lost_connection_keeps_no_memory(void)
+{
+    int i;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.streams = 1;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    for (i = 0; i < 5; i++) {
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+                   LSSB_OK);
+        box.now->handle->broken = true;
+        settle();
+        EXPECT_INT(stream.status, LSSB_E_TUNNEL);
+        lssb_tunnel_stream_close(&stream);
+    }
+    EXPECT_INT(tunnel.reconnected, 4);
+    end();
+}
+
+static void what_was_complete_survives_its_connection(void)
+{
+    char got[64];
+    lssb_status last;
+
+    begin(SCRIPT_WHOLE);
+    box.give = 20;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GIVE, &stream, NULL), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_finish(&stream), LSSB_OK);
+    settle();
+    box.now->handle->broken = true;
+    settle();
+    EXPECT(!tunnel.connected);
+    EXPECT_INT(reads_all(&stream, got, sizeof got, &last), 20);
+    EXPECT_INT(last, LSSB_END);
+    lssb_tunnel_stream_close(&stream);
     end();
 }
 
@@ -1237,6 +1283,8 @@ static const struct test tests[] = {
     TEST(opening_is_tried_again_like_a_command),
     TEST(every_header_goes_along),
     TEST(a_lost_connection_resets_what_is_on_it_and_comes_back),
+    TEST(a_lost_connection_keeps_no_memory),
+    TEST(what_was_complete_survives_its_connection),
     TEST(connecting_again_is_bounded),
     TEST(a_closed_tunnel_ends_all_and_never_comes_back),
     TEST(a_close_is_bounded_when_nothing_goes_out),
