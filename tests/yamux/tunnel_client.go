@@ -70,7 +70,7 @@ type server struct {
 
 var (
 	sandboxd   string
-	quarantine = "8" // what AddressSanitizer keeps of what was freed
+	quarantine = "quarantine_size_mb=8" // of AddressSanitizer, for what was freed
 	running    *server
 	closers    []io.Closer
 )
@@ -83,7 +83,7 @@ func start(options ...string) *server {
 	s.command = exec.Command(sandboxd, append([]string{"--api-key", "key",
 		"--provision-ms", "1", "--faults", "--die-with-parent"}, options...)...)
 	s.command.Env = append(os.Environ(), "TMPDIR="+tmp,
-		"ASAN_OPTIONS=thread_local_quarantine_size_kb=0:quarantine_size_mb="+quarantine)
+		"ASAN_OPTIONS="+quarantine)
 	s.command.Stderr = os.Stderr
 	if os.Getenv("LOUD") == "" {
 		s.command.Stderr = nil
@@ -901,9 +901,10 @@ func manyAtOnce() {
 }
 
 func manyInTurnInFlatMemory() {
-	quarantine = "0"
+	before := quarantine
+	quarantine = "quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
 	s := start()
-	quarantine = "8"
+	quarantine = before
 	t := s.tunnel()
 	port := service(echo)
 	early, files := 0, s.files()
