@@ -115,6 +115,12 @@ static const struct script_route scenario_routes[] = {
     { "POST /r/glob",
       { { 200, "{\"matches\":[],\"truncated\":true}", NULL, SCRIPT_CHUNKED,
           0 } } },
+    { "POST /s/go?a=b",
+      { { 404, "no such thing", "Content-Type: text/x\r\n", SCRIPT_CHUNKED,
+          0 } } },
+    { "GET /t/token",
+      { { 200, BIG, "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n",
+          SCRIPT_RANGES, 0 } } },
 };
 #define SCENARIO_ROUTES (sizeof scenario_routes / sizeof scenario_routes[0])
 
@@ -158,6 +164,8 @@ struct args {
     lssb_service service;
     lssb_service_options service_options;
     lssb_search search;
+    lssb_request request;
+    lssb_response response;
 };
 
 /* What the model of commands runs for the scenarios. */
@@ -666,6 +674,46 @@ static void say_glob(const struct args *args, char *to)
             args->search.truncated);
 }
 
+static lssb_status start_ask(lssb_client *client, struct args *args,
+                             lssb_op *op)
+{
+    scenario_box(client, args, "s");
+    args->service_options.port = 3000;
+    strcpy(args->service.service_url, args->box.dataplane_url);
+    strcpy(args->service.token, "t");
+    strcpy(args->service.expires_at, "2099-01-01T00:00:00Z");
+    strcpy(args->path, "/go?a=b");
+    strcpy(args->text, "the body");
+    args->request.path = args->path;
+    args->request.body = args->text;
+    args->request.body_len = strlen(args->text);
+    args->request.out = args->out;
+    args->request.out_size = sizeof args->out;
+    return lssb_service_request(&args->box, &args->service_options,
+                                &args->service, &args->request,
+                                &args->response, op);
+}
+
+static void say_ask(const struct args *args, char *to)
+{
+    sprintf(to, "%d %s %s", (int)args->response.status, args->out,
+            args->response.content_type);
+}
+
+static lssb_status start_link(lssb_client *client, struct args *args,
+                              lssb_op *op)
+{
+    scenario_box(client, args, "t");
+    sprintf(args->text, "http%s://data.test/t/token", script.records ? "s" : "");
+    args->download.begin = begin_seen;
+    args->download.take = take_seen;
+    args->download.user = args;
+    args->download.how.progress = progress_seen;
+    args->download.how.user = args;
+    return lssb_link_download(client, args->text, &args->download,
+                              &args->file, op);
+}
+
 /* Over a WebSocket a command is asked for as often as it takes, and runs once:
  * the model counts. */
 #define RUN_ONCE(request) (LSSB_WEBSOCKET ? NULL : request)
@@ -720,6 +768,11 @@ static const struct scenario scenarios[] = {
       "POST " API "/volumes", false },
     { "service URL", start_service, say_service, "LSSB_OK s t", NULL, false },
     { "glob", start_glob, say_glob, "LSSB_OK 0 1", NULL, true },
+    { "service request", start_ask, say_ask,
+      "LSSB_OK 404 no such thing text/x", "POST /s/go?a=b", true },
+    { "link", start_link, say_download,
+      "LSSB_OK 1 603 603 603 right Mon, 01 Jan 2024 00:00:00 GMT", NULL,
+      true },
 };
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 
@@ -730,6 +783,13 @@ static inline bool scenario_is_command(const struct scenario *what)
 {
     return LSSB_WEBSOCKET &&
            (what->start == start_run || what->start == start_run_taking);
+}
+
+/* Whether it is a request that is not for the service, and so not tried again
+ * after a failure. */
+static inline bool scenario_is_foreign(const struct scenario *what)
+{
+    return what->start == start_ask;
 }
 
 /* A script whose server answers all of them. */

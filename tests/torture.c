@@ -142,7 +142,7 @@ static bool must_recover(const struct scenario *what, const struct run *run)
         return false;
     if (scenario_is_command(what))
         return true;                /* its attempts are not the client's */
-    if (run->retries == LSSB_NONE)
+    if (run->retries == LSSB_NONE || scenario_is_foreign(what))
         return false;
     return what->once == NULL || script.failed_after == 0 ||
            script.failed_after > 1;
