@@ -1948,6 +1948,7 @@ struct lssb_response_state {
     lssb_service used;              /* where it goes, wiped at its end */
 };
 
+/* What came of a request; about 3.5 KB. */
 typedef struct lssb_response {
     int32_t status;                 /* 200, 404, …; 0: no reply has come */
     char content_type[96];          /* may be cut */
@@ -2037,8 +2038,8 @@ struct lssb_websocket_state {
     lssb_service used;              /* where it is opened, wiped then */
 };
 
-/* A WebSocket. Yours; it must stay where it is, and its members are read only,
- * until lssb_websocket_close is final. */
+/* A WebSocket, about 4 KB. Yours; it must stay where it is, and its members
+ * are read only, until lssb_websocket_close is final. */
 typedef struct lssb_websocket {
     lssb_client *client;
     lssb_status status;             /* LSSB_PENDING: it is being opened;

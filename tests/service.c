@@ -499,6 +499,14 @@ static void a_token_goes_in_clear_text_to_loopback_only(void)
     }
 }
 
+static void the_structs_have_room_for_what_is_the_librarys(void)
+{
+    EXPECT(sizeof(struct lssb_response_state) <=
+           sizeof response.reserved.size);
+    EXPECT(sizeof(struct lssb_websocket_state) <=
+           sizeof((lssb_websocket *)0)->reserved.size);
+}
+
 static void every_status_is_the_callers_to_read(void)
 {
     static const int statuses[] = { 200, 201, 204, 206, 301, 304, 400, 401,
@@ -821,6 +829,29 @@ static void only_what_is_safe_is_asked_again(void)
             EXPECT_INT(ask(), LSSB_OK);
         request.method = rows[i].method;
         EXPECT_INT(ask(), rows[i].outcome);
+        end();
+    }
+}
+
+/* One of a known size may be read again, chunks may not. */
+static void a_source_in_chunks_is_read_once(void)
+{
+    lssb_source from = { read_at, NULL, 0 };
+    int known;
+
+    for (known = 0; known < 2; known++) {
+        begin();
+        if (known)
+            SERVE(R(200, "before"), LOST, R(200, "after"));
+        else
+            SERVE(R(200, "before"), LOST);
+        EXPECT_INT(ask(), LSSB_OK);
+        source_is(100, 100);
+        from.size = known ? 100 : LSSB_SIZE_UNKNOWN;
+        request.source = &from;
+        request.method = "PUT";
+        EXPECT_INT(ask(), known ? LSSB_OK : LSSB_E_CONNECTION);
+        EXPECT_INT(source.in_order, !known);
         end();
     }
 }
@@ -1772,6 +1803,7 @@ int main(void)
         TEST(a_request_has_one_token_throughout),
         TEST(what_cannot_be_is_refused_with_words),
         TEST(a_token_goes_in_clear_text_to_loopback_only),
+        TEST(the_structs_have_room_for_what_is_the_librarys),
         TEST(every_status_is_the_callers_to_read),
         TEST(a_reply_is_told_in_its_order),
         TEST(a_callback_can_stop_it),
@@ -1779,6 +1811,7 @@ int main(void)
         TEST(a_source_is_sent_whole),
         TEST(a_source_that_fails_stops_the_request),
         TEST(only_what_is_safe_is_asked_again),
+        TEST(a_source_in_chunks_is_read_once),
         TEST(a_post_wants_a_connection_that_was_used_just_now),
         TEST(a_request_that_is_quiet_ends),
         TEST(a_proxy_that_wants_a_password_is_no_service),
