@@ -193,7 +193,7 @@ test-yamux: $(BUILD)/tests/yamux ## our streams, the reference implementation's
 test-services: $(BUILD)/sandboxd $(BUILD)/tests/live_service ## requests, links, WebSockets to real services
 	@sh tests/services.sh $(BUILD)
 
-test-tunnels: $(BUILD)/examples/tunnel $(BUILD)/examples/proxycommand $(BUILD)/tests/badnet ## redis, psql, curl, ssh through a tunnel
+test-tunnels: $(BUILD)/sandboxd $(BUILD)/examples/tunnel $(BUILD)/examples/proxycommand $(BUILD)/tests/badnet ## redis, psql, curl, ssh through a tunnel
 	@sh tests/tunnels.sh $(BUILD)
 
 # The flattened sources, as somebody builds them who has nothing else.

@@ -302,6 +302,29 @@ goes_away() {
 }
 check 'a server that goes away lets streams finish; then there is another one' goes_away
 
+# ------------------------------------------------------------------- sandboxd
+
+# Our own server: its first line is the endpoint, the key, the certificate.
+sandboxd() {
+    mkfifo "$work/ready"
+    "$build/sandboxd" --tls --die-with-parent >"$work/ready" 2>"$work/sandboxd.log" &
+    pids="$pids $!"
+    read -r line <"$work/ready"
+    value() {
+        printf '%s\n' "$line" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"
+    }
+    curl -s --cacert "$(value ca)" -H "X-Api-Key: $(value api_key)" \
+        -H 'Content-Type: application/json' -d '{"name":"box"}' \
+        "$(value endpoint)/v2/sandboxes/boxes" | grep '"ready"' || return 1
+    LANGSMITH_ENDPOINT=$(value endpoint) LANGSMITH_API_KEY=$(value api_key) \
+        LSSB_CA=$(value ca) tunnel sandboxd_tunnel "$web"
+    [ "$(curl -s -m 120 "http://127.0.0.1:$port/file?$size" | sha256sum)" = \
+        "$(curl -s "http://127.0.0.1:$web/file?$size" | sha256sum)" ] &&
+        curl -s "http://127.0.0.1:$web/file?$size" |
+        curl -s -m 120 -T - "http://127.0.0.1:$port/sum" | grep "^$size .*<nil>"
+}
+check 'files both ways by sandboxd, over TLS' sandboxd
+
 # ---------------------------------------------------------------------- redis
 
 if command -v redis-server >/dev/null; then
