@@ -202,8 +202,9 @@ const uint8_t *lssb_bridge_look(const struct lssb_bridge *bridge, size_t *len)
 void lssb_bridge_consumed(struct lssb_bridge *bridge, size_t len)
 {
     lssb_tunnel *tunnel = bridge->tunnel;
+    uint32_t size = tunnel->client->stream_buffer;
 
-    bridge->from = (uint32_t)((bridge->from + len) % tunnel->client->stream_buffer);
+    bridge->from = (uint32_t)((bridge->from + len) % size);
     bridge->len -= (uint32_t)len;
     if (bridge->len == 0)
         bridge->from = 0;           /* the same memory again and again */

@@ -166,7 +166,7 @@ static size_t count_of(const char *word)
     return count;
 }
 
-/* ------------------------------------------------------------ single streams */
+/* ----------------------------------------------------------- single streams */
 
 static void what_is_written_comes_back_however_bytes_arrive(void)
 {
@@ -277,7 +277,7 @@ static void reading_does_not_step_and_writing_takes_what_fits(void)
     EXPECT_INT(lssb_tunnel_write(&stream, much, 0, &n, 0), LSSB_OK);
     EXPECT_INT(lssb_tunnel_write(&stream, much, sizeof much, &n, 1000),
                LSSB_OK);
-    EXPECT_INT(n, LSSB_YAMUX_WINDOW - 3 + 3);   /* the header was consumed */
+    EXPECT_INT(n, LSSB_YAMUX_WINDOW);   /* the ACK had credit for the header */
     EXPECT_INT(lssb_tunnel_write(&stream, much, 1, &n, 0), LSSB_AGAIN);
     EXPECT_INT(n, 0);
     lssb_tunnel_stream_close(&stream);
@@ -1114,7 +1114,6 @@ static void an_abandoned_client_closes_descriptors_and_says_nothing(void)
 
 static void a_tunnel_holds_its_connection(void)
 {
-    lssb_result result;
     lssb_sandbox got;
 
     prepare(SCRIPT_WHOLE);
@@ -1122,7 +1121,6 @@ static void a_tunnel_holds_its_connection(void)
     begin_as_prepared();
     EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
     EXPECT_INT(lssb_sandbox_get(me.client, "a", &got, NULL), LSSB_E_NO_SLOT);
-    (void)result;
     EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
     EXPECT_INT(lssb_sandbox_get(me.client, "a", &got, NULL),
                LSSB_E_NOT_FOUND);
