@@ -207,6 +207,8 @@ static size_t command_write_some(lssb_command *command, const char *bytes,
     size_t taken = 0;
 
     *wrong = false;
+    if (op != NULL)
+        lssb_command_send(op);      /* what was asked for before goes first */
     while (op != NULL && taken < len) {
         size_t most =
             len - taken < LSSB_SEND_BUFFER ? len - taken : LSSB_SEND_BUFFER;

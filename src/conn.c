@@ -581,7 +581,8 @@ void lssb_conn_close(struct lssb_conn *conn, uint64_t until)
     if (conn->host_tls)
         conn->tls->close(conn->session);
     conn->own.close_at = until;
-    conn->own.more = conn->host_tls;    /* step on: there is an end to send */
+    /* Step on: there is an end to send, or nothing more to wait for. */
+    conn->own.more = conn->host_tls || lssb_conn_sent(conn);
     conn->phase = LSSB_CONN_CLOSING;
 }
 

@@ -769,6 +769,7 @@ static void an_interactive_shell_takes_commands(void)
 
     job->how.pty = true;
     job_start(job, &box, NULL);
+    job_until(job, geteuid() == 0 ? "# " : "$ ");   /* it has the terminal */
     job_say(job, "echo $((6 * 7))-$-\n");
     job_until(job, "42-");          /* the echo of the input has no 42 */
     job_say(job, "case $- in *i*) exit 3; esac; exit 4\n");
