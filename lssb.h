@@ -876,14 +876,18 @@ struct lssb_command_state {
     uint64_t len[2];                /* delivered, or dropped as unwanted */
     uint64_t open_end_at;
     uint64_t kill_end_at;
+    uint64_t reload_at;             /* the last close for a reload */
     uint64_t input_sent;            /* bytes of options->input */
     uint64_t gap;                   /* lost before the chunk at hand */
     uint64_t offset;                /* of the message at hand */
-    int64_t number;                 /* its pid, or its exit code */
+    int64_t exit_code;              /* of it, and its pid, if it has them */
+    int64_t pid;
     volatile uint32_t kill_posted;
     uint32_t held;                  /* decoded bytes that wait */
     uint32_t columns;
     uint32_t rows;
+    uint32_t said_columns;          /* in the message on its way */
+    uint32_t said_rows;
     uint32_t flags;
     uint16_t failures;
     uint8_t phase;

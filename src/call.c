@@ -699,6 +699,11 @@ void lssb_call_step(lssb_op *op)
     if (slot == NULL || slot->conn.phase == LSSB_CONN_CLOSED ||
         state->attempt_end_at == 0 || state->client->now < state->attempt_end_at)
         return;
+    if (slot->failing && slot->http.status != 0 &&
+        state->phase == LSSB_PHASE_EXCHANGE) {
+        lssb_reply_refused(op, false);  /* the status says enough */
+        return;
+    }
     call_late(op, &slot->conn.failure, "the time for one attempt passed");
     lssb_call_lost(op, false);
 }

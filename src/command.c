@@ -262,6 +262,12 @@ lssb_status lssb_run(const lssb_sandbox *box, const char *command,
         return status;
     if (options == NULL)
         options = &defaults;
+    if (result != NULL)
+        memset(result, 0, sizeof *result);
+    if (options->out != NULL && options->out_size > 0)
+        options->out[0] = '\0';
+    if (options->err != NULL && options->err_size > 0)
+        options->err[0] = '\0';
     wrong = command_wrong_start(command, options);
     if (wrong == NULL && options->open_stdin)
         wrong = "open_stdin: there is nobody to write; use "
@@ -270,12 +276,7 @@ lssb_status lssb_run(const lssb_sandbox *box, const char *command,
         wrong = "result: NULL";
     if (wrong != NULL)
         return lssb_refuse(box->client, call, "run: ", wrong, NULL);
-    memset(result, 0, sizeof *result);
     result->exit_code = -1;
-    if (options->out != NULL && options->out_size > 0)
-        options->out[0] = '\0';
-    if (options->err != NULL && options->err_size > 0)
-        options->err[0] = '\0';
     call->reserved.state.text = command;
     call->reserved.state.options = options;
     call->reserved.state.out = result;
@@ -302,6 +303,9 @@ static void command_tell_waiter(lssb_command *command, lssb_status outcome)
     command->client->at_once = true;
     if (waiter == NULL)
         return;
+    if (outcome == LSSB_END)
+        lssb_fail(&command->client->error, LSSB_E_CANCELED, LSSB_LAYER_CALLER,
+                  "wait for command: the command was let go of", NULL);
     if (waiter->reserved.state.out != NULL)
         lssb_command_result(command, waiter->reserved.state.out);
     lssb_call_finish(waiter, outcome == LSSB_END ? LSSB_E_CANCELED : outcome);
@@ -312,17 +316,44 @@ static void command_start_ended(lssb_op *op, lssb_status outcome)
 {
     lssb_command *command = lssb_command_of(op);
 
+    const lssb_run_options *options = command->reserved.state.options;
+
     command->reserved.state.starter = NULL;
     if (outcome == LSSB_OK)
         return;
+    if (options->error != NULL)
+        *options->error = lssb_call_client(op)->error;
     lssb_command_farewell(op);
     command->attached = false;
     command->status = outcome;
     command_tell_waiter(command, outcome);
+    if (lssb_call_client(op)->closing)
+        command->client = NULL;     /* which is about to go */
 }
 
 static const struct lssb_exchange command_start = {
     .name = "start command",
+    .method = "GET",
+    .meaning = LSSB_MEANING_DATAPLANE,
+    .dataplane = true,
+    .fresh = true,
+    .upgrade = true,
+    .path = lssb_command_path,
+    .headers = lssb_upgrade_headers,
+    .header = lssb_upgrade_header,
+    .head = lssb_command_head,
+    .done = lssb_command_upgraded,
+    .failed = lssb_command_refused,
+    .taken = command_start_taken,
+    .watch = lssb_command_watch,
+    .step = lssb_command_step,
+    .waits = lssb_command_waits,
+    .lost = lssb_command_lost,
+    .ended = command_start_ended
+};
+
+static const struct lssb_exchange command_reattach = {
+    .name = "reattach",
     .method = "GET",
     .meaning = LSSB_MEANING_DATAPLANE,
     .dataplane = true,
@@ -352,6 +383,8 @@ static void command_carrier_ended(lssb_op *op, lssb_status outcome)
     command->status = outcome;
     command->reserved.state.flags &= ~COMMAND_READY;
     command_tell_waiter(command, outcome);
+    if (lssb_call_client(op)->closing)
+        command->client = NULL;     /* which is about to go */
 }
 
 const struct lssb_exchange lssb_command_carrier = {
@@ -380,6 +413,19 @@ bool lssb_command_in_use(const lssb_command *command)
            command->reserved.state.carrier.status == LSSB_PENDING;
 }
 
+/* The struct is a command's that has not ended, or is not all zeros. */
+static lssb_status command_busy(lssb_op *call)
+{
+    lssb_client *client = lssb_call_client(call);
+
+    lssb_refuse(client, call, "command: the struct is in use: close it first, "
+                "or make it all zeros", NULL);
+    client->error.status = LSSB_E_BUSY;
+    if (call->error != NULL)
+        call->error->status = LSSB_E_BUSY;
+    return call->status = LSSB_E_BUSY;
+}
+
 /* Begins a call that starts or finds a command. */
 static lssb_status command_go(lssb_command *command, const lssb_sandbox *box,
                               lssb_op *call, bool wait)
@@ -390,9 +436,15 @@ static lssb_status command_go(lssb_command *command, const lssb_sandbox *box,
     call->reserved.state.extra = command;
     command->reserved.state.flags |= COMMAND_HELD;
     command->reserved.state.starter = call;
-    status = lssb_call_go(call, wait, &command_start, LSSB_FOREVER);
+    status = lssb_call_go(call, wait,
+                          command->reserved.state.phase == COMMAND_ATTACHING
+                              ? &command_reattach
+                              : &command_start,
+                          LSSB_FOREVER);
     if (status != LSSB_PENDING && command->status == LSSB_PENDING &&
         command->reserved.state.starter != NULL) {
+        if (command->reserved.state.options->error != NULL)
+            *command->reserved.state.options->error = box->client->error;
         command->reserved.state.starter = NULL; /* it never began */
         command->status = status;
     }
@@ -417,6 +469,8 @@ lssb_status lssb_command_start(lssb_command *command, const lssb_sandbox *box,
         wrong = "command: NULL";
     if (wrong != NULL)
         return lssb_refuse(box->client, call, "start command: ", wrong, NULL);
+    if (lssb_command_in_use(command))
+        return command_busy(call);
     command_prepare(command, box->client, box, text, options);
     if (command_choose_id(command) != LSSB_OK)
         return lssb_refuse(box->client, call,
@@ -452,6 +506,8 @@ lssb_status lssb_command_reattach(lssb_command *command,
         wrong = "command: NULL";
     if (wrong != NULL)
         return lssb_refuse(box->client, call, "reattach: ", wrong, NULL);
+    if (lssb_command_in_use(command))
+        return command_busy(call);
     command_prepare(command, box->client, box, NULL, options);
     lssb_copy(command->id, sizeof command->id, id, strlen(id));
     command->out_offset = out_offset;

@@ -16,6 +16,7 @@
 #define COMMAND_KILL_MS 10000       /* from a kill to its exit code */
 #define COMMAND_CLOSE_MS 10000      /* for the closing handshake */
 #define COMMAND_GRACE_MS 60000      /* lssb_run, beyond the command's time */
+#define COMMAND_RELOAD_MS 1000      /* between two that go at once */
 #define COMMAND_SILENCE_MS 2000     /* an older server does not greet */
 #define COMMAND_HELD_MS 10          /* until bytes are offered again */
 #define COMMAND_ROUNDS 16           /* of receiving, before others' turn */
@@ -70,8 +71,9 @@ enum command_sending {
 #define COMMAND_KILL_GONE 0x8000u   /* and with the socket */
 #define COMMAND_END_PUT 0x10000u    /* the end of input likewise */
 #define COMMAND_INPUT_PUT 0x20000u  /* input went out on it */
+#define COMMAND_RECONNECTED 0x40000u    /* `reconnect` began it */
 #define COMMAND_CONNECTION \
-    (COMMAND_BEGUN | COMMAND_GREETED | COMMAND_KILL_PUT | COMMAND_END_PUT | \
+    (COMMAND_RECONNECTED | COMMAND_BEGUN | COMMAND_GREETED | COMMAND_KILL_PUT | COMMAND_END_PUT | \
      COMMAND_INPUT_PUT)
 /* The message at hand. */
 #define COMMAND_OFFSET 0x100000u    /* its offset is known */

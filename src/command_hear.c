@@ -71,7 +71,7 @@ static void command_tell_gap(lssb_op *op, uint64_t offset, uint64_t lost)
 
     *(err ? &command->err_lost : &command->out_lost) += lost;
     state->gap += lost;
-    if (options->on_gap != NULL)
+    if (options->on_gap != NULL && (state->flags & COMMAND_LEAVE) == 0)
         options->on_gap(options->user, (lssb_stream)state->stream, offset,
                         lost);
 }
@@ -127,6 +127,10 @@ lssb_status lssb_command_deliver(lssb_op *op)
 
     if ((state->flags & COMMAND_READY) == 0)
         return LSSB_OK;
+    if ((state->flags & COMMAND_LEAVE) != 0) {
+        lssb_command_release(state);
+        return LSSB_OK;
+    }
     if (state->given && (state->flags & COMMAND_DRAIN) == 0)
         return LSSB_AGAIN;
     if (state->given) {
@@ -148,8 +152,10 @@ lssb_status lssb_command_deliver(lssb_op *op)
 
 void lssb_command_name(const lssb_op *op, lssb_error *error)
 {
-    bool attached =
-        (lssb_command_state_of(op)->flags & COMMAND_REATTACH) != 0;
+    uint32_t flags = lssb_command_state_of(op)->flags;
+    bool attached = (flags & COMMAND_BEGUN) != 0
+                        ? (flags & COMMAND_RECONNECTED) != 0
+                        : (flags & COMMAND_REATTACH) != 0;
 
     lssb_copy(error->operation, sizeof error->operation,
               attached ? "reconnect" : "command", attached ? 9 : 7);
@@ -171,15 +177,14 @@ lssb_status lssb_command_fail(lssb_op *op, lssb_status status, lssb_layer layer,
 enum lssb_json_take lssb_command_choose(void *ctx, int depth,
                                         const char *parent, const char *key)
 {
-    struct lssb_command_state *state = lssb_command_state_of(ctx);
+    const lssb_command *command = ctx;
+    const struct lssb_command_state *state = &command->reserved.state;
 
     (void)parent;
     if (depth != 1)
         return LSSB_JSON_SKIP;
-    if (strcmp(key, "type") == 0) {
-        state->word_len = 0;
+    if (strcmp(key, "type") == 0)
         return LSSB_JSON_STREAM;
-    }
     if (strcmp(key, "data") == 0)
         return (state->flags & COMMAND_DATA) != 0 ||
                        (state->type != COMMAND_TYPE_NONE &&
@@ -252,12 +257,21 @@ static void command_number(struct lssb_command_state *state,
 
     if (!lssb_json_integer(json->slice, json->slice_len, &number))
         return;
-    if (strcmp(json->path, "/offset") != 0) {
-        state->number = number;
-    } else if (number >= 0) {
+    if (strcmp(json->path, "/exit_code") == 0) {
+        state->exit_code = number;
+    } else if (strcmp(json->path, "/pid") == 0) {
+        state->pid = number;
+    } else if (strcmp(json->path, "/offset") == 0 && number >= 0) {
         state->offset = (uint64_t)number;
         state->flags |= COMMAND_OFFSET;
     }
+}
+
+/* The type of the message at hand is known. */
+static void command_word(struct lssb_command_state *state)
+{
+    state->type = (uint8_t)command_type(state->word, state->word_len);
+    state->word_len = 0;
 }
 
 /* Reads a piece of a message; LSSB_OK, or it is no JSON. */
@@ -283,7 +297,7 @@ lssb_status lssb_command_scan(lssb_op *op, const uint8_t *bytes, size_t len)
         else if (event == LSSB_JSON_VALUE)
             command_number(state, json);
         else if (event == LSSB_JSON_SLICE_END && strcmp(json->key, "type") == 0)
-            state->type = (uint8_t)command_type(state->word, state->word_len);
+            command_word(state);
         else if (event == LSSB_JSON_SLICE_END)
             state->flags |= COMMAND_DATA;
     }
@@ -315,7 +329,7 @@ static void command_begin_output(lssb_op *op)
     lssb_command *command = lssb_command_of(op);
     struct lssb_command_state *state = lssb_command_state_of(op);
     struct lssb_command_stream *stream;
-    uint64_t expected, from, offset, gap = 0;
+    uint64_t expected, until, from, offset, gap = 0;
 
     if ((state->flags & COMMAND_TOLD) != 0)
         return;
@@ -324,6 +338,7 @@ static void command_begin_output(lssb_op *op)
         state->type == COMMAND_TYPE_STDERR ? LSSB_STDERR : LSSB_STDOUT;
     stream = lssb_command_stream_of(command);
     expected = lssb_command_expected(stream);
+    until = expected + stream->drop;    /* so far it was delivered */
     from = lssb_command_replay(stream);
     offset = stream->fresh ? from : expected;
     if ((state->flags & COMMAND_OFFSET) != 0)
@@ -335,18 +350,16 @@ static void command_begin_output(lssb_op *op)
         stream->drop += from - offset;
         if (stream->approximate)
             stream->drop += stream->text;
-    } else if (stream->fresh && offset < expected) {
-        stream->drop = expected - offset;
-    } else if (offset > expected) {
-        stream->drop = 0;
-        gap = offset - expected;
+    } else if (stream->fresh || offset > expected) {
+        gap = offset > until ? offset - until : 0;
+        stream->drop = offset < until ? until - offset : 0;
     }
     stream->fresh = false;
     stream->anchor = offset;
     stream->text = 0;
     stream->approximate = false;
     if (gap > 0)
-        command_tell_gap(op, expected, gap);
+        command_tell_gap(op, until, gap);
 }
 
 /* The offset of output whose beginning was delivered without knowing it. */
@@ -428,6 +441,8 @@ lssb_status lssb_command_hold_full(lssb_op *op)
             NULL);
     command_begin_output(op);
     command_make_ready(op);
+    if ((state->flags & COMMAND_GREETED) == 0)
+        return lssb_command_running(op);    /* older ones do not greet */
     return LSSB_OK;
 }
 
@@ -486,7 +501,7 @@ static lssb_status command_agent(lssb_op *op)
     char *bytes = lssb_call_slot(op)->hold, channel_id[LSSB_ID_SIZE];
     size_t len = 0;
 
-    if (options->on_agent == NULL)
+    if (options->on_agent == NULL || (state->flags & COMMAND_LEAVE) != 0)
         return LSSB_OK;
     if (command_member(op, "channel_id", channel_id, sizeof channel_id) >=
         sizeof channel_id)
@@ -599,11 +614,13 @@ static lssb_status command_started(lssb_op *op)
             "the server started another command than it was "
             "asked to: ",
             id);
-    if (!ours || (state->flags & COMMAND_GREETED) != 0)
+    if (!ours)
+        return LSSB_AGAIN;          /* not ours to act on (protocol 5.8) */
+    if ((state->flags & COMMAND_GREETED) != 0)
         return LSSB_OK;
     state->failures = 0;
     if (command->pid == LSSB_UNKNOWN)
-        command->pid = state->number;
+        command->pid = state->pid;
     return lssb_command_running(op);
 }
 
@@ -611,8 +628,9 @@ static lssb_status command_started(lssb_op *op)
 static lssb_status command_exited(lssb_op *op)
 {
     lssb_command *command = lssb_command_of(op);
-    int64_t code = lssb_command_state_of(op)->number;
+    int64_t code = lssb_command_state_of(op)->exit_code;
 
+    lssb_command_state_of(op)->phase = COMMAND_OVER;
     command->exit_code =
         code >= INT32_MIN && code <= INT32_MAX ? (int32_t)code : -1;
     lssb_call_finish(op, LSSB_OK);
@@ -650,6 +668,10 @@ lssb_status lssb_command_message(lssb_op *op)
     case COMMAND_TYPE_NONE:
     case COMMAND_TYPE_OTHER:
         break;
+    }
+    if (status == LSSB_AGAIN) {
+        lssb_command_forget_message(state);
+        return LSSB_OK;
     }
     if (status != LSSB_OK)
         return status;

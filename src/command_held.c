@@ -40,8 +40,8 @@ static lssb_status command_hand_out(lssb_command *command, lssb_chunk *chunk)
     struct lssb_command_state *state = &command->reserved.state;
     struct lssb_slot *slot;
 
-    if (!command_is_followed(command) || (state->flags & COMMAND_READY) == 0 ||
-        state->given)
+    if (!command_is_followed(command) || state->given ||
+        (state->flags & (COMMAND_READY | COMMAND_PUSH)) != COMMAND_READY)
         return LSSB_AGAIN;
     slot = lssb_call_slot(&state->carrier);
     chunk->stream = (lssb_stream)state->stream;
@@ -67,6 +67,7 @@ static void command_read_on(lssb_command *command)
     if (client->in_callback || !command_is_followed(command) ||
         (state->flags & COMMAND_PUSH) != 0)
         return;
+    client->now = client->port->now_ms(client->port_context);
     client->in_callback = true;     /* on_gap, on_agent */
     lssb_command_read(&state->carrier);
     client->in_callback = false;
@@ -104,24 +105,24 @@ lssb_status lssb_command_next(lssb_command *command, lssb_chunk *chunk,
     }
 }
 
-/* What became of a command that is over. */
+/* What became of a command that is over: its options are not ours any more. */
 static bool command_is_over(lssb_op *op)
 {
     lssb_command *command = lssb_command_of(op);
     lssb_client *client = lssb_call_client(op);
-    const lssb_error *why = command->reserved.state.options->error;
 
     if (command->status == LSSB_PENDING)
         return false;
     if (op->reserved.state.out != NULL)
         lssb_command_result(command, op->reserved.state.out);
-    if (command->status < 0 && why != NULL)
-        client->error = *why;
-    else if (command->status < 0 && client->error.status != command->status)
+    if (command->status < 0 && client->error.status != command->status)
         lssb_fail(&client->error, command->status, LSSB_LAYER_CLIENT,
-                  "command: it was followed no longer; options->error would "
-                  "have kept the reason",
+                  "wait for command: it is followed no longer; "
+                  "lssb_run_options.error was told why",
                   NULL);
+    if (command->status == LSSB_END)
+        lssb_fail(&client->error, LSSB_E_CANCELED, LSSB_LAYER_CALLER,
+                  "wait for command: the command was let go of", NULL);
     lssb_call_finish(op, command->status == LSSB_END ? LSSB_E_CANCELED
                                                      : command->status);
     return true;
@@ -377,6 +378,8 @@ static lssb_status command_may_answer(lssb_command *command,
 {
     const char *wrong = NULL;
 
+    if (command->status != LSSB_PENDING)
+        return LSSB_END;
     if (!command->reserved.state.options->ssh_agent)
         wrong = "the command was started without ssh_agent";
     else if (channel == NULL || channel[0] == '\0' ||
@@ -386,7 +389,7 @@ static lssb_status command_may_answer(lssb_command *command,
     if (wrong != NULL)
         return lssb_fail(&command->client->error, LSSB_E_INVALID_ARGUMENT,
                          LSSB_LAYER_CALLER, "ssh-agent: ", wrong, NULL);
-    return command->status == LSSB_PENDING ? LSSB_OK : LSSB_END;
+    return LSSB_OK;
 }
 
 /* Says that a channel is over; false: not now. */

@@ -56,8 +56,13 @@ static lssb_status command_follow_again(lssb_op *op,
     }
     if (!asked)
         ms = lssb_upgrade_backoff(client, state->failures, false);
-    if (closed == LSSB_CLOSE_RELOAD)
-        ms = 0;
+    if (closed == LSSB_CLOSE_RELOAD) {
+        if (state->failures > 1 || state->reload_at == 0 ||
+            client->now - state->reload_at >= COMMAND_RELOAD_MS)
+            ms = 0;                 /* but one that greets every time could
+                                       do so for ever */
+        state->reload_at = client->now;
+    }
     return lssb_upgrade_again(op, ms, 0);
 }
 
@@ -114,10 +119,11 @@ static void command_message_begin(lssb_op *op)
     struct lssb_slot *slot = lssb_call_slot(op);
 
     lssb_command_forget_message(lssb_command_state_of(op));
-    lssb_command_state_of(op)->number = LSSB_UNKNOWN;
+    lssb_command_state_of(op)->exit_code = LSSB_UNKNOWN;
+    lssb_command_state_of(op)->pid = LSSB_UNKNOWN;
     memset(&slot->json, 0, sizeof slot->json);
     slot->json.choose = lssb_command_choose;
-    slot->json.ctx = op;
+    slot->json.ctx = lssb_command_of(op);   /* outlives this operation */
     lssb_json_start(&slot->json, slot->element, sizeof slot->element);
 }
 
@@ -194,14 +200,14 @@ bool lssb_command_read(lssb_op *op)
         slot->full = status == LSSB_AGAIN;
         if (status < 0)
             lssb_call_finish(op, status);
-        if (status != LSSB_OK || (state->flags & COMMAND_LEAVE) != 0)
+        if (status != LSSB_OK)
             return false;
         if (LSSB_HOLD - state->held < 2 * COMMAND_MARGIN) {
             status = lssb_command_hold_full(op);
-            if (status < 0) {
+            if (status < 0)
                 lssb_call_finish(op, status);
+            if (status != LSSB_OK)
                 return false;
-            }
             continue;
         }
         if (!command_take_event(
@@ -308,6 +314,24 @@ static void command_look_for_kill(struct lssb_command_state *state)
         state->flags |= COMMAND_KILL;
 }
 
+/* Whether nothing holds back a command that is let go of: what was queued is
+ * said first, and a kill is waited for until it is with the socket. */
+static bool command_may_leave(lssb_op *op)
+{
+    struct lssb_command_state *state = lssb_command_state_of(op);
+    uint64_t now = lssb_call_client(op)->now;
+
+    if (op->reserved.state.phase == LSSB_PHASE_OWN &&
+        lssb_command_may_talk(op))
+        lssb_command_send(op);
+    if ((state->flags & (COMMAND_KILL | COMMAND_KILL_GONE)) != COMMAND_KILL ||
+        state->phase != COMMAND_FOLLOWING)
+        return true;
+    if (state->kill_end_at == 0)
+        state->kill_end_at = now + COMMAND_KILL_MS;
+    return now >= state->kill_end_at;
+}
+
 /* What is looked at in every step, whatever the connection does. */
 bool lssb_command_watch(lssb_op *op)
 {
@@ -319,7 +343,7 @@ bool lssb_command_watch(lssb_op *op)
         return false;
     state = lssb_command_state_of(op);
     command_look_for_kill(state);
-    if ((state->flags & COMMAND_LEAVE) != 0) {
+    if ((state->flags & COMMAND_LEAVE) != 0 && command_may_leave(op)) {
         lssb_call_finish(op, LSSB_END);
         return true;
     }
@@ -393,6 +417,11 @@ lssb_status lssb_command_upgraded(lssb_op *op, const char *text, size_t len)
 /* Says goodbye on a connection that is open, and leaves it to the slot. */
 void lssb_command_farewell(lssb_op *op)
 {
+    const lssb_command *command = lssb_command_of(op);
+
+    if (command->attached && lssb_command_may_talk(op) &&
+        lssb_command_state_of(op)->phase == COMMAND_FOLLOWING)
+        lssb_command_send(op);      /* a kill, the end of input */
     lssb_upgrade_farewell(op, lssb_call_client(op)->now + COMMAND_CLOSE_MS);
 }
 

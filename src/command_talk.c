@@ -142,8 +142,8 @@ static void command_put(const void *ctx, struct lssb_writer *to)
         break;
     case COMMAND_SEND_RESIZE:
         lssb_json_string(&json, "type", "resize");
-        lssb_json_number(&json, "cols", state->columns);
-        lssb_json_number(&json, "rows", state->rows);
+        lssb_json_number(&json, "cols", state->said_columns);
+        lssb_json_number(&json, "rows", state->said_rows);
         break;
     case COMMAND_SEND_CLOSE_STDIN:
         lssb_json_string(&json, "type", "close_stdin");
@@ -188,6 +188,8 @@ static void command_said(lssb_op *op)
         break;
     case COMMAND_SEND_EXECUTE:
     case COMMAND_SEND_RECONNECT:
+        if (state->sending == COMMAND_SEND_RECONNECT)
+            state->flags |= COMMAND_RECONNECTED;
         state->flags |= COMMAND_BEGUN;
         op->reserved.state.wake_at =
             lssb_call_client(op)->now + COMMAND_SILENCE_MS;
@@ -315,8 +317,11 @@ void lssb_command_send(lssb_op *op)
                                      : COMMAND_SEND_EXECUTE;
             else if (lssb_command_may_talk(op))
                 state->sending = (uint8_t)command_next_message(state);
-            if (state->sending == COMMAND_SEND_RESIZE)
+            if (state->sending == COMMAND_SEND_RESIZE) {
                 state->flags &= ~COMMAND_RESIZE;
+                state->said_columns = state->columns;   /* a message stays */
+                state->said_rows = state->rows;         /* what it was */
+            }
         }
         if (state->sending == COMMAND_SEND_NOTHING)
             break;

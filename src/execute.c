@@ -46,7 +46,7 @@ static void execute_config(struct lssb_json_writer *json,
     if (options->env_count > 0)
         lssb_json_pairs(json, newer ? "env_vars" : "env", options->env,
                         options->env_count);
-    if (options->cwd != NULL)
+    if (options->cwd != NULL && options->cwd[0] != '\0')
         lssb_json_string(json, newer ? "work_dir" : "cwd", options->cwd);
     if (newer)
         lssb_json_close(json);

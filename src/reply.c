@@ -9,6 +9,8 @@
 #include "internal.h"
 
 #define REPLY_ERROR_BODY 16384      /* bytes of a failure that are read */
+#define REPLY_LONGEST_S 4000000     /* that a server may ask to wait: what is
+                                       more is as long as this */
 #define REPLY_IDLE_MS 15000         /* a kept-alive connection's age, if the
                                        server did not say */
 
@@ -38,15 +40,16 @@ static void reply_retry_after(struct lssb_slot *slot, const char *value,
 
     while (whole < len && value[whole] >= '0' && value[whole] <= '9')
         whole++;
-    if (lssb_parse_u64(value, whole, &seconds) && seconds < 4000000 &&
+    if (lssb_parse_u64(value, whole, &seconds) &&
         (whole == len || value[whole] == '.')) {
-        ms = seconds * 1000;
+        ms = (seconds < REPLY_LONGEST_S ? seconds : REPLY_LONGEST_S) * 1000;
         ms += reply_fraction(value + whole, len - whole);
     } else if (lssb_parse_http_date(value, len, &at)) {
         int64_t now = client->port->wall_s(client->port_context);
 
-        if (now > 0 && at > now && at - now < 4000000)
-            ms = (uint64_t)(at - now) * 1000;
+        if (now > 0 && at > now)
+            ms = (at - now < REPLY_LONGEST_S ? (uint64_t)(at - now)
+                                             : REPLY_LONGEST_S) * 1000;
     } else {
         return;
     }
@@ -415,6 +418,12 @@ lssb_status lssb_reply_feed(lssb_op *op, const uint8_t *bytes, size_t len)
         }
         if (event == LSSB_HTTP_WRONG) {
             reply_wrong(op);
+            return LSSB_END;
+        }
+        if (event == LSSB_HTTP_BODY && slot->failing &&
+            slot->body_bytes > REPLY_ERROR_BODY) {
+            reply_consume(slot, at);
+            lssb_reply_refused(op, false);  /* that says enough */
             return LSSB_END;
         }
         status = event == LSSB_HTTP_BODY ? reply_feed_body(op, at)

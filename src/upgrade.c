@@ -175,7 +175,7 @@ void lssb_upgrade_closed(lssb_op *op)
     struct lssb_slot *slot = lssb_call_slot(op);
     const struct lssb_ws *ws = &slot->channel.ws;
     uint16_t code = ws->code;
-    char text[160];
+    char text[112];             /* TLS comes on top */
     struct lssb_text more;
 
     lssb_text_start(&more, text, sizeof text);

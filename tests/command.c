@@ -1409,7 +1409,7 @@ static void a_command_that_was_lost_is_found_as_the_reference_says(void)
             "{\"type\":\"started\",\"command_id\":\"id-2\"}\n@end\n",
             "{\"type\":\"started\",\"command_id\":\"id-2\"}\n@end\n",
             "{\"type\":\"started\",\"command_id\":\"id-2\"}\n@end\n" },
-            .status = LSSB_E_CONNECTION, .reattached = 5,
+            .status = LSSB_E_CONNECTION,
             .message = "failed to reattach 6 times in succession" },
           15500, 15700, { LSSB_IO_OK } },
         { { .name = "an exit without a greeting", .legs = { STARTED "@end\n",
