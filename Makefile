@@ -124,7 +124,7 @@ NO_WEBSOCKET = BUILD=build/nows CPPFLAGS='-DLSSB_WEBSOCKET=0 -DLSSB_TUNNEL=0'
 MBED = TLS=mbedtls BUILD=build/mbedtls
 MBED_SANITIZED = TLS=mbedtls $(subst build/asan,build/mbedtls-asan,$(SANITIZED))
 ONE_BY_ONE = PARTS=1 BUILD=build/parts
-SMALL = BUILD=build/small CPPFLAGS='-DLSSB_RECEIVE_BUFFER=1024 -DLSSB_SEND_BUFFER=512 -DLSSB_ELEMENT=2048'
+SMALL = BUILD=build/small CPPFLAGS='-DLSSB_RECEIVE_BUFFER=1024 -DLSSB_SEND_BUFFER=640 -DLSSB_ELEMENT=2048'
 
 test: ## everything that CI runs
 	@sh tests/run.sh \

@@ -733,8 +733,14 @@ lssb_status lssb_usage_get(lssb_client *client, lssb_usage *usage,
  * runs: take its output piece by piece, write to its stdin, kill it, leave it
  * and come back to it by its id, from any process.
  *
+ * It does so after 0.5, 1, 2, 4 and 8 seconds, at once when the server says
+ * that it reloads, and gives up when the sixth attempt in a row has failed; the
+ * command goes on by its idle_timeout_s, and lssb_command_reattach finds it.
+ *
  * Output is text: the service sends UTF-8, with U+FFFD for each byte that is
- * none. Offsets count its bytes. */
+ * none. Offsets count its bytes; behind output that was no UTF-8 the server may
+ * count otherwise, which the library allows for as long as it follows the
+ * command: an offset that is kept for later is exact where the output is. */
 
 /* Takes output as it arrives: whole characters. LSSB_OK: go on. LSSB_AGAIN:
  * nothing was taken, offer the same bytes again later; the command's output
@@ -900,15 +906,17 @@ struct lssb_command_state {
     char word[24];                  /* its type, as it comes */
 };
 
-/* A command that somebody holds. Yours; it must stay where it is, and its
- * members are read only, until lssb_command_close is final. */
+/* A command that somebody holds. Yours, all zeros before its first use; it must
+ * stay where it is, and its members are read only, until lssb_command_close is
+ * final. Close it before its client: what lssb_close ends is gone. */
 typedef struct lssb_command {
     lssb_client *client;
     char id[LSSB_ID_SIZE];          /* known before the first attempt */
     int64_t pid;                    /* LSSB_UNKNOWN until the server says it */
     lssb_status status;             /* LSSB_PENDING while it is followed;
-                                       LSSB_OK: it ended, exit_code; else why
-                                       it is followed no longer */
+                                       LSSB_OK: it ended, exit_code; LSSB_END:
+                                       it was closed; else why it is followed
+                                       no longer */
     int32_t exit_code;              /* -1 if the server did not say */
     bool attached;                  /* a connection is there now */
     bool input_uncertain;           /* as in lssb_result, with what follows */
@@ -951,17 +959,19 @@ lssb_status lssb_command_reattach(lssb_command *command,
                                   lssb_op *op);
 
 /* The next piece of output, valid until the next call of this function or of
- * lssb_command_wait for this command, or its close. LSSB_AGAIN: none within `wait_ms` (0: looks
- * only, steps nothing; the one that is allowed in a callback). LSSB_END: the
+ * lssb_command_wait for this command, or its close. LSSB_AGAIN: none within
+ * `wait_ms` (0: looks at what has arrived, which may call on_gap and on_agent,
+ * and steps nothing; the one that is allowed in a callback). LSSB_END: the
  * command has ended, and exit_code says how. Otherwise the failure that ended
  * it, as often as it is asked for. */
 lssb_status lssb_command_next(lssb_command *command, lssb_chunk *chunk,
                               uint32_t wait_ms);
 
 /* Waits for the end of a command. Output that nobody takes is counted and
- * dropped meanwhile: result->out_len is what was delivered and what was
- * dropped. `result` may be NULL. The failure that ended the command is this
- * call's; a deadline or a cancel ends the waiting only. */
+ * dropped meanwhile, also when the waiting ends early: result->out_len is what
+ * was delivered and what was dropped. `result` may be NULL. The failure that
+ * ended the command is this call's; a deadline or a cancel ends the waiting
+ * only. */
 lssb_status lssb_command_wait(lssb_command *command, lssb_result *result,
                               lssb_op *op);
 
@@ -969,10 +979,12 @@ lssb_status lssb_command_wait(lssb_command *command, lssb_result *result,
  * the end stays untaken. Stores in *taken (which may be NULL) how much was
  * taken: all of it, or what there was room for within `wait_ms`. LSSB_OK if it
  * was any, LSSB_AGAIN if nothing can be sent just now (no room, or no
- * connection), LSSB_END when the command has ended. Input is not acknowledged:
- * what was sent just before a connection broke may be lost, and
- * command->input_uncertain says so. For input that has to be complete upload a
- * file and redirect from it. LSSB_E_OPERATION: its stdin is not open. */
+ * connection), LSSB_END when the command has ended, LSSB_E_INVALID_ARGUMENT if
+ * what follows is no UTF-8 or nothing but the beginning of a character.
+ * Input is not acknowledged: what was sent just before a connection broke may
+ * be lost, and command->input_uncertain says so. For input that has to be
+ * complete upload a file and redirect from it. LSSB_E_OPERATION: its stdin is
+ * not open. */
 lssb_status lssb_command_write(lssb_command *command, const void *bytes,
                                size_t len, size_t *taken, uint32_t wait_ms);
 
@@ -987,9 +999,12 @@ lssb_status lssb_command_resize(lssb_command *command, uint32_t columns,
                                 uint32_t rows);
 
 /* Kills the command and its process group (SIGKILL). Queued, also before it
- * has started and while there is no connection. Ten seconds after the server
- * was told, if no exit code has come, the command ends with
- * LSSB_E_CONNECTION. */
+ * has started and while there is no connection; lssb_command_close waits until
+ * it has gone out, ten seconds at most. Ten seconds after the server was told,
+ * if no exit code has come (and no output waits to be taken), the command ends
+ * with LSSB_E_CONNECTION; at once, if the connection breaks then: whether the
+ * kill has arrived nobody knows (protocol 5.10). lssb_command_reattach finds
+ * out, and a second kill does no harm. */
 lssb_status lssb_command_kill(lssb_command *command);
 
 /* The same from another thread or a signal handler: a flag and a wake. The

@@ -144,7 +144,7 @@ static int shell(const lssb_sandbox *box)
 {
     lssb_run_options how = { 0 };
     lssb_error why = { 0 };
-    lssb_command command;
+    lssb_command command = { 0 };
     struct termios before;
     int raw, code = 1;
 

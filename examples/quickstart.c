@@ -74,7 +74,7 @@ static int stream(const lssb_sandbox *box)
 static int answer(const lssb_sandbox *box)
 {
     lssb_run_options how = { 0 };
-    lssb_command command;
+    lssb_command command = { 0 };
     lssb_chunk chunk;
     lssb_status status;
     int asked = 0;
@@ -100,7 +100,7 @@ static int answer(const lssb_sandbox *box)
 /* A command that is killed, and says how it ended. */
 static int kill_one(const lssb_sandbox *box)
 {
-    lssb_command command;
+    lssb_command command = { 0 };
     lssb_result result;
     int well;
 

@@ -697,7 +697,8 @@ void lssb_call_step(lssb_op *op)
         x->step(op);
     slot = lssb_call_slot(op);
     if (slot == NULL || slot->conn.phase == LSSB_CONN_CLOSED ||
-        state->attempt_end_at == 0 || state->client->now < state->attempt_end_at)
+        state->attempt_end_at == 0 ||
+        state->client->now < state->attempt_end_at)
         return;
     if (slot->failing && slot->http.status != 0 &&
         state->phase == LSSB_PHASE_EXCHANGE) {

@@ -73,8 +73,8 @@ enum command_sending {
 #define COMMAND_INPUT_PUT 0x20000u  /* input went out on it */
 #define COMMAND_RECONNECTED 0x40000u    /* `reconnect` began it */
 #define COMMAND_CONNECTION \
-    (COMMAND_RECONNECTED | COMMAND_BEGUN | COMMAND_GREETED | COMMAND_KILL_PUT | COMMAND_END_PUT | \
-     COMMAND_INPUT_PUT)
+    (COMMAND_RECONNECTED | COMMAND_BEGUN | COMMAND_GREETED | \
+     COMMAND_KILL_PUT | COMMAND_END_PUT | COMMAND_INPUT_PUT)
 /* The message at hand. */
 #define COMMAND_OFFSET 0x100000u    /* its offset is known */
 #define COMMAND_TOLD 0x200000u      /* its beginning was looked at */

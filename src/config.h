@@ -15,7 +15,8 @@
 #endif
 
 /* LSSB_SEND_BUFFER       1,117   bytes   per slot. A record of 1 KiB. Larger
- * ones make uploads cheaper: 16,469 is a whole record. */
+ * ones make uploads cheaper: 16,469 is a whole record. At least 597 with
+ * BearSSL, 512 without. */
 #ifndef LSSB_SEND_BUFFER
 #define LSSB_SEND_BUFFER 1117
 #endif
