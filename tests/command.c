@@ -675,6 +675,15 @@ static void messages_mean_what_the_reference_says(void)
         { "a huge exit code", { STARTED
           "{\"type\":\"exit\",\"exit_code\":4294967296}\n" }, LSSB_OK, "",
           "", NULL, -1, 0, 0, 0, 0, 0 },
+        { "a pid beside an exit code", { STARTED
+          "{\"type\":\"exit\",\"exit_code\":3,\"pid\":42}\n" }, LSSB_OK, "",
+          "", NULL, 3, 0, 0, 0, 0, 0 },
+        { "a pid instead of an exit code", { STARTED
+          "{\"type\":\"exit\",\"pid\":42}\n" }, LSSB_OK, "", "", NULL, -1, 0,
+          0, 0, 0, 0 },
+        { "an exit code within another member", { STARTED
+          "{\"exit_code\":3,\"pid\":{\"exit_code\":4},\"type\":\"exit\"}\n" },
+          LSSB_OK, "", "", NULL, 3, 0, 0, 0, 0, 0 },
         { "no pid", { "{\"type\":\"started\",\"command_id\":\"" ID "\"}\n"
           EXIT(0) }, LSSB_OK, "", "", NULL, 0, 0, 0, 0, 0, 0 },
         { "no id", { "{\"type\":\"started\"}\n" EXIT(0) }, LSSB_OK, "", "",
@@ -853,6 +862,12 @@ static void offsets_are_where_the_reference_says(void)
         { "an overlap of several messages", { STARTED OUT("abc", 0)
           "@end\n", STARTED OUT("a", 0) OUT("bcd", 1) EXIT(0) }, LSSB_OK,
           "abcd", "", NULL, 0, 0, 0, 0, 0, 1 },
+        { "a gap within an overlap that was not through", { STARTED
+          OUT("abcdefghij", 0) "@end\n", STARTED OUT("ab", 0) OUT("fghijk", 5)
+          EXIT(0) }, LSSB_OK, "abcdefghijk", "", NULL, 0, 0, 0, 0, 0, 1 },
+        { "a gap beyond an overlap that was not through", { STARTED
+          OUT("abcdefghij", 0) "@end\n", STARTED OUT("ab", 0) OUT("xy", 14)
+          EXIT(0) }, LSSB_OK, "abcdefghijxy", "", NULL, 0, 0, 0, 4, 0, 1 },
         { "an overlap in one stream alone", { STARTED OUT("abc", 0)
           ERR("xyz", 0) "@end\n", STARTED ERR("yz1", 1) OUT("d", 3)
           EXIT(0) }, LSSB_OK, "abcd", "xyz1", NULL, 0, 0, 0, 0, 0, 1 },
@@ -1216,6 +1231,12 @@ static void openings_stay_inside_their_budget(void)
           LSSB_E_CONNECTION, 0, 50, 1 },
         { "a time to wait beyond it", REPLY(503, "Retry-After: 3600\r\n"),
           false, 0, LSSB_E_UNAVAILABLE, 0, 50, 1 },
+        { "a time to wait far beyond it",
+          REPLY(503, "Retry-After: 9000000\r\n"), false, 0,
+          LSSB_E_UNAVAILABLE, 0, 50, 1 },
+        { "a date far beyond it",
+          REPLY(503, "Retry-After: Fri, 15 Jan 2077 08:00:03 GMT\r\n"), false,
+          0, LSSB_E_UNAVAILABLE, 0, 50, 1 },
         { "a time to wait twice beyond it",
           REPLY(503, "Retry-After: 50\r\n"), false, 0, LSSB_E_UNAVAILABLE,
           100000, 100050, 3 },
@@ -1977,6 +1998,49 @@ static void a_kill_before_the_start_is_sent_behind_it(void)
         EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
         end_held(LSSB_OK, 137, "#1\n" EXEC "#2\n" EXEC KILL "close 1000\n");
     }
+}
+
+static void a_kill_is_sent_before_its_command_is_let_go_of(void)
+{
+    static const char *const legs[] = { STARTED "@hear\n" };
+    static const char *const lost[] = { STARTED "@end\n", STARTED "@hear\n" };
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        begin_held(i == 0 ? legs : lost, i == 0 ? 1 : 2, NULL);
+        if (i == 1)
+            pass(100);
+        EXPECT_INT(held.attached, i == 0);
+        EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+        EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+        EXPECT_INT(held.status, LSSB_END);
+        closes();
+        expect_said(i == 0 ? "#1\n" EXEC KILL "close 1000\n"
+                           : "#1\n" EXEC "#2\n" RECONNECT(0, 0) KILL
+                             "close 1000\n");
+    }
+}
+
+static void the_error_of_a_start_that_failed_is_kept(void)
+{
+    static const char *const legs[] = { FAILS("CommandError", "no shell") };
+    lssb_error why = { 0 };
+    lssb_op op = { 0 };
+
+    begin(legs, 1);
+    opens();
+    memset(&held, 0, sizeof held);
+    held_how = taking(BY_NEXT, NULL);
+    held_how.error = &why;
+    EXPECT_INT(lssb_command_start(&held, &box, "x", &held_how, &op),
+               LSSB_PENDING);
+    EXPECT_INT(lssb_command_start(&held, &box, "x", &held_how, NULL),
+               LSSB_E_BUSY);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_OPERATION);
+    EXPECT_STR(why.operation, "command");
+    EXPECT(strstr(why.message, "no shell") != NULL);
+    EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+    closes();
 }
 
 static void a_kill_while_detached_is_sent_behind_the_greeting(void)
@@ -3296,6 +3360,8 @@ static const struct test tests[] = {
     TEST(a_kill_brings_the_exit_code),
     TEST(a_kill_of_what_has_ended_does_nothing),
     TEST(a_kill_before_the_start_is_sent_behind_it),
+    TEST(a_kill_is_sent_before_its_command_is_let_go_of),
+    TEST(the_error_of_a_start_that_failed_is_kept),
     TEST(a_kill_while_detached_is_sent_behind_the_greeting),
     TEST(a_kill_of_an_older_servers_silent_command_is_sent),
     TEST(a_loss_after_a_kill_is_the_end),
