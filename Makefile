@@ -134,7 +134,7 @@ test: ## everything that CI runs
 	    'clang, AddressSanitizer, UndefinedBehaviorSanitizer' "$(AGAIN) unit WERROR=-Werror $(SANITIZED)" \
 	    'small buffers' "$(AGAIN) unit WERROR=-Werror $(SMALL)" \
 	    'without TLS' '$(AGAIN) unit WERROR=-Werror $(NO_TLS)' \
-	    'without WebSocket' '$(AGAIN) unit WERROR=-Werror $(NO_WEBSOCKET)' \
+	    'without WebSocket' "$(AGAIN) unit WERROR=-Werror $(NO_WEBSOCKET)" \
 	    'the parts one by one' '$(AGAIN) unit WERROR=-Werror $(ONE_BY_ONE)' \
 	    'the flattened sources' '$(AGAIN) test-dist' \
 	    'sandboxd' '$(AGAIN) test-sandboxd' \
