@@ -202,7 +202,7 @@ static void a_client_may_be_closed_with_calls_under_way(void)
             ended += right;
         }
     }
-    EXPECT(steps > 20);
+    EXPECT(steps > 10);
 }
 
 static void an_abandoned_client_says_nothing_to_anybody(void)
