@@ -149,7 +149,7 @@ test: ## everything that CI runs
 	    'mbedTLS: nginx, squid, tinyproxy, openssl' 'BIG=16 $(AGAIN) test-servers $(MBED)' \
 	    'the official JS SDK' '$(AGAIN) test-interop' \
 	    'a long output through the same memory' '$(AGAIN) test-flat' \
-	    'peers, and a network that misbehaves' '$(AGAIN) test-peers' \
+	    'a network that misbehaves' 'SERVERS=sandboxd $(AGAIN) test-peers' \
 	    'services: python3, nginx, ws' '$(AGAIN) test-services'
 
 test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane, tunnels
@@ -235,7 +235,7 @@ bench-ws: $(BUILD)/tests/bench_ws ## WebSocket frames beside wslay
 FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
 FUZZ_SECONDS = 60
 
-check: test fuzz valgrind mutants ## test, fuzz, valgrind, mutants
+check: test test-peers fuzz valgrind mutants ## test, fuzz, valgrind, mutants
 
 fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	@for f in $^; do mkdir -p $$f.corpus; \
