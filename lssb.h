@@ -1610,6 +1610,124 @@ lssb_status lssb_glob(const lssb_sandbox *box, lssb_search *search,
 lssb_status lssb_grep(const lssb_sandbox *box, lssb_search *search,
                       lssb_op *op);
 
+/* ---------------------------------------------------------- local files -- */
+
+/* What a name in a directory stands for. */
+typedef enum lssb_entry_kind {
+    LSSB_ENTRY_OTHER = 0,           /* a device, a pipe, a socket */
+    LSSB_ENTRY_FILE,
+    LSSB_ENTRY_DIRECTORY,
+    LSSB_ENTRY_SYMLINK
+} lssb_entry_kind;
+
+/* What is known of it. */
+typedef struct lssb_local_info {
+    lssb_entry_kind kind;
+    uint32_t mode;                  /* permissions: 07777 at most */
+    uint64_t size;                  /* bytes of a file, of a link's target */
+    int64_t mtime_s;                /* since 1970 */
+    uint32_t mtime_ns;
+} lssb_local_info;
+
+#define LSSB_FILES_VERSION 1
+
+/* Files of the machine that this runs on. The library touches none by itself:
+ * the calls that want some take this table, `&lssb_posix_files` or one of your
+ * own. Add port/files_posix.c to your build for that one.
+ *
+ * Every step but the first goes from an open directory to one name in it: a
+ * component of a path, never empty, "." or "..", without '/' and NUL. No step
+ * follows a link. So whoever may write into a tree while it is read or written
+ * cannot lead a step out of it. A system with other separators or reserved
+ * names refuses those with LSSB_E_REFUSED.
+ *
+ * Each function returns at once, for what a disk calls so: LSSB_OK;
+ * LSSB_E_NOT_FOUND: there is none of that name; LSSB_E_ALREADY_EXISTS;
+ * LSSB_E_REFUSED: it is not what the function is for (a link, not a directory,
+ * not a file); LSSB_E_UNSUPPORTED: this system has none; LSSB_E_TOO_LONG; else
+ * LSSB_E_OPERATION. With a failure *code (never NULL) is the system's own
+ * number. Handles are the table's; `context` is the first argument of all. */
+typedef struct lssb_files {
+    uint32_t version;               /* LSSB_FILES_VERSION */
+    void *context;
+
+    /* Opens a directory by a path, as the system understands that, links
+     * followed: the caller's own words. */
+    lssb_status (*open_root)(void *context, const char *path,
+                             intptr_t *directory, int32_t *code);
+
+    /* Opens a directory in a directory. */
+    lssb_status (*open_directory)(void *context, intptr_t directory,
+                                  const char *name, intptr_t *opened,
+                                  int32_t *code);
+
+    /* Tells every name in a directory once, but "." and "..", in any order,
+     * until `take` returns false, which is LSSB_OK, too. From the beginning,
+     * as often as it is called. */
+    lssb_status (*list)(void *context, intptr_t directory,
+                        bool (*take)(void *user, const char *name), void *user,
+                        int32_t *code);
+
+    lssb_status (*info)(void *context, intptr_t directory, const char *name,
+                        lssb_local_info *info, int32_t *code);
+
+    /* A link's target, with a NUL behind it: whole, or LSSB_E_TOO_LONG. */
+    lssb_status (*read_link)(void *context, intptr_t directory,
+                             const char *name, char *target, size_t size,
+                             int32_t *code);
+
+    /* Opens a file for reading; never waits for the other end of a pipe. */
+    lssb_status (*open_file)(void *context, intptr_t directory,
+                             const char *name, intptr_t *file, int32_t *code);
+
+    /* Stores up to `len` bytes (at least 1) from `offset` on: how many, 0 at
+     * the end, less than 0 on failure. */
+    ptrdiff_t (*read_at)(void *context, intptr_t file, uint64_t offset,
+                         void *bytes, size_t len, int32_t *code);
+
+    /* Makes a file where there is nothing of that name, not even a link, and
+     * opens it for writing. */
+    lssb_status (*create_file)(void *context, intptr_t directory,
+                               const char *name, uint32_t mode,
+                               intptr_t *file, int32_t *code);
+
+    /* Writes all of `len` bytes behind what was written before. */
+    lssb_status (*write)(void *context, intptr_t file, const void *bytes,
+                         size_t len, int32_t *code);
+
+    /* These two also only where there is nothing. */
+    lssb_status (*make_directory)(void *context, intptr_t directory,
+                                  const char *name, uint32_t mode,
+                                  int32_t *code);
+    lssb_status (*make_symlink)(void *context, intptr_t directory,
+                                const char *name, const char *target,
+                                int32_t *code);
+
+    /* Gives a name in a directory to what has another one there, over what had
+     * it (no directory), in one step. */
+    lssb_status (*rename)(void *context, intptr_t directory, const char *from,
+                          const char *to, int32_t *code);
+
+    /* Removes a name: that of a directory, which must be empty, if
+     * `is_directory`, else any other. */
+    lssb_status (*remove)(void *context, intptr_t directory, const char *name,
+                          bool is_directory, int32_t *code);
+
+    /* Permissions and the time of the last change, of an open file or
+     * directory. */
+    lssb_status (*set_mode)(void *context, intptr_t handle, uint32_t mode,
+                            int32_t *code);
+    lssb_status (*set_mtime)(void *context, intptr_t handle, int64_t seconds,
+                             uint32_t nanoseconds, int32_t *code);
+
+    void (*close)(void *context, intptr_t handle);
+} lssb_files;
+
+/* Those of a POSIX system. A file or directory is a descriptor, closed when
+ * another program is executed; `list` has a stream of the C library's open
+ * while it runs, which takes memory of its own. */
+extern const lssb_files lssb_posix_files;
+
 /* -------------------------------------------------------------- tunnels -- */
 
 /* TCP into a box. A tunnel is one connection of the client's, one of

@@ -1248,6 +1248,173 @@ LSSB_PRIVATE bool lssb_json_is_high(int32_t unit);
 LSSB_PRIVATE bool lssb_json_is_low(int32_t unit);
 LSSB_PRIVATE uint32_t lssb_json_pair(int32_t high, int32_t low);
 
+/* -------------------------------------------------------------- lssb.c: tar */
+
+#define LSSB_TAR_BLOCK 512
+#define LSSB_TAR_PATH 4096          /* bytes of a name or a target, and a NUL */
+
+/* One entry of an archive. Texts are bytes but NUL, in whichever encoding. */
+struct lssb_tar_entry {
+    lssb_entry_kind kind;
+    bool hard_link;                 /* a FILE without bytes of its own: another
+                                       name for the entry `target` */
+    const char *name;               /* relative, segments parted by one '/',
+                                       none at the end; "" is the top itself
+                                       (reader only) */
+    const char *target;             /* of a link; else "" */
+    uint64_t size;                  /* of a FILE's bytes; else 0 */
+    uint32_t mode;                  /* 07777 at most */
+    int64_t mtime_s;
+    uint32_t mtime_ns;              /* the writer puts none */
+};
+
+/* The writer is three functions without a memory: for an entry its head, then
+ * as many bytes as it has (of a FILE) and zeros up to a whole block, and at
+ * last the end. ustar (POSIX.1-1988), owner 0; behind a pax header
+ * (POSIX.1-2001) what does not fit there: names over 100 bytes that cannot be
+ * split, targets over 100, sizes of 8 GiB and more, times before 1970.
+ *
+ * The length of the head, a multiple of 512; puts it (through whichever
+ * window); puts the end, 1,024 zeros. The padding behind `size` bytes. */
+LSSB_PRIVATE uint64_t lssb_tar_head_len(const struct lssb_tar_entry *entry);
+LSSB_PRIVATE void lssb_put_tar_head(struct lssb_writer *to,
+                                    const struct lssb_tar_entry *entry);
+LSSB_PRIVATE void lssb_put_tar_end(struct lssb_writer *to);
+#define LSSB_TAR_END_LEN 1024
+LSSB_PRIVATE uint32_t lssb_tar_padding(uint64_t size);
+
+enum lssb_tar_event {
+    LSSB_TAR_MORE = 0,              /* all consumed; more bytes, please */
+    LSSB_TAR_ENTRY,                 /* `entry`, valid until the next one; its
+                                       texts may be changed in place */
+    LSSB_TAR_DATA,                  /* data, data_len: of a FILE, a slice of
+                                       the input, at least a byte */
+    LSSB_TAR_ENTRY_END,             /* once for each ENTRY, whatever it is */
+    LSSB_TAR_END,                   /* the archive is complete: two blocks of
+                                       zeros. What follows is padding, and
+                                       swallowed: END again, for nothing */
+    LSSB_TAR_WRONG                  /* `wrong` says what; final */
+};
+
+/* Reads an archive as it arrives: ustar, pax, GNU's long names and large
+ * numbers, the format of Version 7. It holds nothing but one header and two
+ * names. An archive is hostile until it has been read:
+ *
+ * Refused: a header whose checksum is wrong; a name that is absolute, holds a
+ * ".." segment, a NUL or more than LSSB_TAR_PATH - 1 bytes, or is empty where
+ * there is something to name, and the same of a hard link's target; a symbolic
+ * link's target that is empty or too long; sizes that are no number, or
+ * negative; a pax header of more than 1 MiB, malformed, or without an entry
+ * behind it; one for the whole archive that names or measures something;
+ * sparse files; volumes and their continuations; more entries or bytes than
+ * the limits. Devices and pipes are told as LSSB_ENTRY_OTHER; what to do with
+ * them, with links and modes is for the user to say. An archive that ends
+ * before its END is for the user to see, too. */
+struct lssb_tar {
+    /* Set after lssb_tar_start, before the first byte. */
+    uint64_t most_entries;          /* UINT64_MAX: no limit, as is the next */
+    uint64_t most_bytes;            /* of all files together */
+
+    /* Set by lssb_tar_next. */
+    struct lssb_tar_entry entry;
+    const uint8_t *data;
+    size_t data_len;
+    const char *wrong;              /* a sentence without the content; static */
+    uint64_t entries;               /* so far */
+    uint64_t bytes;                 /* as the headers of them say */
+
+    struct {                        /* the reader's own */
+        uint64_t left;              /* of what stands behind the header */
+        uint64_t pax_size;
+        int64_t pax_mtime_s;
+        uint32_t pax_mtime_ns;
+        uint32_t record_left;       /* of a pax record */
+        uint16_t have;              /* of the block; of the text at hand */
+        uint16_t padding;
+        uint8_t state;
+        uint8_t type;
+        uint8_t key;                /* of a record: which */
+        uint8_t zeros;              /* blocks of them in a row */
+        uint8_t given;              /* what pax and GNU headers have said */
+        uint8_t word_len;
+        char word[24];              /* a record's length, key, short value */
+        uint8_t block[LSSB_TAR_BLOCK];
+        char name[LSSB_TAR_PATH];
+        char target[LSSB_TAR_PATH];
+    } own;
+};
+
+LSSB_PRIVATE void lssb_tar_start(struct lssb_tar *tar);
+
+/* Looks at `len` bytes, consumes *used of them, says what it found. Call it
+ * again with the rest, also when none is left, until it says MORE or END. The
+ * events are the same wherever the input is split, but for the slices. */
+LSSB_PRIVATE enum lssb_tar_event lssb_tar_next(struct lssb_tar *tar,
+                                               const uint8_t *bytes,
+                                               size_t len, size_t *used);
+
+/* ------------------------------------------------------------- lssb.c: pack */
+
+#define LSSB_PACK_DEPTH 64          /* directories below one another, the root
+                                       included; one descriptor each */
+#define LSSB_PACK_NAMES 4096        /* bytes for names that are sorted */
+
+/* A directory of the caller's machine as an archive, made while it is read:
+ * nothing of it is held but a path and some names. Names are sorted by their
+ * bytes, a directory before what is in it; mode & 0777, owner 0, whole seconds;
+ * what is neither file, directory nor link is left out.
+ *
+ * What it costs: a directory is listed once, again for each LSSB_PACK_NAMES
+ * bytes of names in it and, while names from it are pushed out by those of a
+ * subdirectory, again after that one. Measuring and reading both walk the
+ * tree; reading at an offset before the entry at hand walks it from the
+ * start. */
+struct lssb_pack {
+    /* Set after lssb_pack_start; may be NULL. False: the entry, and all that
+     * is below it, is left out. `path` is relative. */
+    bool (*wanted)(void *user, const char *path, const lssb_local_info *info);
+    void *user;
+
+    /* To be read only. */
+    uint64_t size;                  /* of the archive, once it is measured */
+    uint64_t entries;
+    const char *wrong;              /* why it failed, a sentence; static */
+    int32_t code;                   /* the system's number */
+    char path[LSSB_TAR_PATH];       /* where, or the entry at hand; "" */
+
+    struct {                        /* the packer's own */
+        const lssb_files *files;
+        intptr_t directories[LSSB_PACK_DEPTH];
+        uint16_t ends[LSSB_PACK_DEPTH];     /* of the path of each */
+        uint16_t lists[LSSB_PACK_DEPTH];    /* where its names begin */
+        intptr_t file;
+        uint64_t at;                /* where the entry at hand begins */
+        uint64_t head_len;
+        uint64_t next;              /* what is behind it */
+        struct lssb_tar_entry entry;
+        lssb_local_info info;
+        uint8_t depth;
+        uint8_t state;
+        char target[LSSB_TAR_PATH];
+        char names[LSSB_PACK_NAMES];
+        char key[256];              /* the name that the list goes on after */
+    } own;
+};
+
+/* Begins with the directory at `path`: LSSB_OK, LSSB_E_INVALID_ARGUMENT. */
+LSSB_PRIVATE lssb_status lssb_pack_start(struct lssb_pack *pack,
+                                         const lssb_files *files,
+                                         const char *path);
+/* Looks at some more entries: LSSB_AGAIN; LSSB_OK: pack->size is known; else a
+ * failure. */
+LSSB_PRIVATE lssb_status lssb_pack_measure(struct lssb_pack *pack);
+/* Once it is measured: bytes of the archive, as lssb_source's read_at. 0: it
+ * failed, or the tree is not what was measured: pack->wrong. */
+LSSB_PRIVATE ptrdiff_t lssb_pack_read(struct lssb_pack *pack, uint64_t offset,
+                                      void *bytes, size_t len);
+/* Closes what it holds. All zeros, and a second time, are allowed. */
+LSSB_PRIVATE void lssb_pack_end(struct lssb_pack *pack);
+
 /* ----------------------------------------------------------- lssb.c: client */
 
 /* What may be tried again after a failure (protocol 8). */
