@@ -2012,9 +2012,9 @@ lssb_status lssb_download_url(const lssb_sandbox *box,
  * sandbox. `url` is lssb_link.url, from whichever program made it. As
  * lssb_file_download otherwise: parts, conditions, tried again, gone on with
  * after a loss if the file is the same, by its ETag or, if it has none, by the
- * date of its last change. The operation's headers go to it. LSSB_E_AUTH: the
- * link has expired, or is none; LSSB_E_NOT_FOUND (file). Messages never hold
- * the URL. */
+ * date of its last change. The operation's headers go to it, but X-Api-Key and
+ * what contains the API key: LSSB_E_INVALID_ARGUMENT. LSSB_E_AUTH: the link has
+ * expired, or is none; LSSB_E_NOT_FOUND (file). Messages never hold the URL. */
 lssb_status lssb_link_download(lssb_client *client, const char *url,
                                const lssb_download *download, lssb_file *file,
                                lssb_op *op);
@@ -2104,9 +2104,10 @@ typedef struct lssb_response {
  * several requests may share one). NULL: one is made for this request alone.
  *
  * The service gets the headers of `request`, User-Agent, and the token, in the
- * place of any that they hold under that name. It never gets the API key (nor
- * if it is among them: LSSB_E_INVALID_ARGUMENT), nor the client's headers; the
- * operation's go with the making of the URL.
+ * place of any that they hold under that name. It never gets the API key, nor
+ * the client's headers; the operation's go with the making of the URL. A header
+ * X-Api-Key, whatever is in it, and one whose value contains the API key are
+ * LSSB_E_INVALID_ARGUMENT.
  *
  * Making the URL is tried again as usual; the request is not, but for a
  * connection that was kept from before and ended without a byte of reply, if
@@ -2194,9 +2195,10 @@ typedef struct lssb_websocket {
 
 /* Opens a WebSocket; done when it is there. Tried once. `service`, the
  * credentials, and headers as with lssb_service_request. Borrowed until it is
- * closed: `options`. LSSB_E_REFUSED: the service answered otherwise
- * (http_status); LSSB_E_PROTOCOL: its answer breaks RFC 6455, or chooses a
- * subprotocol that was not offered; else as there. */
+ * closed: `options`. One that was refused at once may be closed, too, and need
+ * not be. LSSB_E_REFUSED: the service answered otherwise (http_status);
+ * LSSB_E_PROTOCOL: its answer breaks RFC 6455, or chooses a subprotocol that
+ * was not offered; else as there. */
 lssb_status lssb_websocket_open(lssb_websocket *socket,
                                 const lssb_sandbox *box,
                                 const lssb_service_options *where,

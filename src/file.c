@@ -701,7 +701,6 @@ static const struct lssb_exchange file_link_stat = {
 static const char *file_link_wrong(const lssb_op *op, const char *url,
                                    const lssb_file *file)
 {
-    const char *key = lssb_call_client(op)->api_key;
     size_t i;
 
     if (url == NULL || url[0] == '\0')
@@ -709,9 +708,8 @@ static const char *file_link_wrong(const lssb_op *op, const char *url,
     if (file == NULL)
         return "file: NULL";
     for (i = 0; op->headers != NULL && i < op->header_count; i++)
-        if (key != NULL && op->headers[i].value != NULL &&
-            strcmp(op->headers[i].value, key) == 0)
-            return "headers: the API key is not for links";
+        if (lssb_link_shows_key(lssb_call_client(op), &op->headers[i]))
+            return "headers: the API key, and X-Api-Key, are not for links";
     return NULL;
 }
 

@@ -2114,6 +2114,9 @@ LSSB_PRIVATE bool lssb_list_again(lssb_op *op);
 #define LSSB_SERVICE_S 600          /* how long a token is to hold, if the
                                        caller does not say */
 LSSB_PRIVATE extern const struct lssb_kind lssb_link_service;
+/* Whether a header, for a service or a link, is X-Api-Key or holds the key. */
+LSSB_PRIVATE bool lssb_link_shows_key(const lssb_client *client,
+                                      const lssb_pair *header);
 LSSB_PRIVATE const char *
 lssb_link_service_wrong(const lssb_service_options *options);
 LSSB_PRIVATE void lssb_link_service_path(const lssb_op *op,

@@ -34,6 +34,26 @@ static lssb_status link_got(lssb_op *op, const char *text, size_t len)
     return status;
 }
 
+/* Whether a text contains another one, which is not empty. */
+static bool link_contains(const char *text, const char *part)
+{
+    size_t len = strlen(part);
+
+    for (; len > 0 && *text != '\0'; text++)
+        if (strncmp(text, part, len) == 0)
+            return true;
+    return false;
+}
+
+bool lssb_link_shows_key(const lssb_client *client, const lssb_pair *header)
+{
+    return (header->name != NULL &&
+            lssb_same_name(header->name, strlen(header->name), "X-Api-Key",
+                           9)) ||
+           (client->api_key != NULL && header->value != NULL &&
+            link_contains(header->value, client->api_key));
+}
+
 /* ---------------------------------------------------------- service URLs -- */
 
 #define LINK_SERVICE(key) \

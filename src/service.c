@@ -75,9 +75,8 @@ static const char *service_header_wrong(const lssb_client *client,
 
     if (name != NULL && lssb_same_name(name, strlen(name), "Content-Type", 12))
         name = "Type";              /* here it is the caller's */
-    if (client->api_key != NULL && header->value != NULL &&
-        strcmp(header->value, client->api_key) == 0)
-        return "headers: the API key is not for services";
+    if (lssb_link_shows_key(client, header))
+        return "headers: the API key, and X-Api-Key, are not for services";
     return lssb_header_wrong(name, header->value);
 }
 
@@ -551,13 +550,14 @@ lssb_status lssb_service_request(const lssb_sandbox *box,
     struct lssb_response_state *state;
     const char *wrong;
 
+    if (response != NULL && status != LSSB_E_BUSY)
+        memset(response, 0, sizeof *response);
     if (call == NULL)
         return status;
     wrong = service_wrong(box->client, options, service, request, response);
     if (wrong != NULL)
         return lssb_refuse(box->client, call, "service request: ", wrong,
                            NULL);
-    memset(response, 0, sizeof *response);
     state = &response->reserved.state;
     state->request = request;
     state->service = service;

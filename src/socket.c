@@ -480,6 +480,17 @@ static const struct lssb_exchange socket_making = {
 
 /* -------------------------------------------------------------- beginning */
 
+/* What is not opened is safe to close. The struct of an operation that is
+ * under way is in use. Returns `status`. */
+static lssb_status socket_clear(lssb_websocket *socket, lssb_status status)
+{
+    if (socket != NULL && status != LSSB_E_BUSY) {
+        memset(socket, 0, sizeof *socket);
+        socket->status = status;
+    }
+    return status;
+}
+
 /* NULL, or what is wrong with the subprotocols. */
 static const char *socket_protocols_wrong(const lssb_websocket_options *options)
 {
@@ -524,14 +535,16 @@ lssb_status lssb_websocket_open(lssb_websocket *socket,
     bool holds;
 
     if (call == NULL)
-        return status;
+        return socket_clear(socket, status);
     if (options == NULL)
         options = &defaults;
     wrong = socket_wrong(box->client, where, service, options);
     if (socket == NULL)
         wrong = "socket: NULL";
-    if (wrong != NULL)
+    if (wrong != NULL) {
+        socket_clear(socket, LSSB_E_INVALID_ARGUMENT);
         return lssb_refuse(box->client, call, "open WebSocket: ", wrong, NULL);
+    }
     memset(socket, 0, sizeof *socket);
     state = &socket->reserved.state;
     socket->client = box->client;
