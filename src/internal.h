@@ -817,7 +817,7 @@ struct lssb_yamux {
 };
 
 /* Starts a session at `now`. Both sides send a ping at once, which measures the
- * round trip. */
+ * round trip; so does every opening, by its ACK. */
 LSSB_PRIVATE void lssb_yamux_start(struct lssb_yamux *session, bool server,
                                    uint64_t now);
 
@@ -837,7 +837,8 @@ LSSB_PRIVATE enum lssb_yamux_event lssb_yamux_next(struct lssb_yamux *session,
                                                    size_t len, size_t *used);
 
 /* Takes the first `len` bytes of the slice just told, and returns `len`: they
- * count as used. The rest is offered again by the next call, until it is
+ * count as used; 0 if the stream is no more, since a reset of it was written:
+ * the next call swallows them. The rest is offered again by the next call, until it is
  * taken or the stream is reset: the whole session waits for it meanwhile. Call
  * it also when nothing is taken. */
 LSSB_PRIVATE size_t lssb_yamux_take(struct lssb_yamux *session, size_t len);
@@ -858,8 +859,8 @@ LSSB_PRIVATE enum lssb_yamux_opening
 lssb_yamux_open(struct lssb_yamux *session, struct lssb_yamux_stream *stream);
 
 /* `len` of the bytes that were taken need no room any more: they become credit
- * for the peer, sent once it is worth half a window. No effect on a stream that
- * is not in use. */
+ * for the peer, sent once it is worth a quarter of a window, or half of one
+ * that is smaller than 64 KiB. No effect on a stream that is not in use. */
 LSSB_PRIVATE void lssb_yamux_consumed(struct lssb_yamux *session,
                                       struct lssb_yamux_stream *stream,
                                       size_t len);

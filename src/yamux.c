@@ -35,6 +35,10 @@ enum {
     YAMUX_DUE_RST = 16
 };
 
+#define YAMUX_WORTH 16384           /* bytes of credit that are worth a frame,
+                                       although more could be collected */
+#define YAMUX_ENDLESS (1u << 28)    /* ms: a round trip that is none */
+
 /* A ping, or a go away, of ours. */
 enum { YAMUX_NONE = 0, YAMUX_QUEUED, YAMUX_SENT };
 
@@ -376,29 +380,39 @@ static uint32_t yamux_credit(const struct lssb_yamux_stream *stream)
     return (uint32_t)(stream->window - given);
 }
 
-/* Lets the window grow when half of it went by in less than two round trips:
- * then the peer has waited for credit, not for us. */
+/* The credit that is worth a frame: a quarter of a window, so that a peer far
+ * away never waits for it; half of a small one. */
+static uint32_t yamux_worth(const struct lssb_yamux_stream *stream)
+{
+    return stream->window / 4 >= YAMUX_WORTH ? stream->window / 4
+                                             : stream->window / 2;
+}
+
+/* Lets the window grow when a quarter of it went by in less than a round trip,
+ * half of it in less than two: then the peer has waited for credit, not for
+ * us. */
 static void yamux_grow(const struct lssb_yamux *session,
-                       struct lssb_yamux_stream *stream)
+                       struct lssb_yamux_stream *stream, uint32_t credit)
 {
     uint64_t took = session->own.now - stream->own.credit_at;
-    uint32_t round_trip = session->least_round_trip_ms;
+    uint64_t round_trip = session->least_round_trip_ms;
 
     stream->own.credit_at = session->own.now;
-    if (stream->window >= stream->window_most || round_trip == UINT32_MAX ||
-        took >= (uint64_t)round_trip * 2)
+    if (stream->window >= stream->window_most ||
+        round_trip >= YAMUX_ENDLESS || took / 4 > round_trip ||
+        took * stream->window >= round_trip * 4 * credit)
         return;
     stream->window = stream->window < stream->window_most / 2
                          ? stream->window * 2
                          : stream->window_most;
 }
 
-/* Whether there is credit for half a window, which is worth a frame. */
+/* Whether there is credit that is worth a frame. */
 static bool yamux_credit_is_due(const struct lssb_yamux_stream *stream)
 {
     uint32_t credit = yamux_credit(stream);
 
-    return credit > 0 && credit >= stream->window / 2;
+    return credit > 0 && credit >= yamux_worth(stream);
 }
 
 void lssb_yamux_consumed(struct lssb_yamux *session,
@@ -411,7 +425,7 @@ void lssb_yamux_consumed(struct lssb_yamux *session,
     if ((stream->own.due & YAMUX_DUE_CREDIT) != 0 ||
         !yamux_credit_is_due(stream))
         return;
-    yamux_grow(session, stream);
+    yamux_grow(session, stream, yamux_credit(stream));
     yamux_due(session, stream, YAMUX_DUE_CREDIT);
 }
 
@@ -498,6 +512,8 @@ static bool yamux_write_stream(struct lssb_yamux *session,
         flags = (due & YAMUX_DUE_SYN) != 0   ? YAMUX_SYN
                 : (due & YAMUX_DUE_ACK) != 0 ? YAMUX_ACK
                                              : 0;
+        if (flags == YAMUX_SYN)
+            stream->own.credit_at = session->own.now;   /* until its ACK */
         stream->own.due = (uint8_t)(due & YAMUX_DUE_FIN);
         stream->own.receive_window += credit;
     } else {
@@ -645,11 +661,19 @@ static enum lssb_yamux_event yamux_refuse(struct lssb_yamux *session)
     return yamux_skip(session);
 }
 
+/* Something that was sent at a time is answered. */
+static void yamux_measure(struct lssb_yamux *session, uint64_t sent_at)
+{
+    uint64_t took = session->own.now - sent_at;
+
+    session->round_trip_ms = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+    if (session->round_trip_ms < session->least_round_trip_ms)
+        session->least_round_trip_ms = session->round_trip_ms;
+}
+
 /* A ping, or the answer to one. An answer to none is no harm. */
 static enum lssb_yamux_event yamux_ping_frame(struct lssb_yamux *session)
 {
-    uint64_t took = session->own.now - session->own.ping_sent_at;
-
     session->value = session->own.left;
     if ((session->own.flags & YAMUX_SYN) != 0) {
         if (!yamux_reply(session, YAMUX_PING, YAMUX_ACK, session->value))
@@ -662,9 +686,7 @@ static enum lssb_yamux_event yamux_ping_frame(struct lssb_yamux *session)
         return LSSB_YAMUX_MORE;
     session->own.ping = YAMUX_NONE;
     session->own.ping_at += session->ping_interval_ms;
-    session->round_trip_ms = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
-    if (session->round_trip_ms < session->least_round_trip_ms)
-        session->least_round_trip_ms = session->round_trip_ms;
+    yamux_measure(session, session->own.ping_sent_at);
     return LSSB_YAMUX_PONG;
 }
 
@@ -694,13 +716,16 @@ static enum lssb_yamux_event yamux_syn(struct lssb_yamux *session)
     return yamux_tell(session, LSSB_YAMUX_OPENED);
 }
 
+static const char yamux_never_opened[] =
+    "a frame is for a stream never opened";
+
 /* A frame for a stream that is not in use: one that has ended, most likely. */
 static enum lssb_yamux_event yamux_stray(struct lssb_yamux *session)
 {
     uint32_t id = session->own.frame_id, next = session->own.next_id;
 
     if ((id % 2 == 0) == session->server && next != 0 && id >= next)
-        return yamux_wrong(session, "a frame is for a stream never opened");
+        return yamux_wrong(session, yamux_never_opened);
     return yamux_skip(session);
 }
 
@@ -746,6 +771,7 @@ static enum lssb_yamux_event yamux_data_frame(struct lssb_yamux *session)
         yamux_tell(session, LSSB_YAMUX_RESET);
         if (yamux_refuse(session) == LSSB_YAMUX_FULL)
             return LSSB_YAMUX_FULL;
+        stream->peer_finished = false;  /* that was no end, after all */
         yamux_release(session, stream);
         return LSSB_YAMUX_RESET;
     }
@@ -778,6 +804,8 @@ static enum lssb_yamux_event yamux_stream_frame(struct lssb_yamux *session)
         return yamux_syn(session);
     if (stream == NULL)
         return yamux_stray(session);
+    if ((stream->own.due & YAMUX_DUE_SYN) != 0)
+        return yamux_wrong(session, yamux_never_opened);
     if ((session->own.flags & YAMUX_RST) != 0)
         return yamux_rst(session);
     if (stream->own.reset)
@@ -785,6 +813,8 @@ static enum lssb_yamux_event yamux_stream_frame(struct lssb_yamux *session)
     if (stream->own.unacked) {      /* any frame will do: a peer that got FIN
                                        early may never say ACK */
         yamux_settle(session, stream);
+        yamux_measure(session, stream->own.credit_at);
+        stream->own.credit_at = session->own.now;
         stream->acked = true;
         return yamux_tell(session, LSSB_YAMUX_ACKED);
     }
