@@ -623,8 +623,7 @@ static bool posix_bind(int fd, const struct sockaddr_storage *at,
 {
     int on = 1;
 
-    if (at->ss_family != AF_UNIX &&
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
         return false;
     if (at->ss_family == AF_INET6 &&
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)
@@ -675,29 +674,105 @@ static lssb_io posix_listen(void *context, const lssb_address *address,
     return LSSB_IO_OK;
 }
 
-/* Listens on a path, where only this user may connect. */
+#define POSIX_FRESH_S 2             /* a socket this young may be about to
+                                       listen */
+
+/* Writes a path as the system wants it; false: it is too long. */
+static bool posix_path(struct sockaddr_un *to, const char *path)
+{
+    size_t len = strlen(path);
+
+    memset(to, 0, sizeof *to);
+    to->sun_family = AF_UNIX;
+    if (len >= sizeof to->sun_path)
+        return false;
+    memcpy(to->sun_path, path, len);
+    return true;
+}
+
+/* Makes a Unix socket; -1: errno says why. */
+static int posix_unix_socket(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | POSIX_SOCKET_FLAGS, 0);
+
+    if (fd < 0 || posix_tame(fd))
+        return fd;
+    posix_close_fd(fd);
+    return -1;
+}
+
+/* Whether a path is a socket of this user's that nobody listens on. Asks by
+ * connecting; stores when it was last changed. */
+static bool posix_is_dead(const struct sockaddr_un *at, time_t *changed)
+{
+    int fd = posix_unix_socket(), error = 0;
+    struct stat what;
+
+    if (fd < 0)
+        return false;
+    if (connect(fd, (const struct sockaddr *)at, (socklen_t)sizeof *at) != 0)
+        error = errno;
+    close(fd);
+    if (error != ECONNREFUSED || lstat(at->sun_path, &what) != 0)
+        return false;
+    *changed = what.st_ctime;
+    return S_ISSOCK(what.st_mode) && what.st_uid == geteuid();
+}
+
+/* Removes what a process left that is gone. What was made just now may belong
+ * to one that has not come to listening yet. False: errno is EADDRINUSE. */
+static bool posix_take_over(const struct sockaddr_un *at)
+{
+    time_t changed = 0, now = time(NULL);
+
+    if (posix_is_dead(at, &changed) &&
+        (now - changed >= POSIX_FRESH_S || changed - now >= POSIX_FRESH_S) &&
+        unlink(at->sun_path) == 0)
+        return true;
+    errno = EADDRINUSE;
+    return false;
+}
+
+/* Binds, and has only this user connect: by the mode of the socket, which Linux
+ * makes the file with, elsewhere by the file's; and nobody can connect before
+ * listen(). False: errno says why. */
+static bool posix_bind_path(int fd, const struct sockaddr_un *at)
+{
+    const struct sockaddr *to = (const struct sockaddr *)at;
+    socklen_t len = (socklen_t)sizeof *at;
+    int error;
+
+    (void)fchmod(fd, S_IRUSR | S_IWUSR);
+    if (bind(fd, to, len) != 0 &&
+        (errno != EADDRINUSE || !posix_take_over(at) ||
+         bind(fd, to, len) != 0))
+        return false;
+    if (chmod(at->sun_path, S_IRUSR | S_IWUSR) == 0 &&
+        listen(fd, POSIX_BACKLOG) == 0)
+        return true;
+    error = errno;
+    unlink(at->sun_path);
+    errno = error;
+    return false;
+}
+
+/* Listens on a path, where only this user may connect. A socket that is there,
+ * but that nobody listens on, gives way. */
 static lssb_io posix_listen_path(void *context, const char *path,
                                  lssb_handle *handle, int32_t *code)
 {
-    struct sockaddr_storage at;
-    struct sockaddr_un un;
-    size_t len = strlen(path);
+    struct sockaddr_un at;
     int fd;
 
     (void)context;
-    memset(&at, 0, sizeof at);
-    memset(&un, 0, sizeof un);
-    if (len >= sizeof un.sun_path) {
+    if (!posix_path(&at, path)) {
         *code = ENAMETOOLONG;
-        return LSSB_IO_FAILED;
+        return LSSB_IO_UNREACHABLE;
     }
-    un.sun_family = AF_UNIX;
-    memcpy(un.sun_path, path, len);
-    memcpy(&at, &un, sizeof un);
-    fd = socket(AF_UNIX, SOCK_STREAM | POSIX_SOCKET_FLAGS, 0);
+    fd = posix_unix_socket();
     if (fd < 0)
         return posix_failed(code);
-    if (!posix_tame(fd) || !posix_bind(fd, &at, (socklen_t)sizeof un)) {
+    if (!posix_bind_path(fd, &at)) {
         posix_close_fd(fd);
         return posix_failed(code);
     }
@@ -705,10 +780,16 @@ static lssb_io posix_listen_path(void *context, const char *path,
     return LSSB_IO_OK;
 }
 
+/* Removes the socket that was listened on. What else is there by now stays:
+ * anything but a socket, and one that somebody listens on. */
 static void posix_remove_path(void *context, const char *path)
 {
+    struct sockaddr_un at;
+    time_t changed;
+
     (void)context;
-    unlink(path);
+    if (posix_path(&at, path) && posix_is_dead(&at, &changed))
+        unlink(path);
 }
 
 /* Accepts, with what every socket of this port has from the start. */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -741,40 +742,250 @@ static void a_port_that_is_listened_on_is_in_use(void)
     end();
 }
 
+/* ---------------------------------------------------------- Unix sockets -- */
+
+static char folder[32], path[64];
+
+/* A folder for a test, and a path in it. */
+static void begin_path(void)
+{
+    begin();
+    strcpy(folder, "/tmp/lssb-unit-XXXXXX");
+    EXPECT(mkdtemp(folder) != NULL);
+    sprintf(path, "%s/socket", folder);
+}
+
+static void end_path(void)
+{
+    unlink(path);
+    EXPECT_INT(rmdir(folder), 0);
+    end();
+}
+
+/* The path of the tests as the system wants it. */
+static struct sockaddr_un path_address(void)
+{
+    struct sockaddr_un un;
+
+    memset(&un, 0, sizeof un);
+    un.sun_family = AF_UNIX;
+    strcpy(un.sun_path, path);
+    return un;
+}
+
+/* Connects to the path; the system's error, or 0 and the descriptor. */
+static int dials(int *client)
+{
+    struct sockaddr_un un = path_address();
+
+    *client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    return connect(*client, (struct sockaddr *)&un, sizeof un) == 0 ? 0
+                                                                    : errno;
+}
+
+/* Somebody else's socket at the path, which listens if there is a backlog. */
+static int others_socket(int backlog)
+{
+    struct sockaddr_un un = path_address();
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    EXPECT_INT(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
+    if (backlog >= 0)
+        EXPECT_INT(listen(fd, backlog), 0);
+    return fd;
+}
+
+/* The mode of what is at the path; 0: nothing. */
+static mode_t mode_there(void)
+{
+    struct stat what;
+
+    return lstat(path, &what) == 0 ? what.st_mode : 0;
+}
+
 static void a_path_is_listened_on_and_removed(void)
 {
-    char folder[] = "/tmp/lssb-unit-XXXXXX", path[64], longer[200];
-    struct sockaddr_un un;
     lssb_handle listener, second, server;
     int32_t code = 0;
     int client;
 
-    begin();
-    EXPECT(mkdtemp(folder) != NULL);
-    sprintf(path, "%s/socket", folder);
+    begin_path();
     EXPECT_INT(listening->listen_path(context, path, &listener, &code),
                LSSB_IO_OK);
-    EXPECT_INT(listening->listen_path(context, path, &second, &code),
-               LSSB_IO_IN_USE);
-    memset(longer, 'x', sizeof longer - 1);
-    longer[sizeof longer - 1] = '\0';
-    EXPECT_INT(listening->listen_path(context, longer, &second, &code),
-               LSSB_IO_FAILED);
-    memset(&un, 0, sizeof un);
-    un.sun_family = AF_UNIX;
-    strcpy(un.sun_path, path);
-    client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    EXPECT_INT(connect(client, (struct sockaddr *)&un, sizeof un), 0);
+    EXPECT_INT(dials(&client), 0);
     server = accepts(listener);
     half_closes(client, server);
     close(client);
     port->close_handle(context, server, false);
+    EXPECT_INT(listening->listen_path(context, path, &second, &code),
+               LSSB_IO_IN_USE);
+    EXPECT_INT(code, EADDRINUSE);
     port->close_handle(context, listener, false);
-    EXPECT_INT(access(path, F_OK), 0);
+    EXPECT(S_ISSOCK(mode_there()));
     listening->remove_path(context, path);
-    EXPECT_INT(access(path, F_OK), -1);
-    rmdir(folder);
-    end();
+    EXPECT_INT(mode_there(), 0);
+    listening->remove_path(context, path);
+    end_path();
+}
+
+static void only_the_user_may_connect_whatever_the_umask(void)
+{
+    static const mode_t masks[] = { 0, 022, 077, 0777 };
+    lssb_handle listener;
+    int32_t code = 0;
+    int client;
+    size_t i;
+
+    begin_path();
+    for (i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        mode_t before = umask(masks[i]);
+        lssb_io io = listening->listen_path(context, path, &listener, &code);
+
+        EXPECT_INT(umask(before), masks[i]);
+        EXPECT_INT(io, LSSB_IO_OK);
+        EXPECT_INT(mode_there(), S_IFSOCK | 0600);
+        EXPECT_INT(dials(&client), 0);
+        close(client);
+        port->close_handle(context, listener, false);
+        listening->remove_path(context, path);
+    }
+    end_path();
+}
+
+/* Tries until the socket is no longer fresh. */
+static lssb_io listens_at_last(lssb_handle *listener, int32_t *code)
+{
+    uint64_t until = port->now_ms(context) + PATIENCE;
+    int32_t ignored;
+    lssb_io io;
+
+    do {
+        io = listening->listen_path(context, path, listener, code);
+        port->wait(context, NULL, 0, 10, &ignored);
+    } while (io == LSSB_IO_IN_USE && port->now_ms(context) < until);
+    return io;
+}
+
+static void what_a_dead_process_left_is_taken_over(void)
+{
+    lssb_handle listener;
+    int32_t code = 0;
+    int client;
+
+    begin_path();
+    close(others_socket(5));
+    EXPECT_INT(dials(&client), ECONNREFUSED);
+    close(client);
+    EXPECT_INT(listening->listen_path(context, path, &listener, &code),
+               LSSB_IO_IN_USE);     /* it may be about to listen */
+    EXPECT_INT(listens_at_last(&listener, &code), LSSB_IO_OK);
+    EXPECT_INT(mode_there(), S_IFSOCK | 0600);
+    EXPECT_INT(dials(&client), 0);
+    close(client);
+    port->close_handle(context, listener, false);
+    listening->remove_path(context, path);
+    EXPECT_INT(mode_there(), 0);
+    end_path();
+}
+
+/* Puts something at the path: returns a descriptor to be closed, or -1. */
+static int put_there(int kind)
+{
+    int fd;
+
+    switch (kind) {
+    case 0:
+        return others_socket(5);
+    case 1:                         /* its backlog is full */
+        fd = others_socket(0);
+        while (dials(&kind) == 0)
+            ;                       /* closed with the process */
+        close(kind);
+        return fd;
+    case 2:
+        return open(path, O_CREAT | O_WRONLY, 0600);
+    case 3:
+        EXPECT_INT(mkfifo(path, 0600), 0);
+        return -1;
+    default:
+        EXPECT_INT(symlink("nowhere", path), 0);
+        return -1;
+    }
+}
+
+static void what_else_is_at_the_path_stays(void)
+{
+    lssb_handle listener;
+    int32_t code = 0;
+    mode_t mode;
+    int kind, fd;
+
+    begin_path();
+    for (kind = 0; kind < 5; kind++) {
+        fd = put_there(kind);
+        mode = mode_there();
+        EXPECT_INT(listening->listen_path(context, path, &listener, &code),
+                   LSSB_IO_IN_USE);
+        EXPECT_INT(code, EADDRINUSE);
+        listening->remove_path(context, path);
+        EXPECT_INT(mode_there(), mode);
+        close(fd);
+        unlink(path);
+    }
+    end_path();
+}
+
+static void what_took_its_place_is_not_removed(void)
+{
+    lssb_handle listener;
+    int32_t code = 0;
+    int kind, fd;
+
+    begin_path();
+    for (kind = 0; kind < 5; kind++) {
+        EXPECT_INT(listening->listen_path(context, path, &listener, &code),
+                   LSSB_IO_OK);
+        unlink(path);
+        fd = put_there(kind);
+        port->close_handle(context, listener, false);
+        listening->remove_path(context, path);
+        EXPECT(mode_there() != 0);
+        close(fd);
+        unlink(path);
+    }
+    end_path();
+}
+
+static void a_path_that_cannot_be_is_told_apart(void)
+{
+    static const struct {
+        const char *path;
+        lssb_io io;
+        int code;
+    } rows[] = { { "%s/none/socket", LSSB_IO_NOT_FOUND, ENOENT },
+                 { "%s/file/socket", LSSB_IO_NOT_FOUND, ENOTDIR },
+                 { "%s/socket/0123456789012345678901234567890123456789012345"
+                   "678901234567890123456789012345678901234567890123456789",
+                   LSSB_IO_UNREACHABLE, ENAMETOOLONG } };
+    char file[64], bad[200];
+    lssb_handle listener;
+    int32_t code;
+    size_t i;
+
+    begin_path();
+    sprintf(file, "%s/file", folder);
+    close(open(file, O_CREAT | O_WRONLY, 0600));
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].path;
+        sprintf(bad, rows[i].path, folder);
+        code = 0;
+        EXPECT_INT(listening->listen_path(context, bad, &listener, &code),
+                   rows[i].io);
+        EXPECT_INT(code, rows[i].code);
+        listening->remove_path(context, bad);
+    }
+    unlink(file);
+    end_path();
 }
 
 static void what_was_accepted_is_not_inherited(void)
@@ -831,6 +1042,11 @@ static const struct test tests[] = {
     TEST(a_listener_hands_out_connections_over_both_families),
     TEST(a_port_that_is_listened_on_is_in_use),
     TEST(a_path_is_listened_on_and_removed),
+    TEST(only_the_user_may_connect_whatever_the_umask),
+    TEST(what_a_dead_process_left_is_taken_over),
+    TEST(what_else_is_at_the_path_stays),
+    TEST(what_took_its_place_is_not_removed),
+    TEST(a_path_that_cannot_be_is_told_apart),
     TEST(what_was_accepted_is_not_inherited),
 };
 
