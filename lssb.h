@@ -1885,9 +1885,8 @@ typedef struct lssb_listen_options {
     uint16_t port;                  /* in the box */
     const char *address;            /* NULL: "127.0.0.1"; "::1", another
                                        address of this machine, or the path of
-                                       a Unix socket ("/…"), which must not
-                                       exist, and where a reset looks like an
-                                       end */
+                                       a Unix socket ("/…"), where a reset
+                                       looks like an end */
     int32_t local_port;             /* 0: the same number as `port`;
                                        LSSB_ANY_PORT: one that is free */
     uint32_t most;                  /* connections at once; 0: as many as there
@@ -1905,17 +1904,22 @@ typedef struct lssb_listener {
 
 /* Listens at once; nothing of the options is borrowed. What connects waits for
  * the port in the box, then is bridged; what cannot be is reset, and an event
- * says why. LSSB_OK, LSSB_E_PORT_IN_USE (the path of a Unix socket: it is
- * there), LSSB_E_UNSUPPORTED (the port layer cannot listen), LSSB_E_CONNECTION
- * (no such address here, or not allowed), LSSB_E_INVALID_ARGUMENT,
- * LSSB_E_NO_MEMORY (every one of lssb_config.streams is taken), LSSB_E_TUNNEL
- * (the tunnel is not open). */
+ * says why. To a Unix socket only this user may connect, whatever the umask
+ * (mode 0600). One that is there already gives way if it is this user's, two
+ * seconds old, and nobody listens on it: a dead process left it.
+ *
+ * LSSB_OK, LSSB_E_PORT_IN_USE (of a path: by a live listener, or by what is no
+ * such socket), LSSB_E_UNSUPPORTED (the port layer cannot listen),
+ * LSSB_E_CONNECTION (no such address or folder here, a path that is too long
+ * for a socket, or not allowed), LSSB_E_INVALID_ARGUMENT, LSSB_E_NO_MEMORY
+ * (every one of lssb_config.streams is taken), LSSB_E_TUNNEL (the tunnel is not
+ * open). */
 lssb_status lssb_tunnel_listen(lssb_tunnel *tunnel,
                                const lssb_listen_options *options,
                                lssb_listener *listener);
 
-/* Stops listening; what is bridged goes on. The Unix socket is removed. All
- * zeros, and one that was closed, are allowed. */
+/* Stops listening; what is bridged goes on. The Unix socket is removed, but not
+ * what has taken its place. All zeros, and one that was closed, are allowed. */
 void lssb_listener_close(lssb_listener *listener);
 
 /* ---------------------------------------------------------------- links -- */

@@ -273,25 +273,41 @@ static const char *bridge_wrong(const lssb_listen_options *options,
     return NULL;
 }
 
+/* Why a socket does not listen, in words: at an address, or at a path. */
+static const char *bridge_no_listener(lssb_io io, bool at_path)
+{
+    switch ((int)io) {
+    case LSSB_IO_IN_USE:
+        return at_path ? "the path is taken: by a socket that is listened on, "
+                         "or was made a moment ago, or by what is no socket "
+                         "of this user's"
+                       : "the local address is in use";
+    case LSSB_IO_UNSUPPORTED:
+        return "the port layer cannot listen there";
+    case LSSB_IO_UNREACHABLE:
+        return at_path ? "the path is too long for a Unix socket"
+                       : "this machine has no such address";
+    case LSSB_IO_NOT_FOUND:
+        return "the folder that the Unix socket was to be in is not there";
+    case LSSB_IO_LIMIT:
+        return "the system has no room for another socket";
+    }
+    return at_path ? "the system refuses a Unix socket there"
+                   : "the system refuses that address";
+}
+
 /* Why a socket does not listen. */
 static lssb_status bridge_not_listening(lssb_client *client, lssb_io io,
-                                        int32_t code)
+                                        int32_t code, bool at_path)
 {
     lssb_status status = LSSB_E_CONNECTION;
-    const char *why = "the system refuses that address";
 
-    if (io == LSSB_IO_IN_USE) {
+    if (io == LSSB_IO_IN_USE)
         status = LSSB_E_PORT_IN_USE;
-        why = "the local address is in use";
-    } else if (io == LSSB_IO_UNSUPPORTED) {
+    else if (io == LSSB_IO_UNSUPPORTED)
         status = LSSB_E_UNSUPPORTED;
-        why = "the port layer cannot listen there";
-    } else if (io == LSSB_IO_UNREACHABLE) {
-        why = "this machine has no such address";
-    } else if (io == LSSB_IO_LIMIT) {
-        why = "the system has no room for another socket";
-    }
-    lssb_tunnel_refuse(client, NULL, status, "listen", why);
+    lssb_tunnel_refuse(client, NULL, status, "listen",
+                       bridge_no_listener(io, at_path));
     client->error.layer = LSSB_LAYER_TUNNEL;
     client->error.system_code = code;
     return status;
@@ -374,7 +390,7 @@ lssb_status lssb_tunnel_listen(lssb_tunnel *tunnel,
         return LSSB_OK;
     }
     bridge->phase = LSSB_BRIDGE_OVER;   /* swept with the others */
-    return bridge_not_listening(client, io, code);
+    return bridge_not_listening(client, io, code, address.family == 0);
 }
 
 void lssb_listener_close(lssb_listener *listener)
