@@ -118,15 +118,27 @@ static lssb_status relay(const lssb_sandbox *box, uint16_t port)
     return status;
 }
 
+/* Reads a port, and nothing behind it; 0: it is none. */
+static uint16_t read_port(const char *text)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || number > 65535)
+        return 0;
+    return (uint16_t)number;
+}
+
 int main(int argc, char **argv)
 {
+    uint16_t port = argc == 3 ? read_port(argv[2]) : 0;
     lssb_config config = { 0 };
     lssb_client *client;
     lssb_sandbox box;
     lssb_error why;
     lssb_status status;
 
-    if (argc != 3) {
+    if (port == 0) {
         fprintf(stderr, "usage: %s BOX PORT\n", argv[0]);
         return 2;
     }
@@ -139,7 +151,7 @@ int main(int argc, char **argv)
     }
     status = lssb_sandbox_get(client, argv[1], &box, NULL);
     if (status == LSSB_OK)
-        status = relay(&box, (uint16_t)atoi(argv[2]));
+        status = relay(&box, port);
     else
         fprintf(stderr, "%s\n", lssb_error_text(client));
     lssb_close(client, NULL);

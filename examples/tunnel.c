@@ -6,13 +6,15 @@
  *     psql -h 127.0.0.1 -p 5432
  *
  * bridges what connects to the local port until Ctrl-C, and says on stderr
- * what happens. A third argument is the local port (0: one that is free) or
- * the path of a Unix socket.
+ * what happens. A third argument is the local port (0: one that is free, which
+ * is printed) or, with a slash in it, the path of a Unix socket.
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lssb.h"
 
@@ -67,13 +69,53 @@ static lssb_status serve(const lssb_sandbox *box,
     return status;
 }
 
-/* Reads the third argument. */
-static void read_local(lssb_listen_options *where, const char *text)
+/* Reads a number from `least` to `most`, and nothing behind it; -1: none. */
+static long read_number(const char *text, long least, long most)
 {
-    if (text[0] == '/')
-        where->address = text;
-    else
-        where->local_port = atoi(text) != 0 ? atoi(text) : LSSB_ANY_PORT;
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || number < least ||
+        number > most)
+        return -1;
+    return number;
+}
+
+/* Reads a path, which the library wants from the root on; 0: too long. */
+static int read_path(lssb_listen_options *where, const char *text)
+{
+    static char path[PATH_MAX];
+    size_t len = 0;
+
+    if (text[0] != '/') {
+        if (getcwd(path, sizeof path - 1) == NULL)
+            return 0;
+        len = strlen(path);
+        path[len++] = '/';
+    }
+    if (strlen(text) >= sizeof path - len)
+        return 0;
+    strcpy(path + len, text);
+    where->address = path;
+    return 1;
+}
+
+/* Reads the second and the third argument; 0: one of them is wrong. */
+static int read_arguments(lssb_listen_options *where, const char *port,
+                          const char *local)
+{
+    long number = read_number(port, 1, 65535);
+
+    if (number < 0)
+        return 0;
+    where->port = (uint16_t)number;
+    if (local == NULL)
+        return 1;
+    if (strchr(local, '/') != NULL)
+        return read_path(where, local);
+    number = read_number(local, 0, 65535);
+    where->local_port = number == 0 ? LSSB_ANY_PORT : (int32_t)number;
+    return number >= 0;
 }
 
 int main(int argc, char **argv)
@@ -85,13 +127,13 @@ int main(int argc, char **argv)
     lssb_error why;
     lssb_status status;
 
-    if (argc < 3 || argc > 4) {
-        fprintf(stderr, "usage: %s BOX PORT [LOCAL]\n", argv[0]);
+    if (argc < 3 || argc > 4 || !read_arguments(&where, argv[2], argv[3])) {
+        fprintf(stderr,
+                "usage: %s BOX PORT [LOCAL]\n"
+                "PORT: 1 to 65535. LOCAL: 0 to 65535, or a path with a slash\n",
+                argv[0]);
         return 2;
     }
-    where.port = (uint16_t)atoi(argv[2]);
-    if (argc == 4)
-        read_local(&where, argv[3]);
     config.streams = 256;
     if (getenv("STREAM_BUFFER") != NULL)
         config.stream_buffer = (uint32_t)atoi(getenv("STREAM_BUFFER"));
