@@ -150,7 +150,8 @@ test: ## everything that CI runs
 	    'the official JS SDK' '$(AGAIN) test-interop' \
 	    'a long output through the same memory' '$(AGAIN) test-flat' \
 	    'a network that misbehaves' 'SERVERS=sandboxd $(AGAIN) test-peers' \
-	    'services: python3, nginx, ws' '$(AGAIN) test-services'
+	    'services: python3, nginx, ws' '$(AGAIN) test-services' \
+	    'lwIP, over a tap device' '$(AGAIN) test-lwip'
 
 test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane, tunnels
 	@sh tests/run.sh 'by curl' 'sh tests/sandboxd.sh $(BUILD)/sandboxd' \
@@ -195,6 +196,16 @@ test-services: $(BUILD)/sandboxd $(BUILD)/tests/live_service ## requests, links,
 
 test-tunnels: $(BUILD)/sandboxd $(BUILD)/examples/tunnel $(BUILD)/examples/proxycommand $(BUILD)/tests/badnet ## redis, psql, curl, ssh through a tunnel
 	@sh tests/tunnels.sh $(BUILD)
+
+# lwIP in a process, over a tap device.
+$(BUILD)/port/lwip.o $(BUILD)/tests/lwip: private override CPPFLAGS += -D_DEFAULT_SOURCE -DLWIP_DNS=1 -isystem /usr/include/lwip
+
+$(BUILD)/tests/lwip: tests/lwip.c $(BUILD)/port/lwip.o $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -I. $(ALL_CFLAGS) -o $@ $< $(BUILD)/port/lwip.o $(filter-out %/posix.o,$(OBJECTS)) $(LDFLAGS) -llwip $(LIBS)
+
+test-lwip: $(BUILD)/sandboxd $(BUILD)/tests/lwip ## the port for lwIP, over a tap device
+	@sh tests/lwip.sh $(BUILD)
 
 # The flattened sources, as somebody builds them who has nothing else.
 DIST = build/dist
@@ -265,7 +276,8 @@ PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev libjsmn-dev openssl=openssl
 ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
 PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websockets node=nodejs npm=npm libuv1-dev \
     nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time libmbedtls-dev \
-    go=golang-go golang-github-hashicorp-yamux-dev golang-github-gorilla-websocket-dev
+    go=golang-go golang-github-hashicorp-yamux-dev golang-github-gorilla-websocket-dev \
+    liblwip-dev ip=iproute2
 endif
 ifneq ($(filter test-tunnels,$(MAKECMDGOALS)),)
 PACKAGES += redis-server=redis-server redis-cli=redis-tools psql=postgresql \
@@ -285,5 +297,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-live test-websocket test-demo test-servers \
-    test-interop test-peers test-flat test-yamux test-tunnels test-services dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
