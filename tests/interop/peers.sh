@@ -23,6 +23,8 @@ unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY \
     ALL_PROXY NO_PROXY NODE_OPTIONS PTY || :
 . "$here/install.sh"
 install "$modules" "$here/ws/package.json"
+HOME=$work                          # interactive shells read no .bashrc
+export HOME
 
 # value NAME: a member of the ready line.
 value() { sed -n "s/.*\"$1\": *\"*\([^\",}]*\).*/\1/p" "$own/line"; }
