@@ -45,7 +45,7 @@ endif
 
 HTTP_PARTS = text url http1 conn dial
 WS_PARTS = websocket channel yamux
-LSSB_PARTS = json_char json json_read json_write error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service upgrade socket command_talk command_hear command_link command command_held tunnel stream bridge execute
+LSSB_PARTS = json_char json json_read json_write tar_write tar error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service upgrade socket command_talk command_hear command_link command command_held tunnel stream bridge execute
 ifeq ($(PARTS),)
 UNITS = http ws lssb
 else
@@ -253,7 +253,7 @@ fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	    $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 $$f.corpus || exit 1; \
 	    echo "$$f: $(FUZZ_SECONDS) s, nothing found"; done
 
-FUZZED = $(HTTP_PARTS:%=src/%.c) $(WS_PARTS:%=src/%.c) $(filter src/json% src/spec%,$(LSSB_PARTS:%=src/%.c)) port/posix.c
+FUZZED = $(HTTP_PARTS:%=src/%.c) $(WS_PARTS:%=src/%.c) $(filter src/json% src/spec% src/tar%,$(LSSB_PARTS:%=src/%.c)) port/posix.c
 
 build/fuzz/fuzz_command: private FUZZED = $(wildcard src/*.c) port/posix.c port/tls_none.c
 build/fuzz/fuzz_command: private override CPPFLAGS += -DLSSB_HOLD=1024

@@ -9,6 +9,8 @@
 #include "src/json.c"
 #include "src/json_read.c"
 #include "src/json_write.c"
+#include "src/tar_write.c"
+#include "src/tar.c"
 #include "src/error.c"
 #include "src/request.c"
 #include "src/slot.c"

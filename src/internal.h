@@ -1271,9 +1271,11 @@ struct lssb_tar_entry {
 
 /* The writer is three functions without a memory: for an entry its head, then
  * as many bytes as it has (of a FILE) and zeros up to a whole block, and at
- * last the end. ustar (POSIX.1-1988), owner 0; behind a pax header
- * (POSIX.1-2001) what does not fit there: names over 100 bytes that cannot be
- * split, targets over 100, sizes of 8 GiB and more, times before 1970.
+ * last the end. ustar (POSIX.1-1988), owner 0; names that do not fit there
+ * (over 100 bytes, and not to be split) and targets over 100 bytes as GNU tar
+ * has them, in an entry before ("L", "K"), sizes of 8 GiB and more and times
+ * before 1970 as it has them, too (base 256): every tar reads these, busybox's
+ * as well, which takes no notice of pax and would cut such a name.
  *
  * The length of the head, a multiple of 512; puts it (through whichever
  * window); puts the end, 1,024 zeros. The padding behind `size` bytes. */
@@ -1286,8 +1288,7 @@ LSSB_PRIVATE uint32_t lssb_tar_padding(uint64_t size);
 
 enum lssb_tar_event {
     LSSB_TAR_MORE = 0,              /* all consumed; more bytes, please */
-    LSSB_TAR_ENTRY,                 /* `entry`, valid until the next one; its
-                                       texts may be changed in place */
+    LSSB_TAR_ENTRY,                 /* `entry`, valid until its end is told */
     LSSB_TAR_DATA,                  /* data, data_len: of a FILE, a slice of
                                        the input, at least a byte */
     LSSB_TAR_ENTRY_END,             /* once for each ENTRY, whatever it is */
@@ -1304,13 +1305,18 @@ enum lssb_tar_event {
  * Refused: a header whose checksum is wrong; a name that is absolute, holds a
  * ".." segment, a NUL or more than LSSB_TAR_PATH - 1 bytes, or is empty where
  * there is something to name, and the same of a hard link's target; a symbolic
- * link's target that is empty or too long; sizes that are no number, or
- * negative; a pax header of more than 1 MiB, malformed, or without an entry
- * behind it; one for the whole archive that names or measures something;
- * sparse files; volumes and their continuations; more entries or bytes than
- * the limits. Devices and pipes are told as LSSB_ENTRY_OTHER; what to do with
- * them, with links and modes is for the user to say. An archive that ends
- * before its END is for the user to see, too. */
+ * link's target that is empty or too long; numbers that are none, negative
+ * sizes; a name, target or size that is given twice (pax, GNU); a pax header
+ * of more than 1 MiB, malformed, or without an entry behind it; one for the
+ * whole archive that names or measures something; sparse files, parts of
+ * volumes and other types that are not known; a lone block of zeros; more
+ * entries (pax headers of the whole archive count) or bytes than the limits.
+ *
+ * "./", "//" and a "/" at the end are dropped from names. Directories, links
+ * and devices have no bytes, whatever their headers say. Devices and pipes are
+ * told as LSSB_ENTRY_OTHER; what to do with them, with links and modes is for
+ * the user to say. An archive that ends before its END is for the user to see,
+ * too. */
 struct lssb_tar {
     /* Set after lssb_tar_start, before the first byte. */
     uint64_t most_entries;          /* UINT64_MAX: no limit, as is the next */
@@ -1326,19 +1332,19 @@ struct lssb_tar {
 
     struct {                        /* the reader's own */
         uint64_t left;              /* of what stands behind the header */
-        uint64_t pax_size;
-        int64_t pax_mtime_s;
-        uint32_t pax_mtime_ns;
+        uint64_t size;              /* as pax says, as is the next */
+        int64_t mtime_s;
+        uint32_t mtime_ns;
         uint32_t record_left;       /* of a pax record */
-        uint16_t have;              /* of the block; of the text at hand */
-        uint16_t padding;
+        uint16_t have;              /* of the block, of a text */
+        uint16_t padding;           /* behind what stands there */
         uint8_t state;
         uint8_t type;
-        uint8_t key;                /* of a record: which */
-        uint8_t zeros;              /* blocks of them in a row */
+        uint8_t key;                /* of a record */
         uint8_t given;              /* what pax and GNU headers have said */
         uint8_t word_len;
-        char word[24];              /* a record's length, key, short value */
+        bool zeros;                 /* the last block was all zeros */
+        char word[32];              /* a record's length, key, number */
         uint8_t block[LSSB_TAR_BLOCK];
         char name[LSSB_TAR_PATH];
         char target[LSSB_TAR_PATH];
