@@ -3,7 +3,9 @@
 # What to build with, and where its dependencies are. A path may be given for
 # each of them: BEARSSL=DIR with inc/ and build/ as its own Makefile leaves
 # them, MBEDTLS=DIR with include/ and library/ likewise, JSMN=DIR with jsmn.h.
-# Otherwise the system's are used. TLS is bearssl, mbedtls or none.
+# Otherwise the system's are used. TLS is bearssl, mbedtls or none. PORT is
+# posix or windows; programs end in EXE there. RUN is what runs programs that
+# this machine cannot: wine, or qemu's emulation of one process.
 CC = cc
 AR = ar
 CFLAGS = -O2 -g
@@ -13,11 +15,14 @@ BEARSSL =
 MBEDTLS =
 JSMN =
 BUILD = build
+PORT = posix
+EXE = $(if $(filter windows,$(PORT)),.exe)
+RUN =
 PARTS =# 1: compile the parts of src/ one by one
 
 ALL_CFLAGS = $(WARNINGS) $(WERROR) -ffunction-sections -fdata-sections $(CFLAGS)
 override CPPFLAGS += -D_POSIX_C_SOURCE=200809L
-LIBS = -lpthread
+LIBS = $(if $(filter windows,$(PORT)),-lws2_32 -lbcrypt -lcrypt32,-lpthread)
 ifneq ($(JSMN),)
 override CPPFLAGS += -I$(JSMN)
 endif
@@ -51,7 +56,7 @@ UNITS = http ws lssb
 else
 UNITS = $(HTTP_PARTS:%=src/%) $(WS_PARTS:%=src/%) $(LSSB_PARTS:%=src/%)
 endif
-OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/posix.o $(BUILD)/port/tls_$(TLS).o
+OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/$(PORT).o $(BUILD)/port/tls_$(TLS).o
 LIBRARY = $(BUILD)/liblssb.a
 
 all: $(LIBRARY) ## the library
@@ -72,7 +77,7 @@ $(BUILD)/sandboxd: $(wildcard examples/sandboxd/*.[ch]) $(LIBRARY)
 	$(CC) $(CPPFLAGS) -D_GNU_SOURCE -I. $(ALL_CFLAGS) $(SANDBOXD_FLAGS) -o $@ \
 	    $(wildcard examples/sandboxd/*.c) $(LIBRARY) $(LDFLAGS) $(LIBS)
 
-$(BUILD)/examples/%: examples/%.c $(LIBRARY)
+$(BUILD)/examples/%$(EXE): examples/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -I. $(ALL_CFLAGS) $(EXAMPLE_FLAGS) -o $@ $< $(LIBRARY) $(LDFLAGS) $(LIBS) $(EXAMPLE_LIBS)
 
@@ -87,11 +92,12 @@ demo: $(BUILD)/sandboxd $(BUILD)/examples/quickstart ## a sandbox, live
 # A test program is one source. Those that look inside include internal.h.
 PROGRAMS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c) \
     $(wildcard tests/client.c tests/protocol.c tests/command.c tests/tunnel.c tests/control.c tests/service.c tests/torture.c tests/interleave.c))
+PROGRAMS := $(filter-out $(if $(filter windows,$(PORT)),unit_posix unit_tls unit_tar,unit_windows),$(PROGRAMS))
 ifeq ($(TLS),none)
 PROGRAMS := $(filter-out unit_tls,$(PROGRAMS))
 endif
 
-$(BUILD)/tests/%: tests/%.c $(wildcard tests/*.h) $(LIBRARY)
+$(BUILD)/tests/%$(EXE): tests/%.c $(wildcard tests/*.h) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -I. $(ALL_CFLAGS) -o $@ $< $(LIBRARY) $(LDFLAGS) $(LIBS)
 
@@ -107,10 +113,10 @@ $(BUILD)/tests/unit_tls: private LIBS := -Wl,--wrap=calloc,--wrap=free $(MBEDTLS
     $(if $(BEARSSL),$(BEARSSL)/build/libbearssl.a,-lbearssl) -lpthread
 endif
 
-programs: $(PROGRAMS:%=$(BUILD)/tests/%)
+programs: $(PROGRAMS:%=$(BUILD)/tests/%$(EXE))
 
 unit: programs ## every test program of this build
-	@sh tests/run.sh $(foreach p,$(PROGRAMS),$(p) $(BUILD)/tests/$(p))
+	@sh tests/run.sh $(foreach p,$(PROGRAMS),$(p) '$(RUN) $(BUILD)/tests/$(p)$(EXE)')
 
 symbols: $(OBJECTS) ## what the objects ask for and hold
 	@sh tests/symbols.sh $(filter-out %/posix.o,$(OBJECTS))

@@ -143,7 +143,7 @@ static void cancel_each(enum script_mode mode, uint32_t slots,
     unsigned long canceled = 0;
 
     for (victim = 0; victim < CALLS && test_failures == 0; victim++)
-        for (cancel_at = 1 + victim;; cancel_at += stride) {
+        for (cancel_at = 1 + (unsigned long)victim;; cancel_at += stride) {
             sprintf(row, "mode %d, %u slots, call %u canceled at %lu",
                     (int)mode, (unsigned)slots, (unsigned)victim, cancel_at);
             test_row = row;
@@ -216,7 +216,7 @@ static void an_abandoned_client_says_nothing_to_anybody(void)
         for (i = 0; i < steps && lssb_step(me.client) != LSSB_END; i++)
             outside_poll();
         script.each = NULL;
-        requests = script.entry_count;
+        requests = (unsigned long)script.entry_count;
         lssb_abandon(me.client);
         script_client_gone(&me);
         EXPECT_INT(script.entry_count, requests);

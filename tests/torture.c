@@ -317,7 +317,7 @@ static void one_failure_hurts_one_call_of_many_at_most(void)
     for (mode = 0; mode < SCRIPT_MODES; mode++)
         for (j = 0; j < FAILURES; j++) {
             unsigned failed = 0;
-            unsigned long at = 1 + j;
+            unsigned long at = 1 + (unsigned long)j;
 
             do {
                 sprintf(row, "mode %d, call %lu, %s", mode, at,
