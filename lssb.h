@@ -381,8 +381,9 @@ typedef struct lssb_config {
     void (*trace)(void *user, const lssb_trace_event *);
     void *trace_user;
     uint32_t streams;               /* of all tunnels: streams and listeners at
-                                       once; 0: none. Each costs what its
-                                       buffer does, and about 300 bytes */
+                                       once, 65,535 at most; 0: none. Each
+                                       costs what its buffer does, and about
+                                       300 bytes */
     uint32_t stream_buffer;         /* bytes for what came on a stream and is
                                        not read yet: 1,024 to 16,777,216; 0:
                                        262,144. Touched when it is used */
@@ -1745,6 +1746,7 @@ extern const lssb_files lssb_posix_files;
  *     lssb_wait(client, NULL, LSSB_FOREVER);
  *
  * Bytes move in lssb_step, lssb_wait and waiting calls, as everything does.
+ * Local programs that connect while the tunnel connects again wait for that.
  *
  * The end of one direction of a stream is passed on as such (half-close), and
  * a reset as a reset: what was cut never looks complete. A slow reader slows
@@ -1760,7 +1762,8 @@ typedef enum lssb_tunnel_kind {
     LSSB_TUNNEL_RECONNECTED,        /* a stream asked for it */
     LSSB_TUNNEL_GOING_AWAY,         /* the server takes no new streams on this
                                        connection; those that exist may
-                                       finish, then there is another one */
+                                       finish, then there is another one: new
+                                       streams wait for it, status_ms long */
     LSSB_TUNNEL_OPENED,             /* a local connection is bridged */
     LSSB_TUNNEL_REFUSED,            /* it could not be: status, message */
     LSSB_TUNNEL_ENDED,              /* both directions finished in order */
@@ -1784,9 +1787,11 @@ typedef struct lssb_tunnel_options {
     uint32_t ping_ms;               /* between pings; without an answer, or any
                                        other byte, for 20 s after one the
                                        connection is lost; 0: 30,000;
-                                       LSSB_FOREVER: none */
-    uint32_t status_ms;             /* for a port in the box to answer; 0:
-                                       30,000; LSSB_FOREVER */
+                                       LSSB_FOREVER: none; windows grow all
+                                       the same */
+    uint32_t status_ms;             /* for a port in the box to answer, since
+                                       there is a connection; 0: 30,000;
+                                       LSSB_FOREVER */
     void (*event)(void *user, const lssb_tunnel_event *event);
     void *user;                     /* event: may be NULL */
 } lssb_tunnel_options;
@@ -1800,8 +1805,12 @@ struct lssb_tunnel_state {
     void *bridges;                  /* streams and listeners, a list */
     uint64_t open_end_at;
     uint64_t close_by;
+    uint64_t ask_at;                /* local sockets how they are */
     uint32_t flags;
     uint32_t queued;                /* streams that wait to be opened */
+    uint32_t losses;                /* of connections */
+    int32_t lost_status;            /* of the last one, and in words */
+    char lost[256];
 };
 
 /* A tunnel. Yours; it must stay where it is, and its members are read only,
@@ -1843,7 +1852,8 @@ typedef struct lssb_tunnel_stream {
     lssb_tunnel *tunnel;
     void *bridge;                   /* the library's */
     lssb_status status;             /* LSSB_PENDING: connecting; LSSB_OK: open;
-                                       else why it is not, or no longer */
+                                       else why it is not, or no longer:
+                                       what came before can still be read */
 } lssb_tunnel_stream;
 
 /* Connects to a port: done when the box says that it is. LSSB_E_TUNNEL_PORT
@@ -1851,14 +1861,16 @@ typedef struct lssb_tunnel_stream {
  * LSSB_E_TUNNEL_VERSION, LSSB_E_TUNNEL (the stream or the connection was lost),
  * LSSB_E_NO_MEMORY (every one of lssb_config.streams is taken), LSSB_E_TIMEOUT
  * (status_ms); LSSB_E_AUTH and the other failures of lssb_tunnel_open, when it
- * had to be connected again. A stream that failed needs no close. */
+ * had to be connected again. A stream that failed needs no close, and may be
+ * closed. */
 lssb_status lssb_tunnel_connect(lssb_tunnel *tunnel, uint16_t port,
                                 lssb_tunnel_stream *stream, lssb_op *op);
 
 /* What has come, as read(2) would say it: up to `size` bytes in *len. LSSB_OK;
  * LSSB_AGAIN: nothing within `wait_ms` (0: looks only, steps nothing; the one
  * that is allowed in a callback). LSSB_END: the other side has finished, and
- * all is read; LSSB_E_TUNNEL: the stream was reset, or its connection lost. */
+ * all is read; LSSB_E_TUNNEL: all is read that came before the stream was
+ * reset, or its connection lost. */
 lssb_status lssb_tunnel_read(lssb_tunnel_stream *stream, void *bytes,
                              size_t size, size_t *len, uint32_t wait_ms);
 

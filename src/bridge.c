@@ -135,6 +135,18 @@ static bool bridge_poll(const struct lssb_bridge *bridge, bool room,
     return entry->read || entry->write;
 }
 
+/* Whether the local socket was reset: a socket that is open takes the question
+ * of one that connects. */
+static bool bridge_is_broken(const struct lssb_bridge *bridge)
+{
+    lssb_client *client = bridge_client(bridge);
+    int32_t code = 0;
+    lssb_io io = client->port->connected(client->port_context, bridge->handle,
+                                         &code);
+
+    return io != LSSB_IO_OK && io != LSSB_IO_AGAIN;
+}
+
 static void bridge_close(struct lssb_bridge *bridge, bool reset)
 {
     lssb_client *client = bridge_client(bridge);
@@ -152,6 +164,7 @@ static const struct lssb_bridge_kind bridge_kind = {
     .take = bridge_take,
     .pull = bridge_pull,
     .poll = bridge_poll,
+    .is_broken = bridge_is_broken,
     .end = bridge_close
 };
 
@@ -362,6 +375,8 @@ lssb_status lssb_tunnel_listen(lssb_tunnel *tunnel,
     int32_t code = 0;
     lssb_io io;
 
+    if (listener != NULL)
+        memset(listener, 0, sizeof *listener);
     if (client == NULL)
         return LSSB_E_INVALID_ARGUMENT;
     wrong = options == NULL    ? "options: NULL"
@@ -373,7 +388,6 @@ lssb_status lssb_tunnel_listen(lssb_tunnel *tunnel,
     if (tunnel->status != LSSB_OK || client->closing)
         return lssb_tunnel_refuse(client, NULL, LSSB_E_TUNNEL, "listen",
                                   "the tunnel is not open");
-    memset(listener, 0, sizeof *listener);
     listener->tunnel = tunnel;
     bridge = lssb_bridge_take(tunnel, &bridge_listener_kind, options->port);
     if (bridge == NULL)

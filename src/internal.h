@@ -1603,8 +1603,9 @@ struct lssb_bridge {
     uint32_t active;                /* those that there are */
     uint32_t poll;                  /* its entry in client->polls, and 1 */
     lssb_status status;             /* why it is over */
-    const char *why;                /* in words; NULL: the connection was lost,
-                                       as tunnel->error says */
+    const char *why;                /* in words; NULL: the connection was lost
+                                       for the `loss`th time */
+    uint32_t loss;
     uint16_t port;                  /* in the box */
     uint8_t phase;
     uint8_t event;                  /* its end, to be told, or 0 */
@@ -1627,8 +1628,10 @@ struct lssb_bridge_kind {
     /* Stores bytes that are to go: how many; 0: there are no more, ever; or an
      * lssb_io. */
     ptrdiff_t (*pull)(struct lssb_bridge *bridge, uint8_t *room, size_t len);
-    /* What it waits for. `room`: there is some for what it would read. */
+    /* What its handle is waited for. `room`: there is some for what it would
+     * read. False: it is not, and asked now and then whether it is broken. */
     bool (*poll)(const struct lssb_bridge *bridge, bool room, lssb_poll *entry);
+    bool (*is_broken)(const struct lssb_bridge *bridge);
     /* It is over: gives back what is local; `reset`: it was cut. */
     void (*end)(struct lssb_bridge *bridge, bool reset);
     /* The tunnel is gone, and the bridge with it: the owner is to know. */
@@ -1910,8 +1913,13 @@ LSSB_PRIVATE uint64_t lssb_upgrade_wait_end(lssb_client *client,
 
 /* tunnel.c: holds the connection of a tunnel that is open. */
 LSSB_PRIVATE extern const struct lssb_exchange lssb_tunnel_carrier;
+/* Whether an operation is under way already, for this very tunnel, stream, …:
+ * then that is in use. */
+LSSB_PRIVATE bool lssb_tunnel_is_under_way(const lssb_op *op,
+                                           const void *what);
 
-/* A bridge for a tunnel, or NULL: all are taken; whether one could be had. */
+/* tunnel_bridge.c: a bridge for a tunnel, or NULL: all are taken; whether one
+ * could be had. */
 LSSB_PRIVATE struct lssb_bridge *
 lssb_bridge_take(lssb_tunnel *tunnel, const struct lssb_bridge_kind *kind,
                  uint16_t port);
@@ -1922,6 +1930,10 @@ LSSB_PRIVATE void lssb_bridge_queue(struct lssb_bridge *bridge);
  * the step. */
 LSSB_PRIVATE void lssb_bridge_end(struct lssb_bridge *bridge,
                                   lssb_status status, const char *why);
+/* Why it is over: a sentence, in `place` or static. */
+#define LSSB_BRIDGE_WORDS 120
+LSSB_PRIVATE const char *lssb_bridge_words(const struct lssb_bridge *bridge,
+                                           char *place, size_t size);
 /* The caller lets go of it. Not within a step of its tunnel's. */
 LSSB_PRIVATE void lssb_bridge_drop(struct lssb_bridge *bridge);
 /* Bytes into its buffer: how many there was room for. What waits in it, up to
@@ -1934,9 +1946,10 @@ LSSB_PRIVATE void lssb_bridge_consumed(struct lssb_bridge *bridge, size_t len);
 /* The session that it has a stream on; of a tunnel that is connected. */
 LSSB_PRIVATE struct lssb_yamux *
 lssb_bridge_session(const struct lssb_bridge *bridge);
-/* Sends what there is room for, now. Not within a step of the tunnel's. */
+/* tunnel_flow.c: sends what there is room for, now. Not within a step of the
+ * tunnel's. */
 LSSB_PRIVATE void lssb_tunnel_push(lssb_tunnel *tunnel);
-/* Says what is wrong with a call about a tunnel. Returns `status`. */
+/* tunnel.c: says what is wrong with a call about a tunnel. Returns `status`. */
 LSSB_PRIVATE lssb_status lssb_tunnel_refuse(lssb_client *client, lssb_op *op,
                                             lssb_status status,
                                             const char *what,

@@ -82,34 +82,58 @@ static const struct lssb_exchange stream_connecting = {
     .ended = stream_connected
 };
 
+/* A stream that is not open, so that it can be closed all the same. */
+static void stream_clear(lssb_tunnel_stream *stream, lssb_tunnel *tunnel,
+                         lssb_status status)
+{
+    memset(stream, 0, sizeof *stream);
+    stream->tunnel = tunnel;
+    stream->status = status;
+}
+
+/* A bridge for a stream, or NULL: *status says why. */
+static struct lssb_bridge *stream_bridge(lssb_tunnel *tunnel, uint16_t port,
+                                         const lssb_tunnel_stream *stream,
+                                         lssb_op *call, lssb_status *status)
+{
+    struct lssb_bridge *bridge = NULL;
+    const char *why = stream == NULL ? "stream: NULL" : "port: 0";
+
+    *status = LSSB_E_INVALID_ARGUMENT;
+    if (stream != NULL && port != 0) {
+        *status = LSSB_E_TUNNEL;
+        why = "the tunnel is not open";
+    }
+    if (*status == LSSB_E_TUNNEL && tunnel->status == LSSB_OK) {
+        *status = LSSB_E_NO_MEMORY;
+        why = "every one of lssb_config.streams is taken";
+        bridge = lssb_bridge_take(tunnel, &stream_kind, port);
+    }
+    if (bridge == NULL)
+        lssb_tunnel_refuse(tunnel->client, call, *status,
+                           "connect through tunnel", why);
+    return bridge;
+}
+
 lssb_status lssb_tunnel_connect(lssb_tunnel *tunnel, uint16_t port,
                                 lssb_tunnel_stream *stream, lssb_op *op)
 {
-    static const char what[] = "connect through tunnel";
+    bool mine = stream != NULL && !lssb_tunnel_is_under_way(op, stream);
     lssb_status status;
     lssb_op own, *call =
         lssb_call_begin(tunnel != NULL ? tunnel->client : NULL, op, &own,
                         &status);
     struct lssb_bridge *bridge;
 
+    if (mine)
+        stream_clear(stream, tunnel, status);
     if (call == NULL)
         return status;
-    if (stream == NULL || port == 0)
-        return lssb_tunnel_refuse(tunnel->client, call,
-                                  LSSB_E_INVALID_ARGUMENT, what,
-                                  stream == NULL ? "stream: NULL"
-                                                 : "port: 0");
-    memset(stream, 0, sizeof *stream);
-    stream->tunnel = tunnel;
-    if (tunnel->status != LSSB_OK)
-        return stream->status =
-                   lssb_tunnel_refuse(tunnel->client, call, LSSB_E_TUNNEL,
-                                      what, "the tunnel is not open");
-    bridge = lssb_bridge_take(tunnel, &stream_kind, port);
+    bridge = stream_bridge(tunnel, port, stream, call, &status);
+    if (mine)
+        stream->status = status;
     if (bridge == NULL)
-        return stream->status = lssb_tunnel_refuse(
-                   tunnel->client, call, LSSB_E_NO_MEMORY, what,
-                   "every one of lssb_config.streams is taken");
+        return status;
     stream->status = LSSB_PENDING;
     stream->bridge = bridge;
     bridge->owner = stream;
@@ -125,16 +149,14 @@ lssb_status lssb_tunnel_connect(lssb_tunnel *tunnel, uint16_t port,
 static lssb_status stream_failed(lssb_tunnel_stream *stream)
 {
     const struct lssb_bridge *bridge = stream->bridge;
-    lssb_tunnel *tunnel = stream->tunnel;
-    const char *why = "the stream is not open";
+    char place[LSSB_BRIDGE_WORDS];
 
-    if (bridge != NULL && bridge->why != NULL)
-        why = bridge->why;
-    else if (bridge != NULL)
-        why = tunnel->error.message;
-    lssb_fail(&tunnel->client->error, stream->status, LSSB_LAYER_TUNNEL,
-              "tunnel: ", why, NULL);
-    return stream->status;
+    return lssb_fail(&stream->tunnel->client->error, stream->status,
+                     LSSB_LAYER_TUNNEL,
+                     bridge != NULL
+                         ? lssb_bridge_words(bridge, place, sizeof place)
+                         : "tunnel: the stream is not open",
+                     NULL);
 }
 
 /* Whether a call about a stream may be made; LSSB_OK: it is open. */
@@ -165,19 +187,22 @@ static lssb_status stream_state(lssb_tunnel_stream *stream)
     return stream->status == LSSB_PENDING ? LSSB_AGAIN : LSSB_OK;
 }
 
-/* Hands out what has come; LSSB_AGAIN if nothing has. */
+/* Hands out what has come; LSSB_AGAIN if nothing has. What came before the
+ * stream was cut, and an end that came, are as good as ever. */
 static lssb_status stream_hand_out(lssb_tunnel_stream *stream, uint8_t *bytes,
                                    size_t size, size_t *len)
 {
     struct lssb_bridge *bridge = stream->bridge;
-    lssb_status status = stream_state(stream);
+    lssb_status status;
     const uint8_t *look;
     size_t n;
 
-    if (status != LSSB_OK)
-        return status;
-    if (bridge->len == 0)
-        return bridge->stream.peer_finished ? LSSB_END : LSSB_AGAIN;
+    if (bridge == NULL || bridge->len == 0) {
+        if (bridge != NULL && bridge->stream.peer_finished)
+            return LSSB_END;
+        status = stream_state(stream);
+        return status != LSSB_OK ? status : LSSB_AGAIN;
+    }
     while (*len < size && bridge->len > 0) {
         look = lssb_bridge_look(bridge, &n);
         if (n > size - *len)

@@ -24,6 +24,7 @@ enum box_port {
     BOX_SILENT = 8,                 /* no status, ever */
     BOX_SINK = 9,                   /* takes everything, ends at the end */
     BOX_HOLD = 10,                  /* takes nothing */
+    BOX_STAY = 11,                  /* takes everything, never ends */
     BOX_GIVE = 19,                  /* box.give bytes, then the end */
     BOX_GREET = 20,                 /* "hello", and "bye" after the end */
     BOX_CUT = 21                    /* "hel", then RST */
@@ -100,6 +101,7 @@ static struct {
     uint16_t listen_port;
     char listen_path[64];
     unsigned removed;
+    unsigned asked;                 /* local programs, whether they are there */
 } box;
 
 /* ---------------------------------------------------------------- the box */
@@ -214,7 +216,8 @@ static size_t box_take(struct box_end *end, struct box_stream *stream,
     stream->heard++;
     if (stream->port == BOX_ECHO)
         box_say(stream, &byte, 1);
-    return stream->port == BOX_SINK || stream->port == BOX_GREET;
+    return stream->port == BOX_SINK || stream->port == BOX_GREET ||
+           stream->port == BOX_STAY;
 }
 
 /* Looks for a place for a stream of the client's. */
@@ -265,7 +268,7 @@ static void box_byte(struct box_end *end, uint8_t byte)
             box.ends++;
             if (stream->port == BOX_GREET)
                 box_say(stream, "bye", 3);
-            stream->ends = true;
+            stream->ends = stream->port != BOX_STAY;
         }
         box.resets += event == LSSB_YAMUX_RESET;
         if (event == LSSB_YAMUX_GO_AWAY) {
@@ -540,6 +543,20 @@ static ptrdiff_t box_send(void *context, lssb_handle handle, const void *bytes,
     if (local->room != SIZE_MAX)
         local->room -= len;
     return (ptrdiff_t)len;
+}
+
+/* Whether a local program's socket is still there; for others as ever. */
+static lssb_io box_connected(void *context, lssb_handle handle, int32_t *code)
+{
+    struct local *local = local_of(handle);
+
+    if (local == NULL)
+        return script_connected(context, handle, code);
+    script_note(SCRIPT_CONNECTED, 1);
+    box.asked++;
+    if (script_fails(SCRIPT_CONNECTED, code))
+        return script_failure();
+    return local->handle->broken ? LSSB_IO_RESET : LSSB_IO_OK;
 }
 
 static void box_close_handle(void *context, lssb_handle handle, bool reset)

@@ -63,6 +63,7 @@ static void prepare(enum script_mode mode)
     script.peers = &box_peers;
     box_port = script_port;
     box_port.send = box_send;
+    box_port.connected = box_connected;
     box_port.close_handle = box_close_handle;
     box_port.wait = box_wait;
     how.event = hears;
@@ -345,12 +346,15 @@ static void a_reset_is_no_end(void)
     begin(SCRIPT_WHOLE);
     EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_CUT, &stream, NULL), LSSB_OK);
     settle();
-    EXPECT_INT(lssb_tunnel_read(&stream, got, 16, &n, 1000), LSSB_E_TUNNEL);
+    EXPECT_INT(stream.status, LSSB_E_TUNNEL);
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 16, &n, 1000), LSSB_OK);
+    EXPECT_INT(n, 3);
     EXPECT_INT(lssb_tunnel_read(&stream, got, 16, &n, 1000), LSSB_E_TUNNEL);
     EXPECT_INT(lssb_tunnel_write(&stream, "x", 1, &n, 1000), LSSB_E_TUNNEL);
     EXPECT_INT(lssb_tunnel_finish(&stream), LSSB_E_TUNNEL);
     EXPECT_STR(lssb_error_text(me.client),
-               "tunnel: the connection was reset at its other end");
+               "tunnel to port 21: the connection was reset at its other "
+               "end");
     lssb_tunnel_stream_close(&stream);
     end();
 }
@@ -443,6 +447,85 @@ static bool is_pattern(const struct local *local)
         if ((uint8_t)local->got[i] != box_pattern(i))
             return false;
     return true;
+}
+
+static void a_local_reset_is_noticed_when_nothing_is_read_or_written(void)
+{
+    static char much[300000];
+    static const struct {
+        const char *name;
+        uint16_t port;
+        size_t len;
+        bool ends;
+        unsigned resets;
+        const char *events;
+    } rows[] = { { "it has finished", BOX_STAY, 3, true, 1,
+                   "opened 11\nreset 11\n" },
+                 { "the window is used up", BOX_HOLD, sizeof much, false, 1,
+                   "opened 10\nreset 10\n" },
+                 { "the port has not answered", BOX_SILENT, 3, false, 1,
+                   "refused 8\n" } };
+    struct local *local;
+    unsigned long waits;
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].name;
+        begin(SCRIPT_WHOLE);
+        listens(rows[i].port);
+        local = local_connects(much, rows[i].len, rows[i].ends);
+        settle();
+        waits = script.waits;
+        passes(20000);
+        EXPECT(script.waits - waits < 60);  /* without turning in a circle */
+        EXPECT(!local->closed);
+        local->handle->broken = true;
+        passes(1000);
+        EXPECT(local->closed && local->was_reset);
+        settle();
+        EXPECT_STR(events, rows[i].events);
+        EXPECT(strstr(last_message, "the local connection was reset") != NULL);
+        EXPECT_INT(box.resets, rows[i].resets);
+        EXPECT_INT(tunnel.streams, 0);
+        end();
+    }
+    test_row = "";
+}
+
+static void nobody_is_asked_who_can_speak_for_himself(void)
+{
+    struct local *local;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_ECHO);
+    local = local_connects("abc", 3, false);
+    settle();
+    box.asked = 0;
+    passes(100000);
+    EXPECT_INT(box.asked, 0);
+    EXPECT_INT(local->got_len, 3);
+    end();
+}
+
+static void a_local_reset_is_noticed_when_the_connection_takes_nothing(void)
+{
+    static char much[300000];
+    struct local *local;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_SINK);
+    local = local_connects(much, sizeof much, false);
+    while (!local->used || local->said == 0)
+        lssb_wait(me.client, NULL, 1);
+    script.stuck_sending = true;
+    passes(3000);
+    EXPECT(!local->closed);
+    local->handle->broken = true;
+    local->handle->out_at = local->handle->out_len = 0;
+    passes(1000);
+    EXPECT(local->closed && local->was_reset);
+    EXPECT_INT(tunnel.streams, 0);
+    end();
 }
 
 static void credit_is_for_what_was_consumed(void)
@@ -800,6 +883,9 @@ static void who_waits_for_the_others_does_not_wait_for_ever(void)
     settle();
     EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &late, NULL),
                LSSB_E_TIMEOUT);
+    EXPECT_STR(lssb_error_text(me.client),
+               "tunnel to port 7: the server is going away, and streams that "
+               "are still open keep its connection in use");
     EXPECT_INT(box.connections, 1);
     lssb_tunnel_stream_close(&stream);
     end();
@@ -948,6 +1034,162 @@ static void what_was_complete_survives_its_connection(void)
     EXPECT_INT(reads_all(&stream, got, sizeof got, &last), 20);
     EXPECT_INT(last, LSSB_END);
     lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static void what_came_before_a_loss_is_read_first(void)
+{
+    char got[64];
+    lssb_status last;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GREET, &stream, NULL),
+               LSSB_OK);
+    settle();
+    box.now->handle->broken = true;
+    settle();
+    EXPECT_INT(stream.status, LSSB_E_TUNNEL);
+    EXPECT_INT(lssb_tunnel_write(&stream, "x", 1, NULL, 0), LSSB_E_TUNNEL);
+    EXPECT_INT(lssb_tunnel_finish(&stream), LSSB_E_TUNNEL);
+    EXPECT_INT(reads_all(&stream, got, sizeof got, &last), 5);
+    EXPECT_INT(last, LSSB_E_TUNNEL);
+    EXPECT(memcmp(got, "hello", 5) == 0);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static void an_end_that_came_is_an_end_after_a_loss_too(void)
+{
+    char got[64];
+    lssb_status last;
+
+    begin(SCRIPT_WHOLE);
+    box.give = 20;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GIVE, &stream, NULL), LSSB_OK);
+    settle();
+    box.now->handle->broken = true;
+    settle();
+    EXPECT_INT(lssb_tunnel_write(&stream, "x", 1, NULL, 0), LSSB_E_TUNNEL);
+    EXPECT_INT(reads_all(&stream, got, sizeof got, &last), 20);
+    EXPECT_INT(last, LSSB_END);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static void data_behind_an_end_is_no_end(void)
+{
+    char got[64];
+    lssb_status last;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GREET, &stream, NULL),
+               LSSB_OK);
+    settle();
+    box_frame(box.now, 0, 4, 1, 0, NULL);
+    box_frame(box.now, 0, 0, 1, 1, "x");
+    settle();
+    EXPECT_INT(reads_all(&stream, got, sizeof got, &last), 5);
+    EXPECT_INT(last, LSSB_E_TUNNEL);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static void each_lost_stream_says_what_it_was_lost_by(void)
+{
+    static const char *const ended = "tunnel: box.test ended the connection";
+    lssb_tunnel_stream first, second, third;
+    char got[8];
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &first, NULL), LSSB_OK);
+    box.now->handle->ended = true;
+    settle();
+    EXPECT_STR(last_message, ended);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_REFUSED, &second, NULL),
+               LSSB_E_TUNNEL_REFUSED);
+    EXPECT_INT(lssb_tunnel_read(&first, got, 8, &n, 0), LSSB_E_TUNNEL);
+    EXPECT_STR(lssb_error_text(me.client), ended);
+    EXPECT_INT(lssb_last_error(me.client)->layer, LSSB_LAYER_TUNNEL);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &second, NULL), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_CUT, &third, NULL), LSSB_OK);
+    settle();
+    box_frame(box.now, 0x100, 0, 1, 0, NULL);
+    settle();
+    EXPECT_INT(lssb_tunnel_read(&second, got, 8, &n, 0), LSSB_E_TUNNEL);
+    EXPECT_STR(lssb_error_text(me.client), "tunnel: the server broke the "
+               "rules of yamux: a frame's version is not 0");
+    EXPECT_INT(lssb_tunnel_read(&first, got, 8, &n, 0), LSSB_E_TUNNEL);
+    EXPECT_STR(lssb_error_text(me.client),
+               "tunnel to port 7: the connection was lost");
+    EXPECT_INT(lssb_tunnel_write(&third, got, 8, &n, 0), LSSB_E_TUNNEL);
+    EXPECT_STR(lssb_error_text(me.client),
+               "tunnel to port 21: the connection was reset at its other "
+               "end");
+    lssb_tunnel_stream_close(&first);
+    lssb_tunnel_stream_close(&second);
+    lssb_tunnel_stream_close(&third);
+    end();
+}
+
+/* One has all it needs of a connection that is gone, and takes it slowly; one
+ * asks for another, others come while that takes its time. */
+static void local_programs_are_served_while_it_connects_again(void)
+{
+    struct local *slow, *asks, *comes, *leaves;
+
+    begin(SCRIPT_WHOLE);
+    box.give = 200000;
+    listens(BOX_GIVE);
+    slow = local_connects(NULL, 0, true);
+    slow->room = 1000;
+    settle();
+    box.now->handle->broken = true;
+    settle();
+    EXPECT(!tunnel.connected && !slow->closed);
+    script.connect_ms = 5000;
+    asks = local_connects(NULL, 0, true);
+    passes(100);
+    EXPECT(asks->used);
+    slow->room = SIZE_MAX;
+    comes = local_connects(NULL, 0, true);
+    leaves = local_connects(NULL, 0, true);
+    passes(2000);
+    EXPECT_INT(slow->got_len, box.give);
+    EXPECT(slow->closed && !slow->was_reset && is_pattern(slow));
+    EXPECT_STR(events, "opened 19\nlost 0\nended 19\n");
+    EXPECT(comes->used && leaves->used && !comes->closed);
+    leaves->handle->broken = true;
+    passes(1000);
+    EXPECT(leaves->closed && leaves->was_reset);
+    EXPECT_INT(box.connections, 1);
+    passes(4000);
+    EXPECT_INT(asks->got_len, box.give);
+    EXPECT_INT(comes->got_len, box.give);
+    EXPECT_INT(box.connections, 2);
+    end();
+}
+
+static void who_waits_for_a_connection_does_not_wait_for_ever(void)
+{
+    struct local *asks, *comes;
+    uint64_t began;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_ECHO);
+    box.now->handle->broken = true;
+    settle();
+    script.stuck_connecting = true;
+    asks = local_connects("abc", 3, true);
+    passes(1000);
+    comes = local_connects("abc", 3, true);
+    began = script.now;
+    while (!comes->closed && script.now < began + 1000000)
+        lssb_wait(me.client, NULL, 1000);
+    EXPECT(script.now - began > 80000 && script.now - began < 95000);
+    EXPECT(asks->was_reset && comes->was_reset);
+    EXPECT_INT(count_of("refused 7"), 2);
+    EXPECT(strstr(last_message, "connecting to box.test") != NULL);
     end();
 }
 
@@ -1188,6 +1430,74 @@ static void arguments_are_checked(void)
     EXPECT_INT(lssb_memory_needed(&me.config), 0);
 }
 
+/* Whatever stood in its memory before. */
+static void what_was_refused_can_be_closed(void)
+{
+    static lssb_tunnel refused;
+    lssb_tunnel_options wrong = { 0 };
+    lssb_listen_options where = { 0 };
+    lssb_tunnel_stream no_stream;
+    lssb_listener no_listener;
+    lssb_op op = { 0 };
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    wrong.reconnects = -2;
+    memset(&refused, 0xA5, sizeof refused);
+    EXPECT_INT(lssb_tunnel_open(&refused, &sandbox, &wrong, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(refused.status, LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_connect(&refused, 7, &no_stream, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_close(&refused, NULL), LSSB_OK);
+    memset(&refused, 0xA5, sizeof refused);
+    EXPECT_INT(lssb_tunnel_open(&refused, NULL, NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_close(&refused, NULL), LSSB_OK);
+    memset(&no_stream, 0xA5, sizeof no_stream);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, 0, &no_stream, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(no_stream.status, LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_tunnel_read(&no_stream, &n, 1, &n, 0),
+               LSSB_E_INVALID_ARGUMENT);
+    lssb_tunnel_stream_close(&no_stream);
+    memset(&no_stream, 0xA5, sizeof no_stream);
+    EXPECT_INT(lssb_tunnel_connect(NULL, 7, &no_stream, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    lssb_tunnel_stream_close(&no_stream);
+    memset(&no_listener, 0xA5, sizeof no_listener);
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &no_listener),
+               LSSB_E_INVALID_ARGUMENT);
+    lssb_listener_close(&no_listener);
+    memset(&no_listener, 0xA5, sizeof no_listener);
+    EXPECT_INT(lssb_tunnel_listen(NULL, &where, &no_listener),
+               LSSB_E_INVALID_ARGUMENT);
+    lssb_listener_close(&no_listener);
+    /* What is under way is left alone. */
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, &op),
+               LSSB_PENDING);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, &op),
+               LSSB_E_BUSY);
+    EXPECT_INT(lssb_wait(me.client, &op, 1000), LSSB_OK);
+    EXPECT_INT(stream.status, LSSB_OK);
+    lssb_tunnel_stream_close(&stream);
+    EXPECT_INT(tunnel.streams, 0);
+    end();
+}
+
+static void an_opening_that_is_under_way_is_left_alone(void)
+{
+    lssb_op op = { 0 };
+
+    prepare(SCRIPT_WHOLE);
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op), LSSB_E_BUSY);
+    EXPECT_INT(lssb_wait(me.client, &op, 1000), LSSB_OK);
+    EXPECT_INT(tunnel.status, LSSB_OK);
+    end();
+}
+
 /* ------------------------------------------------------------- what fails */
 
 /* A bit of everything; whatever fails, it ends. */
@@ -1264,6 +1574,9 @@ static const struct test tests[] = {
     TEST(half_close_goes_through_both_ways),
     TEST(the_other_end_may_finish_first),
     TEST(resets_go_through_both_ways),
+    TEST(a_local_reset_is_noticed_when_nothing_is_read_or_written),
+    TEST(nobody_is_asked_who_can_speak_for_himself),
+    TEST(a_local_reset_is_noticed_when_the_connection_takes_nothing),
     TEST(credit_is_for_what_was_consumed),
     TEST(a_slow_reader_slows_down_itself_only),
     TEST(a_small_buffer_holds_back_for_five_seconds),
@@ -1283,6 +1596,12 @@ static const struct test tests[] = {
     TEST(a_lost_connection_resets_what_is_on_it_and_comes_back),
     TEST(a_lost_connection_keeps_no_memory),
     TEST(what_was_complete_survives_its_connection),
+    TEST(what_came_before_a_loss_is_read_first),
+    TEST(an_end_that_came_is_an_end_after_a_loss_too),
+    TEST(data_behind_an_end_is_no_end),
+    TEST(each_lost_stream_says_what_it_was_lost_by),
+    TEST(local_programs_are_served_while_it_connects_again),
+    TEST(who_waits_for_a_connection_does_not_wait_for_ever),
     TEST(connecting_again_is_bounded),
     TEST(a_closed_tunnel_ends_all_and_never_comes_back),
     TEST(a_close_is_bounded_when_nothing_goes_out),
@@ -1292,6 +1611,8 @@ static const struct test tests[] = {
     TEST(a_tunnel_holds_its_connection),
     TEST(a_callback_may_start_but_not_wait),
     TEST(arguments_are_checked),
+    TEST(what_was_refused_can_be_closed),
+    TEST(an_opening_that_is_under_way_is_left_alone),
     TEST(every_call_of_the_port_may_fail),
 };
 
