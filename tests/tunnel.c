@@ -515,8 +515,8 @@ static void a_local_reset_is_noticed_when_the_connection_takes_nothing(void)
     begin(SCRIPT_WHOLE);
     listens(BOX_SINK);
     local = local_connects(much, sizeof much, false);
-    while (!local->used || local->said == 0)
-        lssb_wait(me.client, NULL, 1);
+    while (tunnel.sent_bytes == 0)
+        lssb_wait(me.client, NULL, 0);
     script.stuck_sending = true;
     passes(3000);
     EXPECT(!local->closed);
