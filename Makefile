@@ -50,7 +50,7 @@ endif
 
 HTTP_PARTS = text url http1 conn dial
 WS_PARTS = websocket channel yamux
-LSSB_PARTS = json_char json json_read json_write tar_write tar error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service upgrade socket command_talk command_hear command_link command command_held tunnel_bridge tunnel_flow tunnel_link tunnel tunnel_none stream bridge execute
+LSSB_PARTS = json_char json json_read json_write tar_write tar error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service upgrade socket command_talk command_hear command_link command command_held tunnel_bridge tunnel_flow tunnel_link tunnel tunnel_none stream bridge execute told tools path process
 ifeq ($(PARTS),)
 UNITS = http ws lssb
 else
@@ -145,6 +145,7 @@ test: ## everything that CI runs
 	    'the flattened sources' '$(AGAIN) test-dist' \
 	    'sandboxd' '$(AGAIN) test-sandboxd' \
 	    'the control plane, live' '$(AGAIN) test-live' \
+	    'files, processes, trees, live' '$(AGAIN) test-tree' \
 	    'WebSocket, python3-websockets' '$(AGAIN) test-websocket' \
 	    'yamux, the reference implementation' '$(AGAIN) test-yamux' \
 	    'demo' '$(AGAIN) test-demo' \
@@ -175,6 +176,9 @@ test-live: $(BUILD)/sandboxd $(BUILD)/tests/live ## our control plane, our serve
 
 test-demo: $(BUILD)/sandboxd $(EXAMPLES:%=$(BUILD)/examples/%) ## every example
 	@UV=$(UV) sh tests/examples.sh $(BUILD)
+
+test-tree: $(BUILD)/sandboxd $(BUILD)/tests/live_tree ## files, processes, trees: coreutils, busybox
+	@sh tests/tree.sh $(BUILD)
 
 test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe $(BUILD)/examples/quickstart ## our client, others' servers
 	@sh tests/servers.sh $(BUILD)
@@ -281,7 +285,7 @@ mutants: ## each certificate check removed: its test must turn red
 PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev libjsmn-dev openssl=openssl
 ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
 PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websockets node=nodejs npm=npm libuv1-dev \
-    nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time libmbedtls-dev \
+    busybox=busybox-static nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time libmbedtls-dev \
     go=golang-go golang-github-hashicorp-yamux-dev golang-github-gorilla-websocket-dev \
     liblwip-dev ip=iproute2
 endif
@@ -302,6 +306,6 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
-.PHONY: all demo programs unit symbols test test-sandboxd test-live test-websocket test-demo test-servers \
+.PHONY: all demo programs unit symbols test test-sandboxd test-live test-tree test-websocket test-demo test-servers \
     test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:

@@ -137,7 +137,17 @@ typedef enum lssb_status {
     LSSB_E_TUNNEL_REFUSED = -62,    /* TunnelConnectionRefusedError: nothing
                                        listens on that port in the box */
     LSSB_E_TUNNEL_VERSION = -63,    /* TunnelUnsupportedVersionError */
-    LSSB_E_PORT_IN_USE = -64        /* a local port is taken */
+    LSSB_E_PORT_IN_USE = -64,       /* a local port is taken */
+
+    /* A box's files. */
+    LSSB_E_NOT_DIRECTORY = -70,
+    LSSB_E_IS_DIRECTORY = -71,
+    LSSB_E_NOT_EMPTY = -72,         /* a directory that has something in it */
+    LSSB_E_PERMISSION = -73,
+    LSSB_E_NO_SPACE = -74,          /* the disk, or a quota, is full */
+    LSSB_E_READ_ONLY = -75,         /* the file system is */
+    LSSB_E_UNSAFE = -76             /* a tree from a box holds what must not be
+                                       written */
 } lssb_status;
 
 /* Where a failure arose. */
@@ -1728,6 +1738,247 @@ typedef struct lssb_files {
  * another program is executed; `list` has a stream of the C library's open
  * while it runs, which takes memory of its own. */
 extern const lssb_files lssb_posix_files;
+
+/* ----------------------------------------------------- a box's own tools -- */
+
+/* What the service has no call for: directories, processes, signals, whole
+ * trees. The box's own programs do it: /bin/sh, find, stat, rm and the like,
+ * of coreutils or of busybox, and tar for trees. Each call is one command in
+ * the box, with a command's cost and a connection while it runs:
+ *
+ *     lssb_tools tools = {0};
+ *
+ *     tools.box = &box;
+ *     lssb_path_make(&tools, "/home/user/a/b", LSSB_RECURSIVE, NULL);
+ *     lssb_path_list(&tools, "/home/user", 0, print, NULL, NULL);
+ *
+ * Paths are absolute, or relative to /home/user, as with files; any bytes but
+ * NUL: blanks, newlines, quotes, what is no UTF-8. They never become part of
+ * the text that the shell reads. Names come back byte by byte, too. Such a path
+ * has at most 4,095 bytes; the bytes that are no UTF-8, and the backslashes
+ * beside them, count four times and twice, and together they have 1 KiB.
+ *
+ * Failures: LSSB_E_NOT_FOUND (file), LSSB_E_ALREADY_EXISTS,
+ * LSSB_E_NOT_DIRECTORY, LSSB_E_IS_DIRECTORY, LSSB_E_NOT_EMPTY,
+ * LSSB_E_PERMISSION, LSSB_E_NO_SPACE, LSSB_E_READ_ONLY, LSSB_E_IN_USE,
+ * LSSB_E_TOO_LONG; LSSB_E_OPERATION for what else the tools may say;
+ * LSSB_E_UNSUPPORTED: the box lacks one of them; and those of lssb_run. The
+ * message names the path and has the tool's own words; they are asked to speak
+ * English (LC_ALL=C), whatever the box's language is.
+ *
+ * A call that fails may have done a part: see each. One whose connection broke
+ * has run once, or goes on in the box for its 60 seconds at most. */
+
+/* The library's own part of these calls; not for you. */
+struct lssb_tools_state {
+    lssb_op op;                     /* the command */
+    lssb_run_options options;
+    lssb_result result;
+    lssb_error error;               /* of the command */
+    lssb_pair env[8];
+    const void *job;                /* what kind of call this is */
+    const char *stopped;            /* why this library ended it; static */
+    lssb_op *outer;
+    void *out;
+    void *user;
+    void (*take)(void);
+    uint64_t numbers[10];           /* of the record at hand */
+    size_t offered;                 /* bytes of the last slice that are used */
+    lssb_status failure;
+    lssb_status why;                /* it is to end: canceled, late */
+    uint32_t flags;
+    uint16_t env_count;
+    uint16_t escaped_len;
+    uint16_t name_len;
+    uint16_t word_len;
+    uint16_t line_len;
+    uint16_t said_len;
+    uint8_t coding;
+    uint8_t state;
+    uint8_t mark;                   /* what a record begins with */
+    uint8_t field;
+    uint8_t bit_count;
+    bool negative;
+    bool waiting;                   /* an entry was not taken yet */
+    bool ended;                     /* the last record has come */
+    uint32_t bits;
+    char said[256];                 /* what the tool said first */
+    char line[96];                  /* the end of its line at hand */
+    char text[24];                  /* a number for the environment */
+    char escaped[1024];
+    char name[4104];
+};
+
+/* The tools of a box: one call at a time, as many of these structs as are
+ * wanted at once. Yours, all zeros; then set `box`. About 9 KB. */
+typedef struct lssb_tools {
+    const lssb_sandbox *box;
+    const char *as_user;            /* who does it; NULL: the box's. Newer
+                                       servers only */
+    int32_t timeout_s;              /* for each call; 0: 60; LSSB_NO_LIMIT */
+    union {
+        struct lssb_tools_state state;
+        uint64_t size[1200];        /* the same size in every build */
+    } reserved;
+} lssb_tools;
+
+/* How it is done; together by `|`. */
+#define LSSB_RECURSIVE 1u           /* with all that is in a directory; a
+                                       directory with its parents */
+#define LSSB_REPLACE 2u             /* over what is there already */
+#define LSSB_FOLLOW 4u              /* if the path is a link: what it leads
+                                       to */
+#define LSSB_GROUP 8u               /* a process with all of its group */
+
+/* What a path names. */
+typedef struct lssb_entry {
+    const char *name;               /* from the directory that was asked for
+                                       on: "b", "a/b" */
+    lssb_entry_kind kind;
+    char letter;                    /* the same as ls has it: '-', 'd', 'l',
+                                       'p', 's', 'b', 'c'; '?' */
+    uint32_t mode;                  /* permissions: 07777 at most */
+    uint64_t size;
+    int64_t mtime_s;                /* since 1970: of its content, */
+    int64_t ctime_s;                /* of anything about it */
+    uint64_t inode;
+    uint64_t uid;
+    uint64_t gid;
+    uint64_t links;                 /* names that it has */
+    const char *target;             /* of a link, by lssb_path_stat; else "" */
+} lssb_entry;
+
+/* Takes one entry, valid during the call only. LSSB_OK: go on; LSSB_AGAIN: it
+ * was not taken, offer it again later, and the box waits; else the call ends
+ * with LSSB_E_STOPPED. */
+typedef lssb_status (*lssb_entry_fn)(void *user, const lssb_entry *entry);
+
+/* Tells what is in a directory, in no order; with LSSB_RECURSIVE what is below
+ * it, too, no link being followed. As they come, in the memory of one entry,
+ * however many there are. What comes or goes meanwhile may be told or not. A
+ * directory below that cannot be read is left out, and is the call's failure
+ * at its end. */
+lssb_status lssb_path_list(lssb_tools *tools, const char *path, uint32_t flags,
+                           lssb_entry_fn take, void *user, lssb_op *op);
+
+/* Describes what a path names; a link itself, or with LSSB_FOLLOW what it
+ * leads to. `name` is "", `target` valid until the next call with `tools`. */
+lssb_status lssb_path_stat(lssb_tools *tools, const char *path, uint32_t flags,
+                           lssb_entry *entry, lssb_op *op);
+
+/* Whether a path names anything; a link does that leads nowhere. LSSB_OK
+ * either way. */
+lssb_status lssb_path_exists(lssb_tools *tools, const char *path, bool *exists,
+                             lssb_op *op);
+
+/* Makes a directory. With LSSB_RECURSIVE its parents, too, and one that is
+ * there is as good; without LSSB_E_ALREADY_EXISTS. `mode`: its permissions; 0:
+ * the box's default. */
+lssb_status lssb_path_make(lssb_tools *tools, const char *path, uint32_t mode,
+                           uint32_t flags, lssb_op *op);
+
+/* Removes a file, a link or an empty directory (else LSSB_E_NOT_EMPTY); with
+ * LSSB_RECURSIVE a directory and all that is in it, no link being followed.
+ * Never "/". If that fails in the middle a part is gone. */
+lssb_status lssb_path_remove(lssb_tools *tools, const char *path,
+                             uint32_t flags, lssb_op *op);
+
+/* Gives what `from` names the path `to`, a directory as well: never into a
+ * directory that is there. Where something is: LSSB_E_ALREADY_EXISTS, found by
+ * looking first; with LSSB_REPLACE a file or link there is replaced (files in
+ * one step), a directory not: LSSB_E_IS_DIRECTORY. From one file system to
+ * another it is copied and removed. */
+lssb_status lssb_path_rename(lssb_tools *tools, const char *from,
+                             const char *to, uint32_t flags, lssb_op *op);
+
+/* Copies a file with its permissions and times, with LSSB_RECURSIVE a directory
+ * and all that is in it (links stay links); else as above. LSSB_REPLACE writes
+ * into the file that is there. */
+lssb_status lssb_path_copy(lssb_tools *tools, const char *from, const char *to,
+                           uint32_t flags, lssb_op *op);
+
+/* Sets permissions (07777 at most), those of what a link leads to; with
+ * LSSB_RECURSIVE of all that is in a directory, links left out. */
+lssb_status lssb_path_chmod(lssb_tools *tools, const char *path, uint32_t mode,
+                            uint32_t flags, lssb_op *op);
+
+typedef enum lssb_change {
+    LSSB_WATCHING = 1,              /* what happens from now on is told */
+    LSSB_ADDED,
+    LSSB_CHANGED,                   /* content, permissions, owner, times */
+    LSSB_REMOVED                    /* the entry is what it was */
+} lssb_change;
+
+/* Takes one change; as lssb_entry_fn. The entry of LSSB_WATCHING is empty. */
+typedef lssb_status (*lssb_change_fn)(void *user, lssb_change change,
+                                      const lssb_entry *entry);
+
+/* Watches a directory, and with LSSB_RECURSIVE what is below it, until it is
+ * canceled, late, stopped by `take`, or the directory is gone. There is no
+ * end of it by default, and none by tools->timeout_s.
+ *
+ * The box looks, every interval_ms (0: 1,000; not every box can do less), at
+ * all of it, and compares with what was there before: about a second of its
+ * CPU for each 100,000 entries, and 150 bytes of its memory for each. What is
+ * undone within the interval, and a change within the same second that keeps
+ * size and inode, is not seen; a new name is LSSB_REMOVED and LSSB_ADDED, with
+ * the same inode. It holds a connection; when that is lost it comes back, and
+ * nothing is missed. When nobody comes back, or it was canceled, the box stops
+ * looking after 30 seconds. Needs awk, too. */
+lssb_status lssb_path_watch(lssb_tools *tools, const char *path,
+                            uint32_t flags, uint32_t interval_ms,
+                            lssb_change_fn take, void *user, lssb_op *op);
+
+/* A process in a box, by its /proc. */
+typedef struct lssb_process {
+    int64_t pid;
+    int64_t parent;
+    int64_t group;
+    int64_t session;
+    uint64_t uid;
+    char state;                     /* 'R', 'S', 'D', 'T', 'Z', … */
+    uint64_t cpu_ms;                /* used so far */
+    uint64_t started_ms;            /* after the machine was started */
+    uint64_t memory_bytes;          /* resident */
+    const char *name;               /* for reading, as are the next: 15 bytes
+                                       at most */
+    const char *arguments;          /* each with a NUL behind it; "" for what
+                                       the kernel runs, and for zombies */
+    size_t arguments_len;           /* 4,000 at most: the rest is cut */
+} lssb_process;
+
+/* Takes one process; as lssb_entry_fn. */
+typedef lssb_status (*lssb_process_fn)(void *user,
+                                       const lssb_process *process);
+
+/* Tells the processes that a box's commands see, by number: not those that the
+ * list itself needs. */
+lssb_status lssb_process_list(lssb_tools *tools, lssb_process_fn take,
+                              void *user, lssb_op *op);
+
+/* Sends a signal ("TERM", "SIGTERM", "USR1", …) to a process, or with
+ * LSSB_GROUP to its whole group, of which it must be the first (as the shell of
+ * each command is). LSSB_E_NOT_FOUND: there is none. Numbers are used again:
+ * ask soon. */
+lssb_status lssb_process_signal(lssb_tools *tools, int64_t pid,
+                                const char *signal, uint32_t flags,
+                                lssb_op *op);
+
+/* Sends a signal to a command and all of its group. By its pid, if the server
+ * has told it; after lssb_command_reattach, or with a server that does not tell
+ * it, by the id that the command was started with, if it was put into its
+ * environment as well:
+ *
+ *     lssb_pair env = { "LSSB_COMMAND_ID", "my-command" };
+ *
+ *     how.command_id = env.value;
+ *     how.env = &env;
+ *     how.env_count = 1;
+ *
+ * LSSB_E_NOT_FOUND: it has ended, or cannot be found. SIGKILL needs none of
+ * this: lssb_command_kill. */
+lssb_status lssb_command_signal(lssb_tools *tools, const lssb_command *command,
+                                const char *signal, lssb_op *op);
 
 /* -------------------------------------------------------------- tunnels -- */
 

@@ -657,6 +657,18 @@ static void call_late(lssb_op *op, lssb_error *error, const char *whose)
               NULL);
 }
 
+/* Whether a call ends by itself when it is asked to, once; others end now. */
+static bool call_leaves(lssb_op *op, lssb_status why)
+{
+    const struct lssb_exchange *x = lssb_call_exchange(op);
+
+    if (x->leave == NULL || !x->leave(op, why))
+        return false;
+    call_of(op)->canceled = 0;
+    call_of(op)->end_at = 0;
+    return true;
+}
+
 /* Ends a call that was canceled, or whose time is up; true if it did. */
 static bool call_ends(lssb_op *op)
 {
@@ -664,10 +676,13 @@ static bool call_ends(lssb_op *op)
     lssb_client *client = state->client;
 
     if (call_canceled(op)) {
+        if (call_leaves(op, LSSB_E_CANCELED))
+            return false;
         call_fail(op, LSSB_E_CANCELED, LSSB_LAYER_CALLER, "canceled");
         return true;
     }
-    if (state->end_at == 0 || client->now < state->end_at)
+    if (state->end_at == 0 || client->now < state->end_at ||
+        call_leaves(op, LSSB_E_DEADLINE))
         return false;
     call_late(op, &client->error, "the deadline passed");
     lssb_call_finish(op, LSSB_E_DEADLINE);

@@ -57,6 +57,13 @@ const char *lssb_status_name(lssb_status status)
     case LSSB_E_TUNNEL_REFUSED: return "LSSB_E_TUNNEL_REFUSED";
     case LSSB_E_TUNNEL_VERSION: return "LSSB_E_TUNNEL_VERSION";
     case LSSB_E_PORT_IN_USE: return "LSSB_E_PORT_IN_USE";
+    case LSSB_E_NOT_DIRECTORY: return "LSSB_E_NOT_DIRECTORY";
+    case LSSB_E_IS_DIRECTORY: return "LSSB_E_IS_DIRECTORY";
+    case LSSB_E_NOT_EMPTY: return "LSSB_E_NOT_EMPTY";
+    case LSSB_E_PERMISSION: return "LSSB_E_PERMISSION";
+    case LSSB_E_NO_SPACE: return "LSSB_E_NO_SPACE";
+    case LSSB_E_READ_ONLY: return "LSSB_E_READ_ONLY";
+    case LSSB_E_UNSAFE: return "LSSB_E_UNSAFE";
     }
     return "unknown status";
 }

@@ -1363,57 +1363,80 @@ LSSB_PRIVATE enum lssb_tar_event lssb_tar_next(struct lssb_tar *tar,
 /* ------------------------------------------------------------- lssb.c: pack */
 
 #define LSSB_PACK_DEPTH 64          /* directories below one another, the root
-                                       included; one descriptor each */
+                                       included; a handle each */
 #define LSSB_PACK_NAMES 4096        /* bytes for names that are sorted */
 
-/* A directory of the caller's machine as an archive, made while it is read:
- * nothing of it is held but a path and some names. Names are sorted by their
- * bytes, a directory before what is in it; mode & 0777, owner 0, whole seconds;
+/* What becomes of an entry. */
+enum lssb_pack_choice {
+    LSSB_PACK_KEEP = 0,
+    LSSB_PACK_DROP,                 /* with all that is below it */
+    LSSB_PACK_LOOK,                 /* a directory: only for the sake of what
+                                       is kept below it, if anything is */
+    LSSB_PACK_STOP                  /* fail; `wrong` says why */
+};
+
+/* One of the directories on the way to the entry at hand. */
+struct lssb_pack_level {
+    intptr_t directory;
+    uint16_t path_len;              /* of its path */
+    uint16_t from;                  /* its names that wait, sorted */
+    uint16_t to;
+    bool begun;                     /* the path goes on with the last one that
+                                       was taken */
+    bool complete;                  /* there are none behind those that wait */
+    bool told;                      /* it is in the archive */
+};
+
+/* A directory of this machine as an archive, made while it is read: nothing of
+ * it is held but a path and some names. Names are sorted by their bytes, a
+ * directory stands before what is in it; mode & 0777, owner 0, whole seconds;
  * what is neither file, directory nor link is left out.
  *
- * What it costs: a directory is listed once, again for each LSSB_PACK_NAMES
- * bytes of names in it and, while names from it are pushed out by those of a
- * subdirectory, again after that one. Measuring and reading both walk the
- * tree; reading at an offset before the entry at hand walks it from the
- * start. */
+ * What it costs: a directory is listed once, once more for each
+ * LSSB_PACK_NAMES bytes of names in it and, where those have to make room for
+ * the names in a subdirectory, once more after that. Measuring and reading both
+ * walk the tree; reading at an offset before the entry at hand walks it from
+ * the start. */
 struct lssb_pack {
-    /* Set after lssb_pack_start; may be NULL. False: the entry, and all that
-     * is below it, is left out. `path` is relative. */
-    bool (*wanted)(void *user, const char *path, const lssb_local_info *info);
+    /* Set after lssb_pack_start; may be NULL. `path` is relative. */
+    enum lssb_pack_choice (*choose)(void *user, const char *path,
+                                    const lssb_local_info *info);
     void *user;
 
     /* To be read only. */
     uint64_t size;                  /* of the archive, once it is measured */
-    uint64_t entries;
+    uint64_t entries;               /* of it, likewise */
     const char *wrong;              /* why it failed, a sentence; static */
-    int32_t code;                   /* the system's number */
-    char path[LSSB_TAR_PATH];       /* where, or the entry at hand; "" */
+    int32_t code;                   /* the system's number, or 0 */
+    char path[LSSB_TAR_PATH];       /* where; the entry at hand */
 
     struct {                        /* the packer's own */
         const lssb_files *files;
-        intptr_t directories[LSSB_PACK_DEPTH];
-        uint16_t ends[LSSB_PACK_DEPTH];     /* of the path of each */
-        uint16_t lists[LSSB_PACK_DEPTH];    /* where its names begin */
-        intptr_t file;
+        struct lssb_pack_level levels[LSSB_PACK_DEPTH];
         uint64_t at;                /* where the entry at hand begins */
         uint64_t head_len;
-        uint64_t next;              /* what is behind it */
+        uint64_t next;              /* where it ends, padding included */
         struct lssb_tar_entry entry;
-        lssb_local_info info;
-        uint8_t depth;
-        uint8_t state;
+        lssb_local_info info;       /* of the last one that was found */
+        intptr_t file;
+        uint16_t cut;               /* the path ends here while a directory on
+                                       its way is told; 0: it does not */
+        uint8_t depth;              /* levels that are open */
+        bool held;                  /* what was found is to be told yet */
+        bool measured;
+        bool file_open;
+        bool over;
         char target[LSSB_TAR_PATH];
         char names[LSSB_PACK_NAMES];
-        char key[256];              /* the name that the list goes on after */
     } own;
 };
 
-/* Begins with the directory at `path`: LSSB_OK, LSSB_E_INVALID_ARGUMENT. */
+/* Begins with the directory at `path`: LSSB_OK, or what opening it said. */
 LSSB_PRIVATE lssb_status lssb_pack_start(struct lssb_pack *pack,
                                          const lssb_files *files,
                                          const char *path);
-/* Looks at some more entries: LSSB_AGAIN; LSSB_OK: pack->size is known; else a
- * failure. */
+/* Looks at some more entries: LSSB_AGAIN; LSSB_OK: pack->size is known; else
+ * what the files said, LSSB_E_STOPPED or LSSB_E_TOO_LONG. */
 LSSB_PRIVATE lssb_status lssb_pack_measure(struct lssb_pack *pack);
 /* Once it is measured: bytes of the archive, as lssb_source's read_at. 0: it
  * failed, or the tree is not what was measured: pack->wrong. */
@@ -1421,6 +1444,45 @@ LSSB_PRIVATE ptrdiff_t lssb_pack_read(struct lssb_pack *pack, uint64_t offset,
                                       void *bytes, size_t len);
 /* Closes what it holds. All zeros, and a second time, are allowed. */
 LSSB_PRIVATE void lssb_pack_end(struct lssb_pack *pack);
+
+/* ------------------------------------------------------------- lssb.c: told */
+
+/* In a tools' flags: what its output is like. */
+#define LSSB_TOLD_MARKED 0x100u     /* a character before each record */
+#define LSSB_TOLD_TARGET 0x200u     /* behind one record a link's target, which
+                                       ends with the output, as `name` */
+#define LSSB_TOLD_FIELDS 8u         /* numbers of an entry, of a process */
+#define LSSB_TOLD_PROCESS_NAME 64   /* bytes of a process's name that count */
+
+enum lssb_told {
+    LSSB_TOLD_MORE = 0,             /* all consumed; more text, please */
+    LSSB_TOLD_ENTRY,                /* a record: its name and numbers */
+    LSSB_TOLD_END,                  /* the last one: numbers[1] is a code */
+    LSSB_TOLD_WRONG                 /* this is no such output; final */
+};
+
+/* A character of what is base64 or hexadecimal, "#b" or "#o" in front: the byte
+ * that it completes, -1: none, -2: it is no such text. */
+LSSB_PRIVATE int lssb_told_byte(struct lssb_tools_state *told, char c);
+/* Looks at `len` characters of a listing, of a process list, consumes *used of
+ * them, says what it found; call it again with the rest. The events are the
+ * same wherever the text is split. */
+LSSB_PRIVATE enum lssb_told lssb_told_next(struct lssb_tools_state *told,
+                                           const char *text, size_t len,
+                                           size_t *used);
+LSSB_PRIVATE enum lssb_told lssb_told_process(struct lssb_tools_state *told,
+                                              const char *text, size_t len,
+                                              size_t *used);
+/* The record at hand, for the caller. */
+LSSB_PRIVATE void lssb_told_entry(const struct lssb_tools_state *told,
+                                  lssb_entry *entry);
+LSSB_PRIVATE void lssb_told_fill(struct lssb_tools_state *told,
+                                 lssb_process *process);
+/* What a tool says on standard error; and that it will say no more: `failure`
+ * is what it means, if that is known, `said` its first words. */
+LSSB_PRIVATE void lssb_told_complaint(struct lssb_tools_state *told,
+                                      const char *text, size_t len);
+LSSB_PRIVATE void lssb_told_last(struct lssb_tools_state *told);
 
 /* ----------------------------------------------------------- lssb.c: client */
 
@@ -1511,6 +1573,9 @@ struct lssb_exchange {
     lssb_status (*taken)(lssb_op *op);
     /* Looked at in every step, whatever the phase; true: the call is over. */
     bool (*watch)(lssb_op *op);
+    /* Of a call that makes others: it is to end, for this reason, canceled or
+     * late. True: it will, by its `watch`, as soon as those have ended. */
+    bool (*leave)(lssb_op *op, lssb_status why);
     /* A step in LSSB_PHASE_OWN, and what it waits for. */
     void (*step)(lssb_op *op);
     void (*waits)(const lssb_op *op, uint64_t *wake_at);
@@ -1968,6 +2033,53 @@ enum lssb_phase {
     LSSB_PHASE_OWN,                 /* the exchange's own `step` */
     LSSB_PHASE_FINISHED             /* its outcome is to be told */
 };
+
+/* tools.c: a call that a script in the box carries out. */
+struct lssb_tools_job {
+    const char *name;               /* "remove": for messages */
+    const char *script;             /* begins with `eval "$LSSB_P"`, which
+                                       gives it $a, $b, $f, x and e */
+    lssb_take_fn hears;             /* its output; user: the lssb_tools */
+    lssb_status (*ended)(lssb_tools *tools, int32_t code);
+    lssb_resource resource;         /* of a failure */
+    uint32_t flags;                 /* LSSB_TOLD_… */
+    bool endless;
+};
+typedef enum lssb_told (*lssb_tools_next_fn)(struct lssb_tools_state *told,
+                                             const char *text, size_t len,
+                                             size_t *used);
+typedef lssb_status (*lssb_tools_tell_fn)(lssb_tools *tools);
+
+/* Begins a call, as lssb_sandbox_begin; puts a variable that is borrowed, or a
+ * path (NULL, or what is wrong with it); starts the script; refuses. */
+LSSB_PRIVATE lssb_op *lssb_tools_begin(lssb_tools *tools,
+                                       const struct lssb_tools_job *job,
+                                       lssb_op *op, lssb_op *own,
+                                       lssb_status *status);
+LSSB_PRIVATE void lssb_tools_put(lssb_tools *tools, const char *name,
+                                 const char *value);
+LSSB_PRIVATE const char *lssb_tools_path(lssb_tools *tools, const char *path,
+                                         bool second);
+LSSB_PRIVATE lssb_status lssb_tools_go(lssb_tools *tools, lssb_op *call,
+                                       bool wait);
+LSSB_PRIVATE lssb_status lssb_tools_refuse(lssb_tools *tools, lssb_op *call,
+                                           const char *wrong);
+/* In `hears`. Ends the call with a failure, for this static reason; what a
+ * callback of the caller's said; every record of an output to the caller,
+ * `tell` being asked again for one that was not taken. */
+LSSB_PRIVATE lssb_status lssb_tools_stop(lssb_tools *tools,
+                                         lssb_status failure,
+                                         const char *why);
+LSSB_PRIVATE lssb_status lssb_tools_heard(lssb_tools *tools,
+                                          lssb_status said);
+LSSB_PRIVATE lssb_status lssb_tools_records(lssb_tools *tools,
+                                            const char *text, size_t len,
+                                            lssb_tools_next_fn next,
+                                            lssb_tools_tell_fn tell);
+/* For `ended`: by the exit code and what was said; the same for an output that
+ * ends with a record. */
+LSSB_PRIVATE lssb_status lssb_tools_outcome(lssb_tools *tools, int32_t code);
+LSSB_PRIVATE lssb_status lssb_tools_listed(lssb_tools *tools, int32_t code);
 
 /* sandbox.c: what calls about boxes share. `out` of the operation is the box
  * to fill; `box`, or `text`, says which; `extra` is NULL or lssb_details. */

@@ -1,0 +1,566 @@
+/* live_tree.c: a box's own tools, in boxes of a sandboxd: any name, every
+ * helper, whole trees.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * usage: LANGSMITH_ENDPOINT=… LANGSMITH_API_KEY=… [BUSYBOX=…] live_tree
+ *
+ * With BUSYBOX, which is its path in the box, the box's PATH has nothing but
+ * its applets.
+ */
+#include <stdlib.h>
+
+#include "../lssb.h"
+#include "test.h"
+
+static lssb_client *client;
+static lssb_sandbox box;
+static lssb_tools tools;
+
+#define HOME "/home/user/"
+
+/* Says what went wrong, where that was not expected. */
+static void expect(lssb_status status, lssb_status expected)
+{
+    EXPECT_STR(lssb_status_name(status), lssb_status_name(expected));
+    if (status != expected && status < 0)
+        printf("  %s\n", lssb_error_text(client));
+}
+
+/* Runs a command, for what a test needs. */
+static void sh(const char *command)
+{
+    lssb_run_options how = { 0 };
+    lssb_result result;
+    char err[256];
+
+    how.err = err;
+    how.err_size = sizeof err;
+    how.shell = "/bin/sh";
+    expect(lssb_run(&box, command, &how, &result, NULL), LSSB_OK);
+    EXPECT_INT(result.exit_code, 0);
+    if (result.exit_code != 0)
+        printf("  %s: %s\n", command, err);
+}
+
+static bool exists(const char *path)
+{
+    bool there = false;
+
+    expect(lssb_path_exists(&tools, path, &there, NULL), LSSB_OK);
+    return there;
+}
+
+/* Names that a shell, a listing or JSON may trip over. */
+static const char *const names[] = {
+    "plain", " lead", "trail ", "in side", "a\nb", "trail\n", "\n", "quo'te",
+    "dou\"ble", "back\\slash", "\\0101", "-rf", "--", "*", "$HOME", "`id`",
+    "$(id)", "#b", "~", "!", "\xFF\xFE", "a\xC3", "\xC3\xA9", "\x01\x7F", "%n",
+    "a\n b", "x\n.y", "\t", "\xE2\x80\xA8", "=", "tab\there", ";", "&", "|",
+    "caf\xE9\\n"
+};
+
+#define NAMES (sizeof names / sizeof names[0])
+
+struct seen {
+    const char *const *names;
+    size_t count;                   /* of names */
+    size_t entries;
+    unsigned times[64];             /* each name */
+    int again;                      /* refuse so many first */
+    uint64_t bytes;
+};
+
+static lssb_status see(void *user, const lssb_entry *entry)
+{
+    struct seen *seen = user;
+    size_t i;
+
+    if (seen->again > 0) {
+        seen->again--;
+        return LSSB_AGAIN;
+    }
+    for (i = 0; i < seen->count; i++)
+        if (strcmp(entry->name, seen->names[i]) == 0)
+            seen->times[i]++;
+    seen->entries++;
+    seen->bytes += entry->size;
+    return LSSB_OK;
+}
+
+/* A path below the home directory. */
+static const char *in(const char *directory, const char *name)
+{
+    static char paths[2][300];
+    static int turn;
+
+    turn = !turn;
+    snprintf(paths[turn], sizeof paths[turn], HOME "%s/%s", directory, name);
+    return paths[turn];
+}
+
+static void any_name_is_made_listed_described_moved_copied_and_removed(void)
+{
+    size_t i;
+    struct seen seen = { names, NAMES, 0, { 0 }, 3, 0 };
+    lssb_entry entry;
+
+    expect(lssb_path_make(&tools, HOME "names", 0, 0, NULL), LSSB_OK);
+    for (i = 0; i < NAMES; i++) {
+        test_row = names[i];
+        expect(lssb_file_write(&box, in("names", names[i]), "xyz", 3, NULL),
+               LSSB_OK);
+        expect(lssb_path_stat(&tools, in("names", names[i]), 0, &entry, NULL),
+               LSSB_OK);
+        EXPECT_INT(entry.size, 3);
+        EXPECT_INT(entry.kind, LSSB_ENTRY_FILE);
+        EXPECT(entry.letter == '-');
+    }
+    test_row = "";
+    expect(lssb_path_list(&tools, HOME "names", 0, see, &seen, NULL), LSSB_OK);
+    EXPECT_INT(seen.entries, NAMES);
+    EXPECT_INT(seen.bytes, 3 * NAMES);
+    for (i = 0; i < NAMES; i++) {
+        test_row = names[i];
+        EXPECT_INT(seen.times[i], 1);
+        expect(lssb_path_copy(&tools, in("names", names[i]),
+                              in("names", "copy"), LSSB_REPLACE, NULL),
+               LSSB_OK);
+        expect(lssb_path_remove(&tools, in("names", names[i]), 0, NULL),
+               LSSB_OK);
+        expect(lssb_path_rename(&tools, in("names", "copy"),
+                                in("names", names[i]), 0, NULL), LSSB_OK);
+        EXPECT(exists(in("names", names[i])));
+        expect(lssb_path_remove(&tools, in("names", names[i]), 0, NULL),
+               LSSB_OK);
+        expect(lssb_path_make(&tools, in("names", names[i]), 0, 0, NULL),
+               LSSB_OK);
+        expect(lssb_path_list(&tools, in("names", names[i]), 0, see, &seen,
+                              NULL), LSSB_OK);
+    }
+    test_row = "";
+    expect(lssb_path_remove(&tools, HOME "names", LSSB_RECURSIVE, NULL),
+           LSSB_OK);
+    EXPECT(!exists(HOME "names"));
+}
+
+static void every_failure_has_its_status(void)
+{
+    lssb_entry entry;
+    struct seen seen = { NULL, 0, 0, { 0 }, 0, 0 };
+    size_t i;
+
+    sh("cd /home/user && mkdir -p f/d/sub f/e && echo hi >f/file && "
+       "ln -s file f/link && ln -s nowhere f/dangling && ln -s loop f/loop && "
+       "ln -s d f/dirlink");
+    struct { const char *name; lssb_status got, want; } rows[] = {
+        { "list nothing", lssb_path_list(&tools, HOME "f/no", 0, see, &seen,
+                                         NULL), LSSB_E_NOT_FOUND },
+        { "list a file", lssb_path_list(&tools, HOME "f/file", 0, see, &seen,
+                                        NULL), LSSB_E_NOT_DIRECTORY },
+        { "stat nothing", lssb_path_stat(&tools, HOME "f/no", 0, &entry, NULL),
+          LSSB_E_NOT_FOUND },
+        { "stat in a file", lssb_path_stat(&tools, HOME "f/file/x", 0, &entry,
+                                           NULL), LSSB_E_NOT_DIRECTORY },
+        { "stat behind a dangling link",
+          lssb_path_stat(&tools, HOME "f/dangling", LSSB_FOLLOW, &entry, NULL),
+          LSSB_E_NOT_FOUND },
+        { "stat behind a loop", lssb_path_stat(&tools, HOME "f/loop",
+                                               LSSB_FOLLOW, &entry, NULL),
+          LSSB_E_OPERATION },
+        { "make what is there", lssb_path_make(&tools, HOME "f/d", 0, 0, NULL),
+          LSSB_E_ALREADY_EXISTS },
+        { "make without parents",
+          lssb_path_make(&tools, HOME "f/x/y", 0, 0, NULL),
+          LSSB_E_NOT_FOUND },
+        { "make in a file", lssb_path_make(&tools, HOME "f/file/y", 0, 0,
+                                           NULL), LSSB_E_NOT_DIRECTORY },
+        { "make over a file", lssb_path_make(&tools, HOME "f/file", 0,
+                                             LSSB_RECURSIVE, NULL),
+          LSSB_E_ALREADY_EXISTS },
+        { "remove nothing", lssb_path_remove(&tools, HOME "f/no", 0, NULL),
+          LSSB_E_NOT_FOUND },
+        { "remove nothing, with all", lssb_path_remove(&tools, HOME "f/no",
+                                                       LSSB_RECURSIVE, NULL),
+          LSSB_E_NOT_FOUND },
+        { "remove a full directory", lssb_path_remove(&tools, HOME "f/d", 0,
+                                                      NULL),
+          LSSB_E_NOT_EMPTY },
+        { "remove the root", lssb_path_remove(&tools, "/", LSSB_RECURSIVE,
+                                              NULL), LSSB_E_PERMISSION },
+        { "remove the root, another way", lssb_path_remove(&tools, "/home/..",
+                                              LSSB_RECURSIVE, NULL),
+          LSSB_E_PERMISSION },
+        { "rename nothing", lssb_path_rename(&tools, HOME "f/no", HOME "f/a",
+                                             0, NULL), LSSB_E_NOT_FOUND },
+        { "rename to nowhere", lssb_path_rename(&tools, HOME "f/file",
+                                                HOME "f/no/a", 0, NULL),
+          LSSB_E_NOT_FOUND },
+        { "rename over", lssb_path_rename(&tools, HOME "f/d", HOME "f/e", 0,
+                                          NULL), LSSB_E_ALREADY_EXISTS },
+        { "rename over a directory", lssb_path_rename(&tools, HOME "f/file",
+                                          HOME "f/e", LSSB_REPLACE, NULL),
+          LSSB_E_IS_DIRECTORY },
+        { "rename a directory over a file",
+          lssb_path_rename(&tools, HOME "f/d", HOME "f/file", LSSB_REPLACE,
+                           NULL), LSSB_E_NOT_DIRECTORY },
+        { "copy a directory without all of it",
+          lssb_path_copy(&tools, HOME "f/d", HOME "f/c", 0, NULL),
+          LSSB_E_IS_DIRECTORY },
+        { "copy over", lssb_path_copy(&tools, HOME "f/file", HOME "f/link", 0,
+                                      NULL), LSSB_E_ALREADY_EXISTS },
+        { "copy nothing", lssb_path_copy(&tools, HOME "f/no", HOME "f/c", 0,
+                                         NULL), LSSB_E_NOT_FOUND },
+        { "chmod nothing", lssb_path_chmod(&tools, HOME "f/no", 0600, 0,
+                                           NULL), LSSB_E_NOT_FOUND },
+        { "a name too long", lssb_path_make(&tools, HOME
+          "0123456789012345678901234567890123456789012345678901234567890123456"
+          "7890123456789012345678901234567890123456789012345678901234567890123"
+          "4567890123456789012345678901234567890123456789012345678901234567890"
+          "12345678901234567890123456789012345678901234567890123456789", 0, 0,
+                                            NULL), LSSB_E_TOO_LONG },
+        { "no process", lssb_process_signal(&tools, 999999999, "TERM", 0,
+                                            NULL), LSSB_E_NOT_FOUND }
+    };
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].name;
+        expect(rows[i].got, rows[i].want);
+    }
+    test_row = "";
+    expect(lssb_path_remove(&tools, HOME "f/no/such", 0, NULL),
+           LSSB_E_NOT_FOUND);
+    EXPECT(strstr(lssb_error_text(client), "/home/user/f/no/such") != NULL);
+    EXPECT_STR(lssb_last_error(client)->operation, "remove");
+    EXPECT_INT(lssb_last_error(client)->resource, LSSB_RESOURCE_FILE);
+    EXPECT(exists(HOME "f/dangling"));
+    EXPECT(!exists(HOME "f/file/x"));
+}
+
+/* One that is not root. */
+static void what_is_not_allowed_is_told_as_such(void)
+{
+    lssb_tools nobody = { 0 };
+    struct seen seen = { NULL, 0, 0, { 0 }, 0, 0 };
+    lssb_entry entry;
+
+    sh("cd /home/user && mkdir -p p/closed/in p/open && echo >p/closed/f && "
+       "chmod 700 p/closed && chmod 755 . p p/open");
+    nobody.box = &box;
+    nobody.as_user = "nobody";
+    expect(lssb_path_list(&nobody, HOME "p/closed", 0, see, &seen, NULL),
+           LSSB_E_PERMISSION);
+    expect(lssb_path_stat(&nobody, HOME "p/closed/f", 0, &entry, NULL),
+           LSSB_E_PERMISSION);
+    expect(lssb_path_make(&nobody, HOME "p/open/x", 0, 0, NULL),
+           LSSB_E_PERMISSION);
+    expect(lssb_path_remove(&nobody, HOME "p/open", 0, NULL),
+           LSSB_E_PERMISSION);
+    expect(lssb_path_chmod(&nobody, HOME "p/open", 0777, 0, NULL),
+           LSSB_E_PERMISSION);
+    expect(lssb_process_signal(&nobody, 1, "TERM", 0, NULL),
+           LSSB_E_PERMISSION);
+    expect(lssb_path_list(&nobody, HOME "p", LSSB_RECURSIVE, see, &seen, NULL),
+           LSSB_E_PERMISSION);
+    EXPECT_INT(seen.entries, 2);    /* what can be seen is told all the same */
+}
+
+static void what_is_there_is_described(void)
+{
+    lssb_entry entry;
+
+    sh("cd /home/user && mkdir s && cd s && ln -s 'to //\n' link && "
+       "mkfifo pipe && printf 12345 >file && chmod 4751 file && "
+       "touch -d '1960-01-02 00:00:00 UTC' old 2>/dev/null || "
+       "touch -d '1960-01-02 00:00:00' old");
+    expect(lssb_path_stat(&tools, "s/link", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.kind, LSSB_ENTRY_SYMLINK);
+    EXPECT_STR(entry.target, "to //\n");
+    EXPECT_STR(entry.name, "");
+    expect(lssb_path_stat(&tools, "s/pipe", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.kind, LSSB_ENTRY_OTHER);
+    EXPECT(entry.letter == 'p');
+    expect(lssb_path_stat(&tools, "s/file", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.mode, 04751);
+    EXPECT_INT(entry.size, 5);
+    EXPECT_INT(entry.links, 1);
+    EXPECT(entry.mtime_s > 1700000000 && entry.inode > 0);
+    expect(lssb_path_stat(&tools, "s/old", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.mtime_s, -315532800);
+    expect(lssb_path_chmod(&tools, "s/file", 0640, 0, NULL), LSSB_OK);
+    expect(lssb_path_stat(&tools, "s/file", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.mode, 0640);
+    expect(lssb_path_make(&tools, "s/a/b", 02700, LSSB_RECURSIVE, NULL),
+           LSSB_OK);
+    expect(lssb_path_stat(&tools, "s/a/b/", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.mode, 02700);
+    EXPECT_INT(entry.kind, LSSB_ENTRY_DIRECTORY);
+    expect(lssb_path_chmod(&tools, "s/a", 0700, LSSB_RECURSIVE, NULL),
+           LSSB_OK);
+    expect(lssb_path_stat(&tools, "s/a/b", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.mode, 0700);
+}
+
+static void directories_are_moved_and_copied_whole(void)
+{
+    static const char *const inside[] = { "sub", "sub/x", "sub/to" };
+    struct seen seen = { inside, 3, 0, { 0 }, 0, 0 };
+    lssb_entry entry;
+
+    sh("cd /home/user && mkdir -p t/sub t/full && echo 1 >t/sub/x && "
+       "ln -s x t/sub/to && mkdir t2");
+    expect(lssb_path_copy(&tools, "t", "u", LSSB_RECURSIVE, NULL), LSSB_OK);
+    expect(lssb_path_list(&tools, "u", LSSB_RECURSIVE, see, &seen, NULL),
+           LSSB_OK);
+    EXPECT_INT(seen.entries, 4);
+    EXPECT_INT(seen.times[0] + seen.times[1] + seen.times[2], 3);
+    expect(lssb_path_stat(&tools, "u/sub/to", 0, &entry, NULL), LSSB_OK);
+    EXPECT_STR(entry.target, "x");
+    expect(lssb_path_copy(&tools, "t", "t2", LSSB_RECURSIVE, NULL),
+           LSSB_E_ALREADY_EXISTS);
+    expect(lssb_path_rename(&tools, "u", "v", 0, NULL), LSSB_OK);
+    EXPECT(exists("v/sub/x") && !exists("u"));
+    sh("cd /home/user && ln -s t vlink");
+    expect(lssb_path_rename(&tools, "v/sub/x", "vlink", LSSB_REPLACE, NULL),
+           LSSB_OK);                /* the link is replaced, not followed */
+    expect(lssb_path_stat(&tools, "vlink", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.kind, LSSB_ENTRY_FILE);
+    expect(lssb_path_remove(&tools, "v", LSSB_RECURSIVE, NULL), LSSB_OK);
+}
+
+static void a_link_to_a_directory_is_removed_alone(void)
+{
+    sh("cd /home/user && mkdir -p l/d/x && ln -s d l/link");
+    expect(lssb_path_remove(&tools, "l/link", LSSB_RECURSIVE, NULL), LSSB_OK);
+    EXPECT(exists("l/d/x") && !exists("l/link"));
+}
+
+static void a_hundred_thousand_names_pass_in_the_memory_of_one(void)
+{
+    struct seen seen = { NULL, 0, 0, { 0 }, 0, 0 };
+
+    sh("mkdir /home/user/many && cd /home/user/many && "
+       "i=0; while [ $i -lt 100 ]; do mkdir $i; i=$((i + 1)); done; "
+       "for d in *; do (cd $d; i=0; a=; while [ $i -lt 999 ]; do "
+       "a=\"$a $i\"; i=$((i + 1)); done; touch $a); done");
+    expect(lssb_path_list(&tools, "many", LSSB_RECURSIVE, see, &seen, NULL),
+           LSSB_OK);
+    EXPECT_INT(seen.entries, 100000);
+    expect(lssb_path_remove(&tools, "many", LSSB_RECURSIVE, NULL), LSSB_OK);
+}
+
+/* ------------------------------------------------------------ processes -- */
+
+struct found {
+    const char *argument;           /* of the process that is looked for */
+    lssb_process process;
+    size_t count;
+    size_t all;
+};
+
+static lssb_status find_process(void *user, const lssb_process *process)
+{
+    struct found *found = user;
+    size_t len = strlen(found->argument), i;
+
+    found->all++;
+    for (i = 0; i + len < process->arguments_len; i++)
+        if (memcmp(process->arguments + i, found->argument, len + 1) == 0) {
+            found->process = *process;
+            found->count++;
+            break;
+        }
+    return LSSB_OK;
+}
+
+static void processes_are_listed_and_signalled(void)
+{
+    lssb_run_options how = { 0 };
+    lssb_command command = { 0 };
+    lssb_chunk chunk;
+    struct found found = { "od\nd\xFF @. (1) S", { 0 }, 0, 0 };
+
+    how.shell = "/bin/sh";
+    how.timeout_s = 60;
+    expect(lssb_command_start(&command, &box,
+                              "trap 'echo usr; exit 7' USR1; "
+                              "(trap - USR1; exec sh -c 'echo up; "
+                              "while :; do sleep 1; done' "
+                              "\"$(printf 'od\\nd\\377 @. (1) S')\") & "
+                              "while :; do wait; done", &how, NULL), LSSB_OK);
+    expect(lssb_command_next(&command, &chunk, 10000), LSSB_OK);
+    expect(lssb_process_list(&tools, find_process, &found, NULL), LSSB_OK);
+    EXPECT_INT(found.count, 1);
+    EXPECT(found.all >= 2 && found.all < 100);
+    EXPECT_INT(found.process.group, command.pid);
+    EXPECT(found.process.started_ms > 0 && found.process.memory_bytes > 0);
+    EXPECT_INT(found.process.uid, 0);
+    expect(lssb_process_signal(&tools, found.process.pid, "SIGKILL", 0, NULL),
+           LSSB_OK);
+    expect(lssb_command_signal(&tools, &command, "USR1", NULL), LSSB_OK);
+    expect(lssb_command_wait(&command, NULL, NULL), LSSB_OK);
+    EXPECT_INT(command.exit_code, 7);
+    lssb_command_close(&command, NULL);
+}
+
+static void a_command_without_a_pid_is_found_by_its_id(void)
+{
+    lssb_pair env = { "LSSB_COMMAND_ID", "my command" };
+    lssb_run_options how = { 0 };
+    lssb_command command = { 0 };
+    lssb_chunk chunk;
+
+    how.shell = "/bin/sh";
+    how.command_id = env.value;
+    how.env = &env;
+    how.env_count = 1;
+    expect(lssb_command_start(&command, &box, "trap 'exit 9' TERM; echo up; "
+                              "while :; do sleep 1; done", &how, NULL),
+           LSSB_OK);
+    expect(lssb_command_next(&command, &chunk, 10000), LSSB_OK);
+    command.pid = LSSB_UNKNOWN;     /* as after lssb_command_reattach */
+    expect(lssb_command_signal(&tools, &command, "TERM", NULL), LSSB_OK);
+    expect(lssb_command_wait(&command, NULL, NULL), LSSB_OK);
+    EXPECT_INT(command.exit_code, 9);
+    expect(lssb_command_signal(&tools, &command, "TERM", NULL),
+           LSSB_E_NOT_FOUND);
+    lssb_command_close(&command, NULL);
+}
+
+/* -------------------------------------------------------------- watching -- */
+
+/* What happens to a name, told as it happens. */
+struct watch {
+    lssb_change changes[16];
+    char names[16][32];
+    size_t count;
+};
+
+static lssb_status note(void *user, lssb_change change,
+                        const lssb_entry *entry)
+{
+    struct watch *watch = user;
+
+    if (watch->count < 16) {
+        watch->changes[watch->count] = change;
+        snprintf(watch->names[watch->count++], 32, "%s", entry->name);
+    }
+    return LSSB_OK;
+}
+
+/* Waits until so many changes were told. */
+static void until(struct watch *watch, size_t count, lssb_op *op)
+{
+    int rounds = 0;
+
+    while (watch->count < count && op->status == LSSB_PENDING &&
+           rounds++ < 200)
+        lssb_wait(client, op, 100);
+    EXPECT_INT(watch->count, count);
+}
+
+static void a_directory_is_watched_until_it_is_gone(void)
+{
+    lssb_tools watcher = { 0 };
+    struct watch watch = { { 0 }, { { 0 } }, 0 };
+    lssb_error error;
+    lssb_op op = { 0 };
+
+    sh("mkdir /home/user/w && "
+       "echo 1 >\"/home/user/w/$(printf 'old\\n\\377')\"");
+    watcher.box = &box;
+    op.error = &error;
+    expect(lssb_path_watch(&watcher, "w", 0, 100, note, &watch, &op),
+           LSSB_PENDING);
+    until(&watch, 1, &op);
+    EXPECT_INT(watch.changes[0], LSSB_WATCHING);
+    expect(lssb_file_write(&box, "w/new\n name", "1", 1, NULL), LSSB_OK);
+    until(&watch, 2, &op);
+    EXPECT_INT(watch.changes[1], LSSB_ADDED);
+    EXPECT_STR(watch.names[1], "new\n name");
+    sh("echo longer >\"/home/user/w/$(printf 'old\\n\\377')\"");
+    until(&watch, 3, &op);
+    EXPECT_INT(watch.changes[2], LSSB_CHANGED);
+    EXPECT_STR(watch.names[2], "old\n\xFF");
+    expect(lssb_path_remove(&tools, "w/new\n name", 0, NULL), LSSB_OK);
+    until(&watch, 4, &op);
+    EXPECT_INT(watch.changes[3], LSSB_REMOVED);
+    EXPECT_STR(watch.names[3], "new\n name");
+    expect(lssb_path_remove(&tools, "w", LSSB_RECURSIVE, NULL), LSSB_OK);
+    expect(lssb_wait(client, &op, 20000), LSSB_E_NOT_FOUND);
+}
+
+static void a_watch_is_canceled(void)
+{
+    lssb_tools watcher = { 0 };
+    struct watch watch = { { 0 }, { { 0 } }, 0 };
+    lssb_op op = { 0 };
+
+    sh("mkdir -p /home/user/w2");
+    watcher.box = &box;
+    expect(lssb_path_watch(&watcher, "w2", LSSB_RECURSIVE, 0, note, &watch,
+                           &op), LSSB_PENDING);
+    until(&watch, 1, &op);
+    expect(lssb_path_watch(&watcher, "w2", 0, 0, note, &watch, NULL),
+           LSSB_E_BUSY);
+    lssb_cancel(&op);
+    expect(lssb_wait(client, &op, 20000), LSSB_E_CANCELED);
+    op.deadline_ms = 300;
+    expect(lssb_path_watch(&watcher, "w2", 0, 0, note, &watch, &op),
+           LSSB_PENDING);
+    expect(lssb_wait(client, &op, 20000), LSSB_E_DEADLINE);
+}
+
+/* ------------------------------------------------------------------ main -- */
+
+/* A box; with BUSYBOX one whose PATH leads to its applets only. */
+static bool make_box(void)
+{
+    const char *busybox = getenv("BUSYBOX");   /* "" is none */
+    lssb_pair path = { "PATH", "/home/user/.applets" };
+    lssb_sandbox_options options = { 0 };
+    char command[600];
+
+    if (busybox != NULL && *busybox != '\0') {
+        options.env = &path;
+        options.env_count = 1;
+    }
+    expect(lssb_sandbox_create(client, &options, &box, NULL), LSSB_OK);
+    tools.box = &box;
+    if (busybox != NULL && *busybox != '\0') {
+        snprintf(command, sizeof command, "%s mkdir -p /home/user/.applets && "
+                 "%s --install -s /home/user/.applets", busybox, busybox);
+        sh(command);
+    }
+    return test_failures == 0;
+}
+
+int main(void)
+{
+    static const struct test tests[] = {
+        TEST(any_name_is_made_listed_described_moved_copied_and_removed),
+        TEST(every_failure_has_its_status),
+        TEST(what_is_not_allowed_is_told_as_such),
+        TEST(what_is_there_is_described),
+        TEST(directories_are_moved_and_copied_whole),
+        TEST(a_link_to_a_directory_is_removed_alone),
+        TEST(a_hundred_thousand_names_pass_in_the_memory_of_one),
+        TEST(processes_are_listed_and_signalled),
+        TEST(a_command_without_a_pid_is_found_by_its_id),
+        TEST(a_directory_is_watched_until_it_is_gone),
+        TEST(a_watch_is_canceled)
+    };
+    lssb_error why;
+    int failed;
+
+    if (lssb_open_why(&client, NULL, &why) != LSSB_OK) {
+        printf("%s\n0 passed, 1 failed\n", why.message);
+        return 1;
+    }
+    if (!make_box())
+        return 1;
+    failed = TEST_MAIN(tests);
+    lssb_sandbox_delete(&box, NULL);
+    lssb_close(client, NULL);
+    return failed;
+}
