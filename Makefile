@@ -50,13 +50,13 @@ endif
 
 HTTP_PARTS = text url http1 conn dial
 WS_PARTS = websocket channel yamux
-LSSB_PARTS = json_char json json_read json_write tar_write tar error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service upgrade socket command_talk command_hear command_link command command_held tunnel_bridge tunnel_flow tunnel_link tunnel tunnel_none stream bridge execute told tools path process
+LSSB_PARTS = json_char json json_read json_write tar_write tar pack error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service upgrade socket command_talk command_hear command_link command command_held tunnel_bridge tunnel_flow tunnel_link tunnel tunnel_none stream bridge execute told tools path process
 ifeq ($(PARTS),)
 UNITS = http ws lssb
 else
 UNITS = $(HTTP_PARTS:%=src/%) $(WS_PARTS:%=src/%) $(LSSB_PARTS:%=src/%)
 endif
-OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/$(PORT).o $(BUILD)/port/tls_$(TLS).o
+OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/$(PORT).o $(if $(filter posix,$(PORT)),$(BUILD)/port/files_posix.o) $(BUILD)/port/tls_$(TLS).o
 LIBRARY = $(BUILD)/liblssb.a
 
 all: $(LIBRARY) ## the library
@@ -92,7 +92,7 @@ demo: $(BUILD)/sandboxd $(BUILD)/examples/quickstart ## a sandbox, live
 # A test program is one source. Those that look inside include internal.h.
 PROGRAMS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c) \
     $(wildcard tests/client.c tests/protocol.c tests/command.c tests/tunnel.c tests/control.c tests/service.c tests/torture.c tests/interleave.c))
-PROGRAMS := $(filter-out $(if $(filter windows,$(PORT)),unit_posix unit_tls unit_tar,unit_windows),$(PROGRAMS))
+PROGRAMS := $(filter-out $(if $(filter windows,$(PORT)),unit_posix unit_tls unit_tar unit_pack,unit_windows),$(PROGRAMS))
 ifeq ($(TLS),none)
 PROGRAMS := $(filter-out unit_tls,$(PROGRAMS))
 endif
@@ -119,7 +119,7 @@ unit: programs ## every test program of this build
 	@sh tests/run.sh $(foreach p,$(PROGRAMS),$(p) '$(RUN) $(BUILD)/tests/$(p)$(EXE)')
 
 symbols: $(OBJECTS) ## what the objects ask for and hold
-	@sh tests/symbols.sh $(filter-out %/posix.o,$(OBJECTS))
+	@sh tests/symbols.sh $(filter-out %posix.o,$(OBJECTS))
 
 # Other builds of the same, each in a folder of its own.
 AGAIN = $(MAKE) -s --no-print-directory
@@ -222,13 +222,13 @@ DIST = build/dist
 
 dist: ## three self-contained sources, a header, the port
 	@rm -rf $(DIST) && mkdir -p $(DIST)/port
-	@cp lssb.h LICENSE $(DIST) && cp port/port.h port/tls.h port/posix.c $(DIST)/port
+	@cp lssb.h LICENSE $(DIST) && cp port/port.h port/tls.h port/posix.c port/files_posix.c $(DIST)/port
 	@for unit in lssb http ws; do awk -f src/flatten.awk $$unit.c >$(DIST)/$$unit.c || exit 1; done
 	@for tls in bearssl mbedtls none; do \
 	    awk -v up=../ -f src/flatten.awk port/tls_$$tls.c >$(DIST)/port/tls_$$tls.c || exit 1; done
 
 test-dist: dist $(BUILD)/sandboxd
-	@cd $(DIST) && for file in lssb http ws port/posix port/tls_bearssl; do \
+	@cd $(DIST) && for file in lssb http ws port/posix port/files_posix port/tls_bearssl; do \
 	    $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $$file.o $$file.c || exit 1; done
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only $(DIST)/port/tls_mbedtls.c
 	@$(CC) $(CPPFLAGS) -I$(DIST) $(ALL_CFLAGS) -o $(DIST)/quickstart examples/quickstart.c \

@@ -11,6 +11,7 @@
 #include "src/json_write.c"
 #include "src/tar_write.c"
 #include "src/tar.c"
+#include "src/pack.c"
 #include "src/error.c"
 #include "src/request.c"
 #include "src/slot.c"
