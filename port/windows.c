@@ -152,7 +152,7 @@ static bool windows_set_blocking(SOCKET at, bool blocking)
 {
     u_long no = blocking ? 0 : 1;
 
-    return ioctlsocket(at, (long)FIONBIO, &no) == 0;
+    return ioctlsocket(at, (LONG)FIONBIO, &no) == 0;
 }
 
 /* Sets an option that is a number. */
@@ -246,7 +246,7 @@ static SOCKET windows_pair_listener(struct sockaddr_in *at)
     at->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (listener != INVALID_SOCKET &&
         (!windows_set_blocking(listener, true) ||
-         !windows_set(listener, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1) ||
+         !windows_set(listener, SOL_SOCKET, (int)SO_EXCLUSIVEADDRUSE, 1) ||
          bind(listener, (struct sockaddr *)at, (int)sizeof *at) != 0 ||
          listen(listener, 8) != 0 || !windows_local(listener, at))) {
         windows_close_socket(listener);
@@ -774,7 +774,7 @@ static void windows_close_handle(void *context, lssb_handle handle,
 static bool windows_bind(SOCKET at, const struct sockaddr *name, int len)
 {
     if (name->sa_family != AF_UNIX &&
-        !windows_set(at, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1))
+        !windows_set(at, SOL_SOCKET, (int)SO_EXCLUSIVEADDRUSE, 1))
         return false;
     if (name->sa_family == AF_INET6 &&
         !windows_set(at, IPPROTO_IPV6, IPV6_V6ONLY, 1))
