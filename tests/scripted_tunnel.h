@@ -596,6 +596,8 @@ static lssb_io box_listen(void *context, const lssb_address *at,
     static enum end_kind listener = END_LISTENER;
 
     (void)context;
+    if (script_fails(SCRIPT_CONNECT, code))
+        return script_failure();
     *code = 98;
     if (box.listen_io != LSSB_IO_OK)
         return box.listen_io;
@@ -630,6 +632,8 @@ static lssb_io box_accept_local(void *context, lssb_handle listener,
     struct local *local;
 
     (void)context;
+    if (script_fails(SCRIPT_CONNECT, code))
+        return script_failure();
     *code = 24;
     if (at->out_at == at->out_len)
         return LSSB_IO_AGAIN;
@@ -648,7 +652,8 @@ static lssb_io box_finish(void *context, lssb_handle handle, int32_t *code)
     struct local *local = local_of(handle);
 
     (void)context;
-    *code = 0;
+    if (script_fails(SCRIPT_SEND, code))
+        return script_failure();
     local->finished = true;
     return local->handle->broken ? LSSB_IO_RESET : LSSB_IO_OK;
 }

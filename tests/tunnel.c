@@ -6,6 +6,7 @@
 #include "scripted.h"
 
 #if LSSB_TUNNEL
+#include "scripted_tls.h"
 #include "scripted_tunnel.h"
 
 static struct script_client me;
@@ -79,7 +80,8 @@ static void begin_as_prepared(void)
     script_client_open(&me);
     memset(&sandbox, 0, sizeof sandbox);
     sandbox.client = me.client;
-    strcpy(sandbox.dataplane_url, "http://box.test/d");
+    strcpy(sandbox.dataplane_url,
+           script.records ? "https://box.test/d" : "http://box.test/d");
 }
 
 static void begin(enum script_mode mode)
@@ -1500,47 +1502,99 @@ static void an_opening_that_is_under_way_is_left_alone(void)
 
 /* ------------------------------------------------------------- what fails */
 
-/* A bit of everything; whatever fails, it ends. */
-static void a_day(enum script_mode mode, unsigned long fail_at, int fail_io,
-                  bool fail_on)
-{
-    struct local *local;
-    lssb_op op = { 0 };
-    char got[64];
-    size_t n, i;
+/* What fails on a day: the port's call of that number. */
+struct day {
+    enum script_mode mode;
+    bool tls;
+    unsigned long fail_at;
+    int fail_io;
+    bool fail_on;
+};
 
-    prepare(mode);
-    script.fail_at = fail_at;
-    script.fail_io = fail_io;
-    script.fail_on = fail_on;
+/* What goes wrong must have been made to. */
+static void a_day_expects(bool right)
+{
+    if (!right)
+        EXPECT(script.failed != SCRIPT_NOTHING);
+}
+
+/* A stream that says three bytes and hears them again. */
+static void a_day_stream(void)
+{
+    lssb_op op = { 0 };
+    lssb_status last = LSSB_E_TUNNEL;
+    char got[64];
+    size_t n, len = 0;
+
+    op.deadline_ms = 200000;
+    lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, &op);
+    if (lssb_wait(me.client, &op, LSSB_FOREVER) == LSSB_OK) {
+        lssb_tunnel_write(&stream, "abc", 3, &n, 1000);
+        lssb_tunnel_finish(&stream);
+        len = reads_all(&stream, got, sizeof got, &last);
+    }
+    a_day_expects(len == 3 && last == LSSB_END);
+    lssb_tunnel_stream_close(&stream);
+}
+
+/* A local program that says ten bytes, ends, and hears hello and bye. */
+static void a_day_program(void)
+{
+    lssb_listen_options where = { 0 };
+    struct local *local;
+
+    where.port = BOX_GREET;
+    where.listen = &box_listen_port;
+    if (lssb_tunnel_listen(&tunnel, &where, &listener) != LSSB_OK) {
+        a_day_expects(false);
+        return;
+    }
+    local = local_connects("0123456789", 10, true);
+    passes(6000);
+    a_day_expects(local->closed && !local->was_reset);
+    if (local->closed && !local->was_reset)
+        EXPECT_INT(local->got_len, 8);
+}
+
+/* A bit of everything, and again after a loss; whatever fails, it ends. */
+static void a_day(const struct day *day)
+{
+    lssb_op op = { 0 };
+    size_t i;
+
+    prepare(day->mode);
+    script.fail_at = day->fail_at;
+    script.fail_io = day->fail_io;
+    script.fail_on = day->fail_on;
+    script.records = day->tls;
+    if (day->tls) {
+        me.config.endpoint = "https://api.test";
+        me.config.tls = &script_tls;
+    }
     how.ping_ms = 5000;
     begin_as_prepared();
     op.deadline_ms = 60000;
     lssb_tunnel_open(&tunnel, &sandbox, &how, &op);
     lssb_wait(me.client, &op, LSSB_FOREVER);
+    a_day_expects(tunnel.status == LSSB_OK);
     if (tunnel.status == LSSB_OK) {
-        listens(BOX_GREET);
-        local = local_connects("0123456789", 10, true);
-        if (lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL) == LSSB_OK) {
-            lssb_tunnel_write(&stream, "abc", 3, &n, 1000);
-            lssb_tunnel_finish(&stream);
-            if (reads_all(&stream, got, sizeof got, &(lssb_status){ 0 }) != 3)
-                EXPECT(script.failed != SCRIPT_NOTHING);
-        }
-        lssb_tunnel_stream_close(&stream);
-        passes(6000);
-        if (local->closed && !local->was_reset)
-            EXPECT_INT(local->got_len, 8);
-        else
-            EXPECT(script.failed != SCRIPT_NOTHING);
+        a_day_program();
+        a_day_stream();
+        if (box.now != NULL)
+            box.now->handle->broken = true;
+        passes(10);
+        a_day_stream();
     }
     EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    EXPECT_INT(tunnel.streams, 0);
     script_client_close(&me);
     for (i = 0; i < LOCALS; i++)
         free(box.locals[i].got);
 }
 
-static void every_call_of_the_port_may_fail(void)
+/* A day for each call of the port, or every so manyth, that fails on it. */
+static void every_call_fails(enum script_mode mode, bool tls,
+                             unsigned long stride)
 {
     static const struct {
         const char *name;
@@ -1549,19 +1603,42 @@ static void every_call_of_the_port_may_fail(void)
     } rows[] = { { "again", LSSB_IO_AGAIN, false },
                  { "reset", LSSB_IO_RESET, false },
                  { "end", SCRIPT_END_OF_STREAM, false },
+                 { "limit", LSSB_IO_LIMIT, false },
                  { "failed, for good", LSSB_IO_FAILED, true } };
-    unsigned long at, calls;
+    char row[64];
     size_t i;
 
-    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (i = 0; i < sizeof rows / sizeof rows[0] && test_failures == 0; i++) {
+        struct day day = { mode, tls, 0, rows[i].io, rows[i].on };
+        unsigned long calls;
+
         test_row = rows[i].name;
-        a_day(SCRIPT_WHOLE, 0, rows[i].io, false);
+        a_day(&day);
         calls = script.calls;
-        EXPECT(calls > 30);
-        for (at = 1; at <= calls; at++)
-            a_day(SCRIPT_WHOLE, at, rows[i].io, rows[i].on);
+        EXPECT(calls > 60);
+        for (day.fail_at = 1 + i; day.fail_at <= calls && test_failures == 0;
+             day.fail_at += stride) {
+            sprintf(row, "%s, call %lu", rows[i].name, day.fail_at);
+            test_row = row;
+            a_day(&day);
+        }
     }
     test_row = "";
+}
+
+static void every_call_of_the_port_may_fail(void)
+{
+    every_call_fails(SCRIPT_WHOLE, false, 1);
+    every_call_fails(SCRIPT_EVERY_OTHER, false, 11);
+    every_call_fails(SCRIPT_BYTE, false, 61);
+}
+
+static void every_call_of_the_port_may_fail_over_tls(void)
+{
+    every_call_fails(SCRIPT_WHOLE, true, 1);
+    every_call_fails(SCRIPT_EVERY_OTHER, true, 13);
+    every_call_fails(SCRIPT_BYTE, true, 71);
+    every_call_fails(SCRIPT_BYTE_EVERY_OTHER, true, 97);
 }
 
 static const struct test tests[] = {
@@ -1614,6 +1691,7 @@ static const struct test tests[] = {
     TEST(what_was_refused_can_be_closed),
     TEST(an_opening_that_is_under_way_is_left_alone),
     TEST(every_call_of_the_port_may_fail),
+    TEST(every_call_of_the_port_may_fail_over_tls),
 };
 
 #else
