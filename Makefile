@@ -158,6 +158,7 @@ test: ## everything that CI runs
 	    'a long output through the same memory' '$(AGAIN) test-flat' \
 	    'a network that misbehaves' 'SERVERS=sandboxd $(AGAIN) test-peers' \
 	    'services: python3, nginx, ws' '$(AGAIN) test-services' \
+	    'redis, PostgreSQL, curl, ssh through a tunnel' 'SHORT=1 $(AGAIN) test-tunnels' \
 	    'lwIP, over a tap device' '$(AGAIN) test-lwip'
 
 test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane, tunnels
@@ -256,7 +257,7 @@ bench-ws: $(BUILD)/tests/bench_ws ## WebSocket frames beside wslay
 FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
 FUZZ_SECONDS = 60
 
-check: test test-peers fuzz valgrind mutants ## test, fuzz, valgrind, mutants
+check: test test-peers test-tunnels fuzz valgrind mutants ## test, fuzz, valgrind, mutants
 
 fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	@for f in $^; do mkdir -p $$f.corpus; \
@@ -289,7 +290,7 @@ PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websoc
     go=golang-go golang-github-hashicorp-yamux-dev golang-github-gorilla-websocket-dev \
     liblwip-dev ip=iproute2
 endif
-ifneq ($(filter test-tunnels,$(MAKECMDGOALS)),)
+ifneq ($(filter test test-tunnels check,$(MAKECMDGOALS)),)
 PACKAGES += redis-server=redis-server redis-cli=redis-tools psql=postgresql \
     /usr/sbin/sshd=openssh-server ssh=openssh-client nc=netcat-openbsd
 endif
