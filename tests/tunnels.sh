@@ -2,7 +2,9 @@
 # Tunnels by real programs: redis, PostgreSQL, curl, ssh, nc, through
 # examples/tunnel.c to a server made of the reference implementations of
 # WebSocket and yamux in Go: sh tests/tunnels.sh BUILD-FOLDER
-# LONG=1: files of 1 GiB instead of 64 MiB.
+# SHORT=1: the same with less of everything, in half a minute. Or one by one:
+# MIB of a file, FAR_MIB of one from far away, TIMES that connections are made,
+# REQUESTS to redis, TRANSACTIONS of each of eight clients of PostgreSQL.
 # Needs what `make deps test-tunnels` installs. What is not there is skipped.
 # SPDX-License-Identifier: MIT
 set -u
@@ -22,8 +24,12 @@ stop() {
 trap stop EXIT
 trap 'exit 1' INT TERM
 
-size=$((64 * 1048576))
-[ -n "${LONG:-}" ] && size=$((1024 * 1048576))
+if [ -n "${SHORT:-}" ]; then
+    : "${MIB:=24}" "${FAR_MIB:=80}" "${TIMES:=1500}" "${REQUESTS:=20000}" "${TRANSACTIONS:=40}"
+fi
+size=$((${MIB:-1024} * 1048576))
+far_size=$((${FAR_MIB:-192} * 1048576))
+times=${TIMES:-10000}
 
 # check NAME COMMAND...: a test that passes when the command does.
 check() {
@@ -113,29 +119,89 @@ in_use() {
 }
 check 'a local port that is taken is not taken twice' in_use
 
-unix_socket() {
-    "$build/examples/tunnel" box "$web" "$work/socket" 2>/dev/null &
+arguments() {
+    for words in 'box' 'box 0' 'box 70000' 'box 80x' 'box x' 'box 80 5432x' 'box 80 70000' \
+        'box 80 -1' 'box 80 80 80'; do
+        "$build/examples/tunnel" $words
+        [ $? -eq 2 ] || return 1
+    done
+    for words in 'box' 'box 0' 'box 65536' 'box 22x'; do
+        "$build/examples/proxycommand" $words
+        [ $? -eq 2 ] || return 1
+    done
+}
+check 'arguments that are none are refused' arguments
+
+# ------------------------------------------------------------- a Unix socket
+
+# by_path PATH: starts a tunnel at it, from the work folder; sets $p.
+by_path() {
+    : >"$work/path.log"
+    (cd "$work" && exec "$build/examples/tunnel" box "$web" "$1" 2>>"$work/path.log") &
     p=$!
+    pids="$pids $p"
+}
+serves_by_path() {
     until_true test -S "$work/socket" &&
-        curl -s -m 10 --unix-socket "$work/socket" http://x/sessions
+        until_true curl -s -m 10 --unix-socket "$work/socket" http://x/sessions &&
+        [ "$(stat -c %a "$work/socket")" = 600 ]
+}
+unix_socket() {
+    umask 0
+    by_path ./socket
+    umask 22
+    serves_by_path
     result=$?
     kill $p
     wait $p
     [ $result -eq 0 ] && [ ! -e "$work/socket" ]
 }
-check 'a Unix socket serves, and is gone afterwards' unix_socket
+check 'a Unix socket serves its user alone, and is gone afterwards' unix_socket
+
+# refused_by_path PATH WORDS: no tunnel at that path, and why.
+refused_by_path() {
+    by_path "$1"
+    until_true grep -q "$2" "$work/path.log" || kill $p
+    ! wait $p && grep -q "$2" "$work/path.log"
+}
+is_old() {
+    [ $(($(date +%s) - $(stat -c %Z "$work/socket"))) -ge 2 ]
+}
+taken_over() {
+    by_path ./socket
+    first=$p
+    serves_by_path && refused_by_path ./socket 'listened on' && serves_by_path || return 1
+    kill -9 $first
+    wait $first
+    [ -S "$work/socket" ] && until_true is_old || return 1
+    by_path "$work/socket"
+    serves_by_path
+    result=$?
+    kill $p
+    wait $p
+    [ $result -eq 0 ] && [ ! -e "$work/socket" ]
+}
+check 'one that is listened on is taken; what a dead process left is not' taken_over
+
+bad_paths() {
+    : >"$work/plain"
+    refused_by_path ./plain 'no socket' && [ -f "$work/plain" ] &&
+        refused_by_path ./none/socket 'folder' &&
+        refused_by_path "./$(printf '%0200d' 0)" 'too long'
+}
+check 'a path that cannot be is refused, in words' bad_paths
 
 # ---------------------------------------------------------------------- files
 
 same() {
-    [ "$(curl -s -m 120 "http://127.0.0.1:$local/file?$size" | sha256sum)" = \
-        "$(curl -s -m 120 "http://127.0.0.1:$web/file?$size" | sha256sum)" ]
+    [ "$(curl -s -m 300 "http://127.0.0.1:$local/file?$size" | sha256sum)" = \
+        "$(curl -s -m 300 "http://127.0.0.1:$web/file?$size" | sha256sum)" ]
 }
 check "a file comes down whole" same
 
 upload() {
     curl -s -o "$work/file" "http://127.0.0.1:$web/file?$size"
-    [ "$(curl -s -m 120 -T "$work/file" "http://127.0.0.1:$local/sum")" = \
+    [ "$(curl -s -m 300 -T "$work/file" "http://127.0.0.1:$local/sum")" = \
         "$size $(sha256sum <"$work/file" | cut -c1-64) <nil>" ]
 }
 check "a file goes up whole" upload
@@ -148,9 +214,9 @@ start secure "$work/server" "$forbidden" "$work/tls.pem" "$work/tls.key"
 LANGSMITH_ENDPOINT=https://127.0.0.1:$port LSSB_CA=$work/tls.pem tunnel tls "$web"
 tls_local=$port
 over_tls() {
-    [ "$(curl -s -m 120 "http://127.0.0.1:$tls_local/file?$size" | sha256sum)" = \
+    [ "$(curl -s -m 300 "http://127.0.0.1:$tls_local/file?$size" | sha256sum)" = \
         "$(sha256sum <"$work/file")" ] &&
-        [ "$(curl -s -m 120 -T "$work/file" "http://127.0.0.1:$tls_local/sum")" = \
+        [ "$(curl -s -m 300 -T "$work/file" "http://127.0.0.1:$tls_local/sum")" = \
             "$size $(sha256sum <"$work/file" | cut -c1-64) <nil>" ]
 }
 check 'both over TLS' over_tls
@@ -183,15 +249,54 @@ END
 }
 check '200 connections at once' at_once
 
+# Six connections that are kept alive, each asked for one thing after another
+# while the others are busy; requests of some size, pauses, an answer of no
+# size known beforehand.
+browser() {
+    /usr/bin/python3 - "$local" "$work/web.log" <<'END'
+import hashlib, http.client, sys, threading
+sizes = [0, 1, 300, 5000, 65536, 262144, 1000000]
+wrong = []
+def opened():
+    return open(sys.argv[2]).read().count("opened")
+before = opened()
+def visit(number):
+    c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=30)
+    c.connect()
+    sock = c.sock
+    for i in range(40):
+        size = sizes[(i + number) % len(sizes)]
+        if i % 5 == 4:
+            body = bytes([i]) * size
+            c.request("PUT", "/sum", body)
+            answer = c.getresponse().read().split()
+            right = (answer[0] == b"%d" % size and answer[1].decode() ==
+                     hashlib.sha256(body).hexdigest())
+        else:
+            c.request("GET", "/file?%d" % size, headers={"Cookie": "a=b; " * 200})
+            right = len(c.getresponse().read()) == size
+        if not right or c.sock is not sock:
+            wrong.append((number, i, size))
+    c.close()
+threads = [threading.Thread(target=visit, args=(n,)) for n in range(6)]
+for t in threads: t.start()
+for t in threads: t.join()
+assert not wrong, wrong
+assert opened() - before == 6, opened() - before
+END
+}
+check 'a browser: six connections kept alive, 240 requests in both directions' browser
+
 one_after_another() {
-    /usr/bin/python3 - "$local" "$tunnel_pid" <<'END'
+    /usr/bin/python3 - "$local" "$tunnel_pid" "$times" <<'END'
 import os, socket, sys
 def rss():
     for line in open("/proc/%s/status" % sys.argv[2]):
         if line.startswith("VmRSS"):
             return int(line.split()[1])
 early = 0
-for i in range(10000):
+times = int(sys.argv[3])
+for i in range(times):
     s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
     s.sendall(b"GET /sessions HTTP/1.0\r\n\r\n")
     text = b""
@@ -202,7 +307,7 @@ for i in range(10000):
         text += piece
     assert text.startswith(b"HTTP/1.0 200"), (i, text)
     s.close()
-    if i == 1000:
+    if i == times // 10:
         early = rss()
 late = rss()
 print(early, late)
@@ -210,22 +315,21 @@ assert late <= early + 256, (early, late)
 assert len(os.listdir("/proc/%s/fd" % sys.argv[2])) < 12
 END
 }
-check '10,000 connections one after another, in flat memory' one_after_another
+check "$times connections one after another, in flat memory" one_after_another
 
 # ------------------------------------------------------- a network that is far
 
 # Side by side, and again if the machine had something better to do meanwhile.
 far() {
-    far=$((size > 192 * 1048576 ? size : 192 * 1048576))
     start far "$build/tests/badnet" --to "127.0.0.1:$web" --delay 50 --rate $((25 * 1048576))
     far_web=$port
     LANGSMITH_ENDPOINT=http://127.0.0.1:$far_web STREAM_BUFFER=16777216 \
         tunnel far_tunnel "$web"
     for try in 1 2 3; do
-        direct=$(curl -s -m 300 -o /dev/null -w '%{speed_download}' "http://127.0.0.1:$far_web/file?$far")
-        through=$(curl -s -m 300 -o /dev/null -w '%{speed_download}' "http://127.0.0.1:$port/file?$far")
+        direct=$(curl -s -m 300 -o /dev/null -w '%{speed_download}' "http://127.0.0.1:$far_web/file?$far_size")
+        through=$(curl -s -m 300 -o /dev/null -w '%{speed_download}' "http://127.0.0.1:$port/file?$far_size")
         echo "direct $direct, through the tunnel $through bytes/s"
-        echo "  $((far / 1048576)) MiB over 100 ms and 25 MiB/s: direct $((${direct%.*} / 1048576)) MiB/s, tunnel $((${through%.*} / 1048576)) MiB/s" >&3
+        echo "  $((far_size / 1048576)) MiB over 100 ms and 25 MiB/s: direct $((${direct%.*} / 1048576)) MiB/s, tunnel $((${through%.*} / 1048576)) MiB/s" >&3
         [ "${direct%.*}" -gt 0 ] && [ "${through%.*}" -ge $((${direct%.*} * 8 / 10)) ] && return 0
     done
     return 1
@@ -318,10 +422,10 @@ sandboxd() {
         "$(value endpoint)/v2/sandboxes/boxes" | grep '"ready"' || return 1
     LANGSMITH_ENDPOINT=$(value endpoint) LANGSMITH_API_KEY=$(value api_key) \
         LSSB_CA=$(value ca) tunnel sandboxd_tunnel "$web"
-    [ "$(curl -s -m 120 "http://127.0.0.1:$port/file?$size" | sha256sum)" = \
+    [ "$(curl -s -m 300 "http://127.0.0.1:$port/file?$size" | sha256sum)" = \
         "$(curl -s "http://127.0.0.1:$web/file?$size" | sha256sum)" ] &&
         curl -s "http://127.0.0.1:$web/file?$size" |
-        curl -s -m 120 -T - "http://127.0.0.1:$port/sum" | grep "^$size .*<nil>"
+        curl -s -m 300 -T - "http://127.0.0.1:$port/sum" | grep "^$size .*<nil>"
 }
 check 'files both ways by sandboxd, over TLS' sandboxd
 
@@ -341,7 +445,7 @@ if command -v redis-server >/dev/null; then
     }
     check 'redis-cli' redis_works
     check 'redis-benchmark, in pipelines' timeout 120 redis-benchmark -p "$redis_local" \
-        -n 100000 -P 16 -c 50 -q -t set,get,lrange_100
+        -n "${REQUESTS:-100000}" -P 16 -c 50 -q -t set,get,lrange_100
     tr '\r' '\n' <"$work/out" | grep 'requests per second' | sed 's/^/  through the tunnel: /'
 else
     skip 'redis-server is not there'
@@ -372,7 +476,7 @@ if [ -n "$pg_bin" ]; then
     }
     check 'psql' psql_works
     check 'pgbench, its tables' "$pg_bin/pgbench" -i -q -s 2
-    check 'pgbench, eight clients' "$pg_bin/pgbench" -c 8 -t 200
+    check 'pgbench, eight clients' "$pg_bin/pgbench" -c 8 -t "${TRANSACTIONS:-200}"
     grep -E '^tps' "$work/out" | sed 's/^/  through the tunnel: /'
 else
     skip 'PostgreSQL is not there'
