@@ -53,7 +53,7 @@ int64_t lssb_device_wall_s(void)
     return (int64_t)time(NULL);
 }
 
-/* ---------------------------------------------------------- the interface -- */
+/* --------------------------------------------------------- the interface -- */
 
 static int tap = -1;
 static struct netif interface;
@@ -138,7 +138,7 @@ static int stack_start(const char *device)
     return pthread_create(&thread, NULL, tap_receive, NULL) == 0;
 }
 
-/* ----------------------------------------------------------- the resolver -- */
+/* ---------------------------------------------------------- the resolver -- */
 
 /* What was asked, to be answered by lwIP's thread later. */
 struct question {
@@ -187,7 +187,7 @@ err_t dns_gethostbyname_addrtype(const char *name, ip_addr_t *address,
     return ERR_INPROGRESS;
 }
 
-/* ---------------------------------------------------------------- helpers -- */
+/* --------------------------------------------------------------- helpers -- */
 
 static const lssb_port *const port = &lssb_default_port;
 static const lssb_listen_port *const listens = &lssb_default_listen_port;
@@ -276,7 +276,7 @@ static void pair_close(struct pair *pair)
     close(pair->theirs);
 }
 
-/* --------------------------------------------------------- tests: sockets -- */
+/* -------------------------------------------------------- tests: sockets -- */
 
 static void a_connection_carries_bytes_both_ways_and_ends(void)
 {
@@ -399,7 +399,7 @@ static void sending_says_again_when_the_peer_does_not_read(void)
     pair_close(&pair);
 }
 
-/* ------------------------------------------------------- tests: listening -- */
+/* ------------------------------------------------------ tests: listening -- */
 
 static void a_listener_takes_what_connects_and_its_port_is_taken(void)
 {
@@ -435,7 +435,7 @@ static void a_listener_takes_what_connects_and_its_port_is_taken(void)
     close(s);
 }
 
-/* --------------------------------------------------------- tests: waiting -- */
+/* -------------------------------------------------------- tests: waiting -- */
 
 static void waiting_leaves_the_list_as_it_was(void)
 {
@@ -508,7 +508,7 @@ static void a_wake_ends_a_wait_or_the_next_one(void)
     EXPECT(port->now_ms(context) - start >= 50);
 }
 
-/* ----------------------------------------------------------- tests: names -- */
+/* ---------------------------------------------------------- tests: names -- */
 
 static void names_are_resolved_behind_your_back(void)
 {
@@ -581,7 +581,7 @@ static void questions_that_nobody_waits_for_any_more_are_given_up(void)
     EXPECT(can_ask());
 }
 
-/* -------------------------------------------------------- tests: sandboxes -- */
+/* ------------------------------------------------------ tests: sandboxes -- */
 
 static lssb_client *client;
 static lssb_sandbox box;

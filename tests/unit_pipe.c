@@ -12,7 +12,7 @@
 #include "../lssb.h"
 #include "test.h"
 
-/* ------------------------------------------------------------ the far end -- */
+/* ----------------------------------------------------------- the far end -- */
 
 static struct far_end {
     int dial_turns;                 /* before it is connected */
