@@ -218,6 +218,57 @@ $(BUILD)/tests/lwip: tests/lwip.c $(BUILD)/port/lwip.o $(OBJECTS)
 test-lwip: $(BUILD)/sandboxd $(BUILD)/tests/lwip ## the port for lwIP, over a tap device
 	@sh tests/lwip.sh $(BUILD)
 
+# Images for Cortex-M4F and M7, as the emulator's boards want them; README.md in
+# examples/firmware. CA: whom the device trusts, PEM or DER. FIRMWARE_BEARSSL: a
+# libbearssl.a for the core; Debian's for armhf runs on cores with an FPU.
+FIRMWARE = $(BUILD)/firmware
+CA = $(FIRMWARE)/ca/ca.der
+FIRMWARE_BEARSSL = $(FIRMWARE)/libbearssl.a
+CORES = m4 m7
+FLAGS_m3 = -mcpu=cortex-m3 -mthumb
+FLAGS_m4 = -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16
+FLAGS_m7 = -mcpu=cortex-m7 -mthumb -mfloat-abi=hard -mfpu=fpv5-d16
+DEVICE_SIZES = -DLSSB_ELEMENT=2048 -DLSSB_HOLD=1024 -DCLIENT_MEMORY=38912
+ON_DEVICE = $(AGAIN) CC=arm-none-eabi-gcc FIRMWARE='$(FIRMWARE)' JSMN='$(FIRMWARE)/include' FIRMWARE_BEARSSL='$(FIRMWARE_BEARSSL)'
+
+firmware: $(CORES:%=$(FIRMWARE)/%.elf) ## images for Cortex-M4F and M7
+
+$(FIRMWARE)/%.elf: $(wildcard examples/firmware/*) $(SOURCES) $(FIRMWARE)/anchor.c $(FIRMWARE_BEARSSL) $(FIRMWARE)/include/jsmn.h
+	@$(ON_DEVICE) BUILD='$(FIRMWARE)/$*' CFLAGS='-Os -g $(FLAGS_$*)' \
+	    CPPFLAGS='-I. -Iexamples/firmware $(DEVICE_SIZES)' '$(FIRMWARE)/$*/firmware.elf'
+	@cp $(FIRMWARE)/$*/firmware.elf $@
+
+FIRMWARE_OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/pipe.o $(BUILD)/port/tls_$(TLS).o \
+    $(patsubst %.c,$(BUILD)/%.o,$(wildcard examples/firmware/*.c))
+
+$(BUILD)/firmware.elf: $(FIRMWARE_OBJECTS) examples/firmware/mps2.ld
+	$(CC) $(CFLAGS) -nostartfiles --specs=nano.specs -T examples/firmware/mps2.ld -Wl,-z,noexecstack \
+	    -Wl,--gc-sections,-Map=$(BUILD)/firmware.map -o $@ $(FIRMWARE_OBJECTS) $(FIRMWARE)/anchor.c $(FIRMWARE_BEARSSL)
+
+$(FIRMWARE)/include/jsmn.h:
+	@mkdir -p $(@D) && cp $(or $(JSMN),/usr/include)/jsmn.h $@
+
+$(FIRMWARE)/ca/ca.der:
+	@sh tests/device_certs.sh $(@D) DNS:localhost,IP:127.0.0.1
+
+$(FIRMWARE)/anchor.c: $(CA)
+	@mkdir -p $(@D)
+	@openssl x509 -in $(CA) -outform DER -out $(FIRMWARE)/anchor.der
+	@{ echo 'const unsigned char anchor[] = {'; od -An -v -tu1 $(FIRMWARE)/anchor.der | sed 's/[0-9][0-9]*/&,/g'; \
+	    echo '};'; echo 'const unsigned anchor_len = sizeof anchor;'; } >$@
+
+ARMHF_BEARSSL = build/sysroot/armhf/usr/lib/arm-linux-gnueabihf/libbearssl.a
+
+$(FIRMWARE)/libbearssl.a: $(ARMHF_BEARSSL)
+	@mkdir -p $(@D)
+	@arm-none-eabi-objcopy -R .ARM.attributes $< $@
+
+$(ARMHF_BEARSSL):
+	@sh tests/sysroot.sh armhf build/sysroot/armhf libbearssl-dev
+
+test-firmware: $(BUILD)/sandboxd firmware ## the same, run in an emulator
+	@sh tests/firmware.sh $(BUILD) $(FIRMWARE)
+
 # The flattened sources, as somebody builds them who has nothing else.
 DIST = build/dist
 
@@ -257,7 +308,7 @@ bench-ws: $(BUILD)/tests/bench_ws ## WebSocket frames beside wslay
 FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
 FUZZ_SECONDS = 60
 
-check: test test-peers test-tunnels fuzz valgrind mutants ## test, fuzz, valgrind, mutants
+check: test test-peers test-tunnels test-firmware fuzz valgrind mutants ## test, fuzz, valgrind, mutants
 
 fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	@for f in $^; do mkdir -p $$f.corpus; \
@@ -294,6 +345,9 @@ ifneq ($(filter test test-tunnels check,$(MAKECMDGOALS)),)
 PACKAGES += redis-server=redis-server redis-cli=redis-tools psql=postgresql \
     /usr/sbin/sshd=openssh-server ssh=openssh-client nc=netcat-openbsd
 endif
+ifneq ($(filter firmware test-firmware check,$(MAKECMDGOALS)),)
+PACKAGES += arm-none-eabi-gcc=gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm=qemu-system-arm python3=python3
+endif
 ifneq ($(filter bench-ws,$(MAKECMDGOALS)),)
 PACKAGES += libwslay-dev
 endif
@@ -308,5 +362,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-live test-tree test-websocket test-demo test-servers \
-    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip firmware test-firmware dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
