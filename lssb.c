@@ -29,6 +29,7 @@
 #include "src/search.c"
 #include "src/file.c"
 #include "src/service.c"
+#include "src/run.c"
 #include "src/upgrade.c"
 #include "src/socket.c"
 #include "src/command_talk.c"

@@ -12,6 +12,23 @@
 
 #if LSSB_WEBSOCKET
 
+/* What all operations that follow a command do on their connection. */
+#define COMMAND_FOLLOWS \
+    .method = "GET", \
+    .meaning = LSSB_MEANING_DATAPLANE, \
+    .dataplane = true, \
+    .upgrade = true, \
+    .path = lssb_command_path, \
+    .headers = lssb_upgrade_headers, \
+    .header = lssb_upgrade_header, \
+    .head = lssb_command_head, \
+    .done = lssb_command_upgraded, \
+    .failed = lssb_command_refused, \
+    .watch = lssb_command_watch, \
+    .step = lssb_command_step, \
+    .waits = lssb_command_waits, \
+    .lost = lssb_command_lost
+
 /* -------------------------------------------------------------- beginning */
 
 /* Makes up an id: a UUIDv7 (RFC 9562 5.7). */
@@ -135,10 +152,7 @@ static void command_prepare(lssb_command *command, lssb_client *client,
     if (options->on_out != NULL || options->on_err != NULL ||
         options->out != NULL || options->err != NULL)
         state->flags |= COMMAND_PUSH;
-    if (options->out != NULL && options->out_size > 0)
-        options->out[0] = '\0';
-    if (options->err != NULL && options->err_size > 0)
-        options->err[0] = '\0';
+    lssb_run_clear(options);
 }
 
 /* The caller's id, or one of ours. */
@@ -217,22 +231,9 @@ static void command_run_ended(lssb_op *op, lssb_status outcome)
 
 static const struct lssb_exchange command_run = {
     .name = "run",
-    .method = "GET",
-    .meaning = LSSB_MEANING_DATAPLANE,
-    .dataplane = true,
+    COMMAND_FOLLOWS,
     .fresh = true,
-    .upgrade = true,
-    .path = lssb_command_path,
-    .headers = lssb_upgrade_headers,
-    .header = lssb_upgrade_header,
-    .head = lssb_command_head,
-    .done = lssb_command_upgraded,
-    .failed = lssb_command_refused,
     .taken = command_run_taken,
-    .watch = lssb_command_watch,
-    .step = lssb_command_step,
-    .waits = lssb_command_waits,
-    .lost = lssb_command_lost,
     .ended = command_run_ended
 };
 
@@ -264,10 +265,7 @@ lssb_status lssb_run(const lssb_sandbox *box, const char *command,
         options = &defaults;
     if (result != NULL)
         memset(result, 0, sizeof *result);
-    if (options->out != NULL && options->out_size > 0)
-        options->out[0] = '\0';
-    if (options->err != NULL && options->err_size > 0)
-        options->err[0] = '\0';
+    lssb_run_clear(options);
     wrong = command_wrong_start(command, options);
     if (wrong == NULL && options->open_stdin)
         wrong = "open_stdin: there is nobody to write; use "
@@ -295,6 +293,17 @@ static lssb_status command_start_taken(lssb_op *op)
     return LSSB_OK;
 }
 
+/* Ends the wait for a command whose outcome is known. */
+void lssb_command_waited(lssb_op *op, lssb_status outcome)
+{
+    if (outcome == LSSB_END)
+        outcome = lssb_fail(&lssb_call_client(op)->error, LSSB_E_CANCELED,
+                            LSSB_LAYER_CALLER,
+                            "wait for command: the command was let go of",
+                            NULL);
+    lssb_call_finish(op, outcome);
+}
+
 /* Tells whoever waits for the end of a command. */
 static void command_tell_waiter(lssb_command *command, lssb_status outcome)
 {
@@ -303,19 +312,15 @@ static void command_tell_waiter(lssb_command *command, lssb_status outcome)
     command->client->at_once = true;
     if (waiter == NULL)
         return;
-    if (outcome == LSSB_END)
-        lssb_fail(&command->client->error, LSSB_E_CANCELED, LSSB_LAYER_CALLER,
-                  "wait for command: the command was let go of", NULL);
     if (waiter->reserved.state.out != NULL)
         lssb_command_result(command, waiter->reserved.state.out);
-    lssb_call_finish(waiter, outcome == LSSB_END ? LSSB_E_CANCELED : outcome);
+    lssb_command_waited(waiter, outcome);
 }
 
 /* It has started, or will not. */
 static void command_start_ended(lssb_op *op, lssb_status outcome)
 {
     lssb_command *command = lssb_command_of(op);
-
     const lssb_run_options *options = command->reserved.state.options;
 
     command->reserved.state.starter = NULL;
@@ -333,43 +338,17 @@ static void command_start_ended(lssb_op *op, lssb_status outcome)
 
 static const struct lssb_exchange command_start = {
     .name = "start command",
-    .method = "GET",
-    .meaning = LSSB_MEANING_DATAPLANE,
-    .dataplane = true,
+    COMMAND_FOLLOWS,
     .fresh = true,
-    .upgrade = true,
-    .path = lssb_command_path,
-    .headers = lssb_upgrade_headers,
-    .header = lssb_upgrade_header,
-    .head = lssb_command_head,
-    .done = lssb_command_upgraded,
-    .failed = lssb_command_refused,
     .taken = command_start_taken,
-    .watch = lssb_command_watch,
-    .step = lssb_command_step,
-    .waits = lssb_command_waits,
-    .lost = lssb_command_lost,
     .ended = command_start_ended
 };
 
 static const struct lssb_exchange command_reattach = {
     .name = "reattach",
-    .method = "GET",
-    .meaning = LSSB_MEANING_DATAPLANE,
-    .dataplane = true,
+    COMMAND_FOLLOWS,
     .fresh = true,
-    .upgrade = true,
-    .path = lssb_command_path,
-    .headers = lssb_upgrade_headers,
-    .header = lssb_upgrade_header,
-    .head = lssb_command_head,
-    .done = lssb_command_upgraded,
-    .failed = lssb_command_refused,
     .taken = command_start_taken,
-    .watch = lssb_command_watch,
-    .step = lssb_command_step,
-    .waits = lssb_command_waits,
-    .lost = lssb_command_lost,
     .ended = command_start_ended
 };
 
@@ -389,20 +368,7 @@ static void command_carrier_ended(lssb_op *op, lssb_status outcome)
 
 const struct lssb_exchange lssb_command_carrier = {
     .name = "command",
-    .method = "GET",
-    .meaning = LSSB_MEANING_DATAPLANE,
-    .dataplane = true,
-    .upgrade = true,
-    .path = lssb_command_path,
-    .headers = lssb_upgrade_headers,
-    .header = lssb_upgrade_header,
-    .head = lssb_command_head,
-    .done = lssb_command_upgraded,
-    .failed = lssb_command_refused,
-    .watch = lssb_command_watch,
-    .step = lssb_command_step,
-    .waits = lssb_command_waits,
-    .lost = lssb_command_lost,
+    COMMAND_FOLLOWS,
     .ended = command_carrier_ended
 };
 

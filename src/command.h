@@ -14,6 +14,8 @@
 #define COMMAND_FAILURES 5          /* in a row, once it was started */
 #define COMMAND_PING_MS 30000
 #define COMMAND_KILL_MS 10000       /* from a kill to its exit code */
+#define COMMAND_QUIET_MS 10000      /* an older server, of a quiet command:
+                                       then it is followed */
 #define COMMAND_CLOSE_MS 10000      /* for the closing handshake */
 #define COMMAND_GRACE_MS 60000      /* lssb_run, beyond the command's time */
 #define COMMAND_RELOAD_MS 1000      /* between two that go at once */
@@ -177,6 +179,8 @@ LSSB_PRIVATE void lssb_command_farewell(lssb_op *op);
 /* command.c: what came of a command, for whoever waits. */
 LSSB_PRIVATE void lssb_command_result(const lssb_command *command,
                                       lssb_result *result);
+/* Ends the wait for a command whose outcome is known. */
+LSSB_PRIVATE void lssb_command_waited(lssb_op *op, lssb_status outcome);
 /* Whether a command's struct is in use. */
 LSSB_PRIVATE bool lssb_command_in_use(const lssb_command *command);
 

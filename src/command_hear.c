@@ -25,26 +25,6 @@ static bool command_is_approximate(const char *text, size_t len)
     return false;
 }
 
-/* Output into a buffer, behind what is there, and a NUL behind that. */
-static void command_store(char *buffer, size_t size, uint64_t at,
-                          const char *bytes, size_t len, bool *cut)
-{
-    if (buffer == NULL || size == 0)
-        return;
-    if (at >= size - 1 || *cut) {
-        *cut = true;
-        return;
-    }
-    if (len > size - 1 - (size_t)at) {
-        len = size - 1 - (size_t)at;
-        while (len > 0 && ((uint8_t)bytes[len] & 0xC0) == 0x80)
-            len--;                  /* not in the middle of a character */
-        *cut = true;
-    }
-    memcpy(buffer + at, bytes, len);
-    buffer[at + len] = '\0';
-}
-
 /* Counts what was delivered, or dropped because nobody wants it. */
 void lssb_command_delivered(lssb_command *command, const char *bytes,
                             size_t len)
@@ -89,9 +69,9 @@ static lssb_status command_push(lssb_op *op, const char *bytes, size_t len)
         status = lssb_call_stopped(op, take(options->user, bytes, len));
     if (status != LSSB_OK)
         return status;
-    command_store(err ? options->err : options->out,
-                  err ? options->err_size : options->out_size, state->len[err],
-                  bytes, len, &state->cut[err]);
+    lssb_run_store(err ? options->err : options->out,
+                   err ? options->err_size : options->out_size,
+                   state->len[err], bytes, len, &state->cut[err]);
     return LSSB_OK;
 }
 

@@ -77,9 +77,7 @@ lssb_status lssb_command_next(lssb_command *command, lssb_chunk *chunk,
                               uint32_t wait_ms)
 {
     lssb_status status = command_may(command, wait_ms);
-    lssb_client *client;
-    uint64_t end_at;
-    bool sleep = false;
+    struct lssb_upgrade_wait wait;
 
     if (status != LSSB_OK)
         return status;
@@ -87,8 +85,7 @@ lssb_status lssb_command_next(lssb_command *command, lssb_chunk *chunk,
         return lssb_fail(&command->client->error, LSSB_E_INVALID_ARGUMENT,
                          LSSB_LAYER_CALLER, "command: chunk: NULL", NULL);
     memset(chunk, 0, sizeof *chunk);
-    client = command->client;
-    end_at = lssb_upgrade_wait_end(client, wait_ms);
+    lssb_upgrade_wait_start(&wait, command->client, wait_ms);
     command_read_on(command);
     for (;;) {
         status = command_hand_out(command, chunk);
@@ -96,12 +93,9 @@ lssb_status lssb_command_next(lssb_command *command, lssb_chunk *chunk,
             return status;
         if (command->status != LSSB_PENDING)
             return command->status == LSSB_OK ? LSSB_END : command->status;
-        if (wait_ms == 0 || (sleep && client->now >= end_at))
-            return LSSB_AGAIN;
-        status = lssb_upgrade_turn(client, end_at, sleep);
+        status = lssb_upgrade_wait(&wait);
         if (status != LSSB_OK)
             return status;
-        sleep = true;
     }
 }
 
@@ -120,11 +114,7 @@ static bool command_is_over(lssb_op *op)
                   "wait for command: it is followed no longer; "
                   "lssb_run_options.error was told why",
                   NULL);
-    if (command->status == LSSB_END)
-        lssb_fail(&client->error, LSSB_E_CANCELED, LSSB_LAYER_CALLER,
-                  "wait for command: the command was let go of", NULL);
-    lssb_call_finish(op, command->status == LSSB_END ? LSSB_E_CANCELED
-                                                     : command->status);
+    lssb_command_waited(op, command->status);
     return true;
 }
 
@@ -262,8 +252,8 @@ lssb_status lssb_command_write(lssb_command *command, const void *bytes,
     lssb_status status = command_may(command, wait_ms);
     const char *from = bytes;
     size_t done = 0;
-    uint64_t end_at;
-    bool sleep = false, wrong;
+    struct lssb_upgrade_wait wait;
+    bool wrong;
 
     if (taken != NULL)
         *taken = 0;
@@ -273,7 +263,7 @@ lssb_status lssb_command_write(lssb_command *command, const void *bytes,
         return lssb_fail(&command->client->error, LSSB_E_INVALID_ARGUMENT,
                          LSSB_LAYER_CALLER, "write to command: bytes: NULL",
                          NULL);
-    end_at = lssb_upgrade_wait_end(command->client, wait_ms);
+    lssb_upgrade_wait_start(&wait, command->client, wait_ms);
     for (;;) {
         status = command_may_write(command);
         if (status != LSSB_OK)
@@ -281,13 +271,13 @@ lssb_status lssb_command_write(lssb_command *command, const void *bytes,
         done += command_write_some(command, from + done, len - done, &wrong);
         if (taken != NULL)
             *taken = done;
-        if (done == len || wrong || wait_ms == 0 ||
-            (sleep && command->client->now >= end_at))
+        if (done == len || wrong)
             break;
-        status = lssb_upgrade_turn(command->client, end_at, sleep);
+        status = lssb_upgrade_wait(&wait);
+        if (status == LSSB_AGAIN)
+            break;
         if (status != LSSB_OK)
             return status;
-        sleep = true;
     }
     if (len == 0)
         return LSSB_OK;
@@ -447,13 +437,12 @@ static lssb_status command_answer_within(lssb_command *command,
                                          uint32_t wait_ms)
 {
     lssb_status status = command_may(command, wait_ms);
-    uint64_t end_at;
-    bool sleep = false;
+    struct lssb_upgrade_wait wait;
 
     *taken = 0;
     if (status != LSSB_OK)
         return status;
-    end_at = lssb_upgrade_wait_end(command->client, wait_ms);
+    lssb_upgrade_wait_start(&wait, command->client, wait_ms);
     for (;;) {
         status = command_may_answer(command, channel);
         if (status != LSSB_OK)
@@ -463,12 +452,11 @@ static lssb_status command_answer_within(lssb_command *command,
                            bytes != NULL ? bytes + *taken : NULL, len - *taken);
         if (*taken >= len)
             return LSSB_OK;
-        if (wait_ms == 0 || (sleep && command->client->now >= end_at))
+        status = lssb_upgrade_wait(&wait);
+        if (status == LSSB_AGAIN)
             return *taken > 0 ? LSSB_OK : LSSB_AGAIN;
-        status = lssb_upgrade_turn(command->client, end_at, sleep);
         if (status != LSSB_OK)
             return status;
-        sleep = true;
     }
 }
 

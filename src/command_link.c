@@ -247,8 +247,8 @@ static void command_timers(lssb_op *op)
     }
     if (state->phase == COMMAND_ATTACHING &&
         (state->flags & COMMAND_BEGUN) != 0 &&
-        client->now >=
-            op->reserved.state.wake_at + (COMMAND_KILL_MS - COMMAND_SILENCE_MS))
+        client->now >= op->reserved.state.wake_at +
+                           (COMMAND_QUIET_MS - COMMAND_SILENCE_MS))
         lssb_command_running(op);   /* an older server, a quiet command */
 }
 
@@ -295,7 +295,7 @@ void lssb_command_waits(const lssb_op *op, uint64_t *wake_at)
         uint64_t silent = op->reserved.state.wake_at;
 
         if (lssb_call_client(op)->now >= silent)
-            silent += COMMAND_KILL_MS - COMMAND_SILENCE_MS;
+            silent += COMMAND_QUIET_MS - COMMAND_SILENCE_MS;
         if (lssb_call_client(op)->now < silent && silent < at)
             at = silent;
     }

@@ -51,26 +51,6 @@ int32_t lssb_command_seconds(int32_t seconds, int32_t fallback, int32_t none)
     return seconds > 0 ? seconds : none;
 }
 
-/* Who, where and with what: in the spelling that every server knows, or in the
- * newer one when a user is asked for (protocol 2.18). */
-static void command_put_config(struct lssb_json_writer *json,
-                               const lssb_run_options *options)
-{
-    bool newer = options->as_user != NULL && options->as_user[0] != '\0';
-
-    if (newer) {
-        lssb_json_object(json, "run_config");
-        lssb_json_string(json, "user", options->as_user);
-    }
-    if (options->cwd != NULL && options->cwd[0] != '\0')
-        lssb_json_string(json, newer ? "work_dir" : "cwd", options->cwd);
-    if (options->env_count > 0)
-        lssb_json_pairs(json, newer ? "env_vars" : "env", options->env,
-                        options->env_count);
-    if (newer)
-        lssb_json_close(json);
-}
-
 /* Whether stdin is closed from the start. */
 static bool command_no_input(const lssb_run_options *options)
 {
@@ -96,7 +76,7 @@ void lssb_command_put_execute(struct lssb_json_writer *json, const char *id,
                      lssb_command_seconds(options->keep_s, COMMAND_KEEP_S, -1));
     if (command_no_input(options))
         lssb_json_bool(json, "close_stdin", true);
-    command_put_config(json, options);
+    lssb_run_put_config(json, options);
     if (options->pty)
         lssb_json_bool(json, "pty", true);
     if (options->ssh_agent)

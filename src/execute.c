@@ -32,26 +32,6 @@ static int32_t execute_timeout(const lssb_run_options *options)
     return options->timeout_s > 0 ? options->timeout_s : 0;
 }
 
-/* Who, where and with what: in the spelling that every server knows, or in the
- * newer one when a user is asked for (protocol 2.18). */
-static void execute_config(struct lssb_json_writer *json,
-                            const lssb_run_options *options)
-{
-    bool newer = options->as_user != NULL && options->as_user[0] != '\0';
-
-    if (newer) {
-        lssb_json_object(json, "run_config");
-        lssb_json_string(json, "user", options->as_user);
-    }
-    if (options->env_count > 0)
-        lssb_json_pairs(json, newer ? "env_vars" : "env", options->env,
-                        options->env_count);
-    if (options->cwd != NULL && options->cwd[0] != '\0')
-        lssb_json_string(json, newer ? "work_dir" : "cwd", options->cwd);
-    if (newer)
-        lssb_json_close(json);
-}
-
 static void execute_body(const lssb_op *op, struct lssb_writer *to)
 {
     const lssb_run_options *options = op->reserved.state.options;
@@ -63,7 +43,7 @@ static void execute_body(const lssb_op *op, struct lssb_writer *to)
     lssb_json_number(&json, "timeout", execute_timeout(options));
     lssb_json_string(&json, "shell",
                      options->shell != NULL ? options->shell : "/bin/bash");
-    execute_config(&json, options);
+    lssb_run_put_config(&json, options);
     lssb_json_close(&json);
 }
 
@@ -77,26 +57,6 @@ static enum lssb_json_take execute_choose(void *ctx, int depth,
     if (strcmp(key, "stdout") == 0 || strcmp(key, "stderr") == 0)
         return LSSB_JSON_STREAM;
     return strcmp(key, "exit_code") == 0 ? LSSB_JSON_KEEP : LSSB_JSON_SKIP;
-}
-
-/* Output into a buffer, behind what is there, and a NUL behind that. */
-static void execute_store(char *buffer, size_t size, uint64_t at,
-                           const char *bytes, size_t len, bool *cut)
-{
-    if (buffer == NULL || size == 0)
-        return;
-    if (at >= size - 1 || *cut) {
-        *cut = true;
-        return;
-    }
-    if (len > size - 1 - (size_t)at) {
-        len = size - 1 - (size_t)at;
-        while (len > 0 && ((uint8_t)bytes[len] & 0xC0) == 0x80)
-            len--;                  /* not in the middle of a character */
-        *cut = true;
-    }
-    memcpy(buffer + at, bytes, len);
-    buffer[at + len] = '\0';
 }
 
 /* A slice of output: to the callback, then to the buffer. */
@@ -117,10 +77,10 @@ static lssb_status execute_event(lssb_op *op, struct lssb_json *json,
     if (status != LSSB_OK)
         return status;
     if (err)
-        execute_store(options->err, options->err_size, result->err_len,
+        lssb_run_store(options->err, options->err_size, result->err_len,
                        json->slice, json->slice_len, &result->err_cut);
     else
-        execute_store(options->out, options->out_size, result->out_len,
+        lssb_run_store(options->out, options->out_size, result->out_len,
                        json->slice, json->slice_len, &result->out_cut);
     *(err ? &result->err_len : &result->out_len) += json->slice_len;
     return LSSB_OK;
@@ -208,10 +168,7 @@ lssb_status lssb_run(const lssb_sandbox *box, const char *command,
     }
     memset(result, 0, sizeof *result);
     result->exit_code = -1;
-    if (options->out != NULL && options->out_size > 0)
-        options->out[0] = '\0';
-    if (options->err != NULL && options->err_size > 0)
-        options->err[0] = '\0';
+    lssb_run_clear(options);
     execute_of(call)->text = command;
     execute_of(call)->options = options;
     execute_of(call)->out = result;

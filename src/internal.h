@@ -1445,6 +1445,55 @@ LSSB_PRIVATE ptrdiff_t lssb_pack_read(struct lssb_pack *pack, uint64_t offset,
 /* Closes what it holds. All zeros, and a second time, are allowed. */
 LSSB_PRIVATE void lssb_pack_end(struct lssb_pack *pack);
 
+/* ----------------------------------------------------------- lssb.c: ignore */
+
+#define LSSB_IGNORE_LINE 1024       /* bytes of a line, its end included */
+#define LSSB_IGNORE_WINDOW 4096     /* bytes of the file at once */
+
+/* What a .dockerignore file says, by Docker's rules: a line is a pattern ("*",
+ * "?", "[...]", "\" within a segment, "**" over any number of them), "!" in
+ * front of it takes back what lines before it left out, "#" at the beginning
+ * of a line is a comment; the last line that matches a path or a directory
+ * that it is in counts. As if ".git" were the first line. The file is read
+ * through a window, again for every path if it is larger. */
+struct lssb_ignore {
+    const char *wrong;              /* why it failed, a sentence; static */
+    uint32_t line;                  /* in which line of it */
+    int32_t code;                   /* the system's number, or 0 */
+
+    struct {                        /* its own */
+        const lssb_files *files;
+        intptr_t file;
+        bool open;
+        const char *dockerfile;
+        uint64_t window_at;
+        size_t window_len;
+        uint64_t line_at;           /* where the next line begins */
+        char pattern[LSSB_IGNORE_LINE];     /* the one at hand, cleaned */
+        size_t pattern_len;
+        bool negated;
+        char window[LSSB_IGNORE_WINDOW];
+    } own;
+};
+
+/* Begins with an open file, which it closes at its end, or with none (`file`
+ * NULL). `dockerfile`, its own name, and ".dockerignore" are kept whatever it
+ * says: the builder reads them. */
+LSSB_PRIVATE void lssb_ignore_start(struct lssb_ignore *ignore,
+                                    const lssb_files *files,
+                                    const intptr_t *file,
+                                    const char *dockerfile);
+/* What becomes of a path; LSSB_PACK_STOP: `wrong`. */
+LSSB_PRIVATE enum lssb_pack_choice
+lssb_ignore_choose(struct lssb_ignore *ignore, const char *path,
+                   bool is_directory);
+LSSB_PRIVATE void lssb_ignore_end(struct lssb_ignore *ignore);
+
+/* Whether a pattern, of `len` bytes, matches all of a path; NULL instead of a
+ * path: whether it is one. */
+LSSB_PRIVATE bool lssb_ignore_match(const char *pattern, size_t len,
+                                    const char *path, size_t path_len);
+
 /* ------------------------------------------------------------- lssb.c: told */
 
 /* In a tools' flags: what its output is like. */
@@ -1917,6 +1966,17 @@ LSSB_PRIVATE void lssb_trace(lssb_client *client, lssb_trace_kind kind,
                              const char *host, const char *text,
                              int64_t number);
 
+/* run.c: what running a command takes over HTTP and over a WebSocket alike.
+ * Who, where and with what: in the spelling that every server knows, or in the
+ * newer one when a user is asked for (protocol 2.18). */
+LSSB_PRIVATE void lssb_run_put_config(struct lssb_json_writer *json,
+                                      const lssb_run_options *options);
+/* Empties the caller's buffers for output. */
+LSSB_PRIVATE void lssb_run_clear(const lssb_run_options *options);
+/* Output into a buffer, behind what is there, and a NUL behind that. */
+LSSB_PRIVATE void lssb_run_store(char *buffer, size_t size, uint64_t at,
+                                 const char *bytes, size_t len, bool *cut);
+
 /* upgrade.c: what calls that become a WebSocket share. How the server ended
  * one; in the `step` of such an operation. */
 enum lssb_upgrade_close {
@@ -1971,6 +2031,19 @@ LSSB_PRIVATE void lssb_upgrade_closed(lssb_op *op);
 LSSB_PRIVATE void lssb_upgrade_farewell(lssb_op *op, uint64_t until);
 /* Goes on with the client until something may have changed; LSSB_OK, or why
  * the caller must not look any further. When a wait that begins now is over. */
+/* A call that looks again until there is something or its time is up. */
+struct lssb_upgrade_wait {
+    lssb_client *client;
+    uint64_t end_at;
+    uint32_t ms;                    /* 0: it looks once */
+    bool slept;                     /* once: it steps before it sleeps */
+};
+LSSB_PRIVATE void lssb_upgrade_wait_start(struct lssb_upgrade_wait *wait,
+                                          lssb_client *client,
+                                          uint32_t wait_ms);
+/* Steps the client, after a sleep but the first time. LSSB_OK: look again;
+ * LSSB_AGAIN: the time is up; LSSB_E_CANCELED: the client was abandoned. */
+LSSB_PRIVATE lssb_status lssb_upgrade_wait(struct lssb_upgrade_wait *wait);
 LSSB_PRIVATE lssb_status lssb_upgrade_turn(lssb_client *client,
                                            uint64_t end_at, bool sleep);
 LSSB_PRIVATE uint64_t lssb_upgrade_wait_end(lssb_client *client,
@@ -2041,6 +2114,7 @@ struct lssb_tools_job {
                                        gives it $a, $b, $f, x and e */
     lssb_take_fn hears;             /* its output; user: the lssb_tools */
     lssb_status (*ended)(lssb_tools *tools, int32_t code);
+    void (*over)(lssb_tools *tools);    /* whatever came of it; or NULL */
     lssb_resource resource;         /* of a failure */
     uint32_t flags;                 /* LSSB_TOLD_… */
     bool endless;
@@ -2064,6 +2138,15 @@ LSSB_PRIVATE lssb_status lssb_tools_go(lssb_tools *tools, lssb_op *call,
                                        bool wait);
 LSSB_PRIVATE lssb_status lssb_tools_refuse(lssb_tools *tools, lssb_op *call,
                                            const char *wrong);
+/* What lssb_tools_go is made of, for a call that has an operation of its own:
+ * the command's options; what came of it, once `op` and `result` of the state
+ * say so; what is said of a failure: `why`, or the tool's own words; that the
+ * call was told to end. */
+LSSB_PRIVATE void lssb_tools_prepare(lssb_tools *tools, const lssb_op *call);
+LSSB_PRIVATE lssb_status lssb_tools_over(lssb_tools *tools);
+LSSB_PRIVATE lssb_status lssb_tools_say(lssb_tools *tools, lssb_status status,
+                                        const char *why);
+LSSB_PRIVATE bool lssb_tools_leave(lssb_op *op, lssb_status why);
 /* In `hears`. Ends the call with a failure, for this static reason; what a
  * callback of the caller's said; every record of an output to the caller,
  * `tell` being asked again for one that was not taken. */

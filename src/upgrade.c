@@ -212,6 +212,26 @@ void lssb_upgrade_farewell(lssb_op *op, uint64_t until)
 
 /* ---------------------------------------------------------------- waiting */
 
+void lssb_upgrade_wait_start(struct lssb_upgrade_wait *wait,
+                             lssb_client *client, uint32_t wait_ms)
+{
+    wait->client = client;
+    wait->ms = wait_ms;
+    wait->end_at = lssb_upgrade_wait_end(client, wait_ms);
+    wait->slept = false;
+}
+
+lssb_status lssb_upgrade_wait(struct lssb_upgrade_wait *wait)
+{
+    lssb_status status;
+
+    if (wait->ms == 0 || (wait->slept && wait->client->now >= wait->end_at))
+        return LSSB_AGAIN;
+    status = lssb_upgrade_turn(wait->client, wait->end_at, wait->slept);
+    wait->slept = true;
+    return status;
+}
+
 lssb_status lssb_upgrade_turn(lssb_client *client, uint64_t end_at, bool sleep)
 {
     bool gone;

@@ -494,7 +494,7 @@ static void a_command_is_asked_for_as_the_reference_says(void)
           { .as_user = "app" } },
         { "x", EXECUTE("x", 60, 300, false, 600, NO_INPUT
                        ",\"run_config\":{\"user\":\"app\","
-                       "\"work_dir\":\"/srv\",\"env_vars\":{\"A\":\"1\"}}"),
+                       "\"env_vars\":{\"A\":\"1\"},\"work_dir\":\"/srv\"}"),
           { .as_user = "app", .cwd = "/srv", .env = env, .env_count = 1 } },
         { "x", EXEC_PTY, { .pty = true } },
         { "x", EXEC_PTY "{\"type\":\"resize\",\"cols\":80,\"rows\":24}\n",
