@@ -2450,7 +2450,7 @@ static void take_long_gap(void *user, lssb_stream stream, uint64_t offset,
     (void)user;
     EXPECT_INT(stream, LSSB_STDOUT);
     EXPECT(offset == long_from + long_len || long_gaps == 0);
-    long_from += lost;
+    long_from += (size_t)lost;
     long_gaps++;
 }
 

@@ -3,6 +3,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#define _FILE_OFFSET_BITS 64
+#define _TIME_BITS 64               /* files that are large, and from later */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
