@@ -1039,6 +1039,85 @@ static void what_was_complete_survives_its_connection(void)
     end();
 }
 
+static void a_write_that_waits_ends_when_the_connection_dies(void)
+{
+    static char much[300000];
+    uint64_t began;
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_HOLD, &stream, NULL), LSSB_OK);
+    settle();
+    box.deaf = true;
+    began = script.now;
+    EXPECT_INT(lssb_tunnel_write(&stream, much, sizeof much, &n,
+                                 LSSB_FOREVER),
+               LSSB_E_TUNNEL);
+    EXPECT_INT(n, LSSB_YAMUX_WINDOW);
+    EXPECT(script.now - began <= 51000);
+    EXPECT(strstr(lssb_error_text(me.client), "a ping in time") != NULL);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static void a_read_that_waits_ends_when_the_connection_dies(void)
+{
+    char got[8];
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_HOLD, &stream, NULL), LSSB_OK);
+    settle();
+    box.deaf = true;
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, LSSB_FOREVER),
+               LSSB_E_TUNNEL);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+/* What a program writes and nobody has taken is not lost unnoticed. */
+static void a_local_program_is_reset_when_the_connection_dies(void)
+{
+    static char much[300000];
+    struct local *local;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_HOLD);
+    local = local_connects(much, sizeof much, true);
+    settle();
+    EXPECT_INT(tunnel.sent_bytes, LSSB_YAMUX_WINDOW);
+    box.deaf = true;
+    passes(60000);
+    EXPECT(local->closed && local->was_reset && !local->finished);
+    EXPECT_STR(events, "opened 10\nlost 0\nreset 10\n");
+    EXPECT_INT(sent_bytes, LSSB_YAMUX_WINDOW);
+    end();
+}
+
+/* Each of those that are in line waits for one record of the upload. */
+static void pings_are_answered_while_an_upload_fills_the_connection(void)
+{
+    static char much[LSSB_YAMUX_WINDOW];
+    uint64_t sent;
+    int i;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_SINK, &stream, NULL), LSSB_OK);
+    settle();
+    for (i = 0; i < 20; i++) {
+        box_frame(box.now, 2, 1, 0, (uint32_t)i, NULL);
+        sent = tunnel.sent_bytes;
+        EXPECT_INT(lssb_tunnel_write(&stream, much, sizeof much, NULL, 0),
+                   LSSB_OK);
+        lssb_step(me.client);
+        EXPECT(tunnel.sent_bytes > sent);
+        EXPECT_INT(box.pongs, i + 1);
+        settle();
+    }
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
 static void what_came_before_a_loss_is_read_first(void)
 {
     char got[64];
@@ -1673,6 +1752,10 @@ static const struct test tests[] = {
     TEST(a_lost_connection_resets_what_is_on_it_and_comes_back),
     TEST(a_lost_connection_keeps_no_memory),
     TEST(what_was_complete_survives_its_connection),
+    TEST(a_write_that_waits_ends_when_the_connection_dies),
+    TEST(a_read_that_waits_ends_when_the_connection_dies),
+    TEST(a_local_program_is_reset_when_the_connection_dies),
+    TEST(pings_are_answered_while_an_upload_fills_the_connection),
     TEST(what_came_before_a_loss_is_read_first),
     TEST(an_end_that_came_is_an_end_after_a_loss_too),
     TEST(data_behind_an_end_is_no_end),

@@ -618,6 +618,105 @@ static void windows_are_enforced_both_ways(void)
     CHECK(rows);
 }
 
+/* -------------------------------------------------------------- known traps */
+
+static void data_may_come_before_the_ack(void)
+{
+    static const struct row rows[] = {
+        { QUIET, 1, "D - 1 5 | W A 1 0 | D - 1 2",
+          "acked 1 | data 1: 7", "" },
+        { QUIET, 1, "D F 1 5", "acked 1 | data 1: 5 | finished 1 ", "" },
+        { QUIET, 1, "D - 1 262144 | W A 1 0", "acked 1 | data 1: 262144",
+          "W - 1 262144" }
+    };
+
+    CHECK(rows);
+}
+
+static void a_stream_may_be_closed_before_its_ack(void)
+{
+    static const struct row rows[] = {
+        { FINISH_FIRST, 1, "W A 1 0 | D - 1 3 | W F 1 0",
+          "acked 1 | data 1: 3 | finished 1.", "W S 1 0 | W F 1 0" },
+        { FINISH_FIRST, 1, "W F 1 0 | W A 1 0", "acked 1 | finished 1.",
+          "W S 1 0 | W F 1 0" },
+        { QUIET | RESET_FIRST, 1, "W A 1 0 | D - 1 3 | W F 1 0", "",
+          "W R 1 0" },
+        { FINISH_FIRST | QUIET, 1, "W R 1 0", "reset 1", "" }
+    };
+
+    CHECK(rows);
+}
+
+static void who_has_finished_goes_on_reading(void)
+{
+    static const struct row rows[] = {
+        { FINISH_FIRST | UP, 1, "D - 1 65536 | D - 1 1",
+          "data 1: 65537", "W - 1 65537" },
+        { FINISH_FIRST | UP, 1, "D - 1 9 | D F 1 1 | D - 1 1",
+          "data 1: 10 | finished 1.", "" }
+    };
+
+    CHECK(rows);
+}
+
+static void a_fin_or_a_reset_may_come_with_either_type(void)
+{
+    static const struct row rows[] = {
+        { UP, 1, "W F 1 0", "finished 1 ", "" },
+        { UP, 1, "W F 1 7", "finished 1 ", "" },
+        { UP, 1, "D F 1 0", "finished 1 ", "" },
+        { UP, 1, "D F 1 7", "data 1: 7 | finished 1 ", "" },
+        { UP, 1, "W R 1 0", "reset 1", "" },
+        { UP, 1, "W R 1 7", "reset 1", "" },
+        { UP, 1, "D R 1 0", "reset 1", "" },
+        { UP, 2, "D R 1 7 | D - 3 1", "reset 1 | data 3: 1", "" }
+    };
+
+    CHECK(rows);
+}
+
+static void a_second_fin_is_no_news(void)
+{
+    static const struct row rows[] = {
+        { UP, 1, "W F 1 0 | W F 1 0 | D F 1 0 | P S 0 1", "finished 1 ",
+          "P A 0 1" },
+        { UP | FINISH, 1, "W F 1 0 | W F 1 0 | P S 0 1", "finished 1 ",
+          "P A 0 1 | W F 1 0" },
+        { FINISH_FIRST | UP, 1, "W F 1 0 | W F 1 0 | P S 0 1", "finished 1.",
+          "P A 0 1" }
+    };
+
+    CHECK(rows);
+}
+
+static void credit_for_a_stream_that_is_closed_is_no_harm(void)
+{
+    static const struct row rows[] = {
+        { UP, 1, "W R 1 0 | W - 1 262144 | P S 0 1", "reset 1", "P A 0 1" },
+        { FINISH_FIRST | UP, 1, "W - 1 5 | W F 1 0 | W - 1 262144",
+          "finished 1.", "" },
+        { UP | RESET_FIRST, 1, "W - 1 4294967295 | W - 1 4294967295", "",
+          "W R 1 0" }
+    };
+
+    CHECK(rows);
+}
+
+static void a_go_away_in_mid_stream_loses_nothing(void)
+{
+    static const struct row rows[] = {
+        { UP, 2, "D - 1 9 | D - 3 2 | G - 0 0 | D - 1 9 | W - 3 1 | D F 1 1 | "
+          "W F 3 0",
+          "data 1: 9 | data 3: 2 | go away 0 | data 1: 10 | finished 1  | "
+          "finished 3 ", "" },
+        { UP | FINISH, 1, "G - 0 0 | D - 1 65536 | D F 1 0",
+          "go away 0 | data 1: 65536 | finished 1 ", "W F 1 0" }
+    };
+
+    CHECK(rows);
+}
+
 /* ---------------------------------------------------------------- by itself */
 
 /* Feeds frames in words, told or not. */
@@ -1694,6 +1793,13 @@ int main(void)
         TEST(streams_that_are_over_are_no_harm),
         TEST(what_is_out_of_step_ends_the_session),
         TEST(windows_are_enforced_both_ways),
+        TEST(data_may_come_before_the_ack),
+        TEST(a_stream_may_be_closed_before_its_ack),
+        TEST(who_has_finished_goes_on_reading),
+        TEST(a_fin_or_a_reset_may_come_with_either_type),
+        TEST(a_second_fin_is_no_news),
+        TEST(credit_for_a_stream_that_is_closed_is_no_harm),
+        TEST(a_go_away_in_mid_stream_loses_nothing),
         TEST(data_goes_out_in_turns_and_within_windows),
         TEST(control_frames_are_written_whole_or_not_at_all),
         TEST(a_stream_reset_before_its_syn_leaves_no_trace),
