@@ -12,6 +12,7 @@
 #include "src/tar_write.c"
 #include "src/tar.c"
 #include "src/pack.c"
+#include "src/ignore.c"
 #include "src/error.c"
 #include "src/request.c"
 #include "src/slot.c"

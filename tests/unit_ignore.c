@@ -1,0 +1,212 @@
+/* unit_ignore.c: what a .dockerignore file leaves out.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "src/internal.h"
+#include "tests/test.h"
+
+/* A file in memory, read by pieces. */
+static const char *text;
+static size_t text_len;
+static size_t piece;
+static int closed;
+
+static ptrdiff_t read_text(void *context, intptr_t file, uint64_t offset,
+                           void *bytes, size_t len, int32_t *code)
+{
+    (void)context;
+    (void)file;
+    (void)code;
+    if (text == NULL)
+        return -1;
+    if (offset >= text_len)
+        return 0;
+    if (len > text_len - offset)
+        len = text_len - (size_t)offset;
+    if (len > piece)
+        len = piece;
+    memcpy(bytes, text + offset, len);
+    return (ptrdiff_t)len;
+}
+
+static void close_text(void *context, intptr_t file)
+{
+    (void)context;
+    (void)file;
+    closed++;
+}
+
+static const lssb_files files = { .version = LSSB_FILES_VERSION,
+                                  .read_at = read_text,
+                                  .close = close_text };
+
+static struct lssb_ignore ignore;
+
+static void begin(const char *lines, size_t len)
+{
+    static const intptr_t file = 1;
+
+    text = lines;
+    text_len = len;
+    lssb_ignore_start(&ignore, &files, &file, "build/Dockerfile");
+}
+
+/* What becomes of files: "k" kept, "d" left out, "!" a mistake; of
+ * directories, whose paths end with '/', also "l": looked into. */
+static char decide(const char *path)
+{
+    static const char letters[] = "kdl!";
+    char plain[512];
+    size_t len = strlen(path);
+    bool directory = path[len - 1] == '/';
+
+    memcpy(plain, path, len + 1);
+    if (directory)
+        plain[len - 1] = '\0';
+    return letters[lssb_ignore_choose(&ignore, plain, directory)];
+}
+
+static const struct {
+    const char *lines;
+    const char *paths;              /* "k path", one a line */
+} rows[] = {
+    { "", "k a\nk a/b/\nd .git/\nd .git/x\nk a/.git/" },
+    { "!.git", "k .git/\nk .git/x" },
+    { "a", "d a\nd a/\nd a/b\nk ab\nk b/a" },
+    { "/a", "d a\nk b/a" },
+    { "a/", "d a\nd a/b" },
+    { "./x/../a//b/", "d a/b\nk a\nk x" },
+    { "../a\n..\n.\n/", "k a\nk b" },
+    { "  a\t\r\n\tb ", "d a\nd b" },
+    { "#a\n #b", "k a\nk #a\nd #b" },
+    { "\xef\xbb\xbf" "a\n\xef\xbb\xbf" "b", "d a\nk b" },
+    { "*", "d a\nd a/\nd .x\nl build/\nd build/a\nk build/Dockerfile\n"
+           "k build/Dockerfile.dockerignore\nk .dockerignore\n"
+           "d a/.dockerignore\nd build/Dockerfile.x" },
+    { "*\n!a", "d b\nk a\nk a/b\nd b/a\nd c/" },
+    { "*\n!a/b", "l a/\nk a/b\nd a/c\nd b/\nk a/b/c" },
+    { "*\n!**/b", "l a/\nl a/c/\nk a/b\nk a/c/b\nd a/c/d" },
+    { "a\n!a/b\na/b/c", "l a/\nk a/b/\nd a/b/c\nk a/b/d\nd a/x" },
+    { "!a\na", "d a" },
+    { "a\n! a", "k a" },
+    { "a*", "d a\nd ab\nd a/x\nk ba\nk b/a" },
+    { "*a", "d a\nd ba\nk b/a\nk ab" },
+    { "*/*.o", "d a/x.o\nk x.o\nk a/b/x.o" },
+    { "a?c", "d abc\nd a\xc3\xa4" "c\nd a\xff" "c\nk a/c\nk ac\nk abbc" },
+    { "**", "d a\nd a/b/c" },
+    { "**/a", "d a\nd b/a\nd b/c/a\nd b/a/c\nk b/ab\nk ba" },
+    { "a/**", "k a\nk a/\nd a/b\nd a/b/c" },
+    { "a/**/b", "d a/b\nd a/x/b\nd a/x/y/b\nk ab\nk a/bb" },
+    { "**/*.go", "d x.go\nd a/x.go\nd a/b/x.go\nk x.gone" },
+    { "**foo", "d foo\nd xfoo\nd a/xfoo\nk foox" },
+    { "**fo[o]", "d foo\nd a/foo\nk xfoo" },
+    { "a**b", "d ab\nd axx/b\nk axxb" },
+    { "***", "d a\nd a/b" },
+    { "*a*a*a*a*a*a*a*a*a*a*a*a*a*b",
+      "k aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" },
+    { "[a-c]x", "d ax\nd cx\nk dx\nk x" },
+    { "[^a-c]x", "d dx\nk ax" },
+    { "[\\]\\-]x", "d ]x\nd -x\nk ax" },
+    { "[\xc3\xa4-\xc3\xbc]x", "d \xc3\xb6x\nk ox" },
+    { "\\*\\!", "d *!\nk a!" },
+    { "\\#a", "d #a" },
+    { "a.b+(c)|{d}$^", "d a.b+(c)|{d}$^\nk axb+(c)|{d}$^" },
+    { "a\n!a/x\na*", "l a/\nk a/x" },   /* as Docker has it */
+    { "[", "! a" },
+    { "[]", "! a" },
+    { "[a", "! a" },
+    { "[a-]", "! a" },
+    { "a\\", "! a" },
+    { "!", "! a" }
+};
+
+static void lines_mean_what_they_mean_to_docker(void)
+{
+    char path[512];
+    size_t i;
+
+    for (piece = 1; piece < 5000; piece += 4998)
+        for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            const char *at = rows[i].paths;
+
+            while (at != NULL) {
+                const char *end = strchr(at, '\n');
+
+                snprintf(path, sizeof path, "%.*s",
+                         (int)(end != NULL ? (size_t)(end - at)
+                                           : strlen(at)), at);
+                test_row = path;
+                begin(rows[i].lines, strlen(rows[i].lines));
+                EXPECT_INT(decide(path + 2), path[0]);
+                lssb_ignore_end(&ignore);
+                at = end != NULL ? end + 1 : NULL;
+            }
+        }
+}
+
+static void a_file_of_any_size_is_read_line_by_line(void)
+{
+    static char lines[100000];
+    size_t len = 0, i;
+
+    piece = 1000;
+    for (i = 0; len < sizeof lines - 100; i++)
+        len += (size_t)snprintf(lines + len, 100, "name-%zu/%0*d\n", i,
+                                (int)(i % 60) + 1, 7);
+    len += (size_t)snprintf(lines + len, 100, "last");
+    begin(lines, len);
+    EXPECT_INT(decide("last"), 'd');
+    EXPECT_INT(decide("name-0/7"), 'd');
+    EXPECT_INT(decide("name-1000/000000000000000000000000000000000000000007"),
+               'k');
+    EXPECT_INT(decide("name-1000/00000000000000000000000000000000000000007"),
+               'd');
+    EXPECT_INT(decide("las"), 'k');
+    lssb_ignore_end(&ignore);
+}
+
+static void mistakes_name_their_line(void)
+{
+    static char lines[3000];
+
+    piece = 4096;
+    begin("a\n\n#x\nb[\n", 9);
+    EXPECT_INT(decide("c"), '!');
+    EXPECT_STR(ignore.wrong, "a pattern is malformed");
+    EXPECT_INT(ignore.line, 4);
+    lssb_ignore_end(&ignore);
+    memset(lines, 'a', sizeof lines);
+    lines[1023] = '\n';
+    begin(lines, sizeof lines);
+    EXPECT_INT(decide("c"), '!');
+    EXPECT_STR(ignore.wrong, "a line is longer than 1,023 bytes");
+    EXPECT_INT(ignore.line, 2);
+    lssb_ignore_end(&ignore);
+    begin(NULL, 0);
+    EXPECT_INT(decide("c"), '!');
+    EXPECT_STR(ignore.wrong, "the file cannot be read");
+    closed = 0;
+    lssb_ignore_end(&ignore);
+    lssb_ignore_end(&ignore);
+    EXPECT_INT(closed, 1);
+}
+
+static void without_a_file_all_is_kept_but_git(void)
+{
+    lssb_ignore_start(&ignore, &files, NULL, "Dockerfile");
+    EXPECT_INT(decide("a"), 'k');
+    EXPECT_INT(decide(".git/"), 'd');
+    lssb_ignore_end(&ignore);
+}
+
+static const struct test tests[] = {
+    TEST(lines_mean_what_they_mean_to_docker),
+    TEST(a_file_of_any_size_is_read_line_by_line),
+    TEST(mistakes_name_their_line),
+    TEST(without_a_file_all_is_kept_but_git)
+};
+
+int main(void)
+{
+    return TEST_MAIN(tests);
+}
