@@ -5,7 +5,8 @@
  *
  * Two servers. One plays a leg, a script of lines, on each connection in turn,
  * and writes down all that the client says. The other one is a model: commands
- * that run by themselves, with ring buffers, found again by their id.
+ * that run by themselves, with ring buffers, found again by their id; at /echo
+ * it says what it is told.
  *
  * The lines of a leg, each with its "\n":
  *
@@ -64,6 +65,8 @@ struct peer {
     struct model_command *command;  /* model */
     size_t sent[2];
     bool greeted, exit_sent;
+
+    bool echoes;                    /* says again what it is told */
 };
 
 static struct peers {
@@ -160,7 +163,9 @@ static void peer_message(struct peer *peer)
     peer->heard++;
     peer_note(peer->message, peer->message_len);
     peer_note("\n", 1);
-    if (peers.model)
+    if (peer->echoes)
+        peer_frame(peer, LSSB_WS_TEXT, true, peer->message, peer->message_len);
+    else if (peers.model)
         model_message(peer);
     peer->message_len = 0;
 }
@@ -215,7 +220,7 @@ static void peer_refill(struct script_handle *handle)
     size_t len;
 
     handle->next_at = SCRIPT_NEVER;
-    if (peer->put_at == peer->put_len && !peer->over) {
+    if (peer->put_at == peer->put_len && !peer->over && !peer->echoes) {
         if (peers.model)
             model_play(peer);
         else
@@ -291,6 +296,7 @@ static bool peer_upgrade(struct script_handle *handle)
     raw = leg[0] >= 'A' && leg[0] <= 'Z';
     peer = peer_new(handle);
     peer->at = leg;
+    peer->echoes = strncmp(script.head, "GET /echo ", 10) == 0;
     handle->reply_at = 0;
     if (raw)
         peer_put(peer, leg, strlen(leg));

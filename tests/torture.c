@@ -331,6 +331,155 @@ static void one_failure_hurts_one_call_of_many_at_most(void)
         }
 }
 
+/* ------------------------------------------- a WebSocket to a service -- */
+
+#if LSSB_WEBSOCKET
+#define WORDS 3000                  /* bytes of a message */
+
+/* Says a message, in two writes. */
+static lssb_status say_words(lssb_websocket *socket, const char *words)
+{
+    lssb_status status = LSSB_OK;
+    size_t at = 0, taken;
+
+    while (at < WORDS && status == LSSB_OK) {
+        bool last = at >= WORDS / 2;
+
+        status = lssb_websocket_write(socket, LSSB_TEXT, words + at,
+                                      (last ? WORDS : WORDS / 2) - at, last,
+                                      &taken, LSSB_FOREVER);
+        at += taken;
+    }
+    return status;
+}
+
+/* Hears it again. */
+static lssb_status hear_words(lssb_websocket *socket, const char *words)
+{
+    lssb_status status = LSSB_OK;
+    lssb_piece piece = {0};
+    size_t at = 0;
+
+    while (!piece.ends && status == LSSB_OK) {
+        status = lssb_websocket_next(socket, &piece, LSSB_FOREVER);
+        EXPECT(at + piece.len <= WORDS &&
+               (piece.len == 0 ||
+                memcmp(words + at, piece.bytes, piece.len) == 0));
+        at += piece.len;
+    }
+    EXPECT(status != LSSB_OK || at == WORDS);
+    return status;
+}
+
+/* A conversation from the opening to the close; the failure that ended it. */
+static lssb_status converse(lssb_client *client, lssb_error *error)
+{
+    static char words[WORDS];
+    lssb_sandbox box = {0};
+    lssb_service service = {0};
+    lssb_service_options where = {0};
+    lssb_websocket_options how = {0};
+    lssb_websocket socket;
+    lssb_status status;
+
+    memset(words, 'w', sizeof words);
+    box.client = client;
+    strcpy(box.name, "u");
+    where.port = 3000;
+    sprintf(service.service_url, "http%s://data.test/",
+            script.records ? "s" : "");
+    strcpy(service.token, "t");
+    strcpy(service.expires_at, "2099-01-01T00:00:00Z");
+    how.path = "/echo";
+    how.error = error;
+    status = lssb_websocket_open(&socket, &box, &where, &service, &how, NULL);
+    if (status < 0)
+        *error = *lssb_last_error(client);
+    else
+        status = say_words(&socket, words);
+    if (status == LSSB_OK)
+        status = hear_words(&socket, words);
+    EXPECT_INT(lssb_websocket_close(&socket, 0, NULL, NULL), LSSB_OK);
+    return status;
+}
+
+/* One conversation, of which a call of the port fails. */
+static lssb_status run_converse(const struct run *run, lssb_error *error)
+{
+    static struct script_client me;
+    lssb_status status;
+
+    memset(error, 0, sizeof *error);
+    scenario_begin(run->mode);
+    script_config(&me.config);
+    me.config.slots = 1;
+    script.records = run->tls;
+    if (run->tls) {
+        me.config.endpoint = "https://api.test";
+        me.config.tls = &script_tls;
+    }
+    if (script_client_open(&me) != LSSB_OK)
+        script_stuck("no client");
+    script.fail_at = run->fail_at;
+    script.fail_on = run->fail_on;
+    script.fail_io = run->fail_io;
+    status = converse(me.client, error);
+    script.fail_at = 0;
+    script.fail_on = false;
+    script_client_close(&me);
+    return status;
+}
+
+/* Fails the Nth call of the port for each N, until there is none. */
+static void torture_converse(struct run run, unsigned long stride)
+{
+    lssb_status status = LSSB_OK;
+    lssb_error error;
+    unsigned failed = 0;
+    char row[64];
+
+    for (run.fail_at = 1; test_failures == 0; run.fail_at += stride) {
+        sprintf(row, "mode %d, call %lu%s%s", (int)run.mode, run.fail_at,
+                run.fail_on ? " on" : "", run.tls ? ", TLS" : "");
+        test_row = row;
+        status = run_converse(&run, &error);
+        EXPECT(script.now < 200000);
+        if (script.failed == SCRIPT_NOTHING)
+            break;
+        if (status == LSSB_OK)      /* it failed behind the last word */
+            continue;
+        failed++;
+        EXPECT(status == LSSB_E_CONNECTION || script.failed == SCRIPT_RANDOM);
+        EXPECT_INT(error.status, status);
+        EXPECT(error.message[0] != '\0');
+        if (script.failed != SCRIPT_RANDOM &&
+            error.layer != LSSB_LAYER_WEBSOCKET)
+            EXPECT_INT(error.layer, layer_of(script.failed));
+    }
+    EXPECT(failed > 0);
+    EXPECT_INT(status, LSSB_OK);    /* when nothing failed any more */
+    test_row = "";
+}
+
+static void a_websocket_that_breaks_anywhere_says_why(void)
+{
+    static const unsigned long strides[] = { 1, 53, 1, 97 };
+    struct run run = { SCRIPT_WHOLE, 0, false, 0, 0, false, false };
+    int round, mode;
+    size_t j;
+
+    for (round = 0; round < 4; round++)
+        for (mode = 0; mode < SCRIPT_MODES; mode++)
+            for (j = (size_t)mode % 2; j < FAILURES; j += 2) {
+                run.mode = (enum script_mode)mode;
+                run.fail_on = round % 2 != 0;
+                run.tls = round >= 2;
+                run.fail_io = failures[j].io;
+                torture_converse(run, strides[mode]);
+            }
+}
+#endif
+
 static const struct test tests[] = {
     TEST(every_call_comes_to_the_same_in_every_mode_of_the_port),
     TEST(a_waiting_call_is_the_other_form_and_a_wait),
@@ -341,6 +490,9 @@ static const struct test tests[] = {
     TEST(failures_between_blocking_calls_are_no_different),
     TEST(over_tls_failures_are_no_different),
     TEST(one_failure_hurts_one_call_of_many_at_most),
+#if LSSB_WEBSOCKET
+    TEST(a_websocket_that_breaks_anywhere_says_why),
+#endif
 };
 
 int main(void)
