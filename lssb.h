@@ -2002,7 +2002,8 @@ lssb_status lssb_command_signal(lssb_tools *tools, const lssb_command *command,
  * The end of one direction of a stream is passed on as such (half-close), and
  * a reset as a reset: what was cut never looks complete. A slow reader slows
  * down its own stream only, as long as the buffer holds a whole window
- * (262,144 bytes, or more: then windows grow with the round trip). With a
+ * (262,144 bytes, or more: then the window is up to 1 MiB of it at once, and
+ * grows with the round trip, which is what far downloads need). With a
  * smaller one it holds back the others for at most five seconds; then it is
  * reset. */
 

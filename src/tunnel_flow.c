@@ -15,6 +15,8 @@
 #define FLOW_FRAMES 64              /* sent in a row, before others' turn */
 #define FLOW_WANT 256               /* room that makes a frame worth while */
 #define FLOW_LEAST 32               /* and without which there is none */
+#define FLOW_WINDOW 1048576         /* of the buffer, before the round trip is
+                                       known */
 
 /* ------------------------------------------------------- what comes in */
 
@@ -330,8 +332,7 @@ static bool tunnel_open_stream(lssb_tunnel *tunnel, struct lssb_bridge *bridge)
 
     memset(&bridge->stream, 0, sizeof bridge->stream);
     bridge->stream.user = bridge;
-    bridge->stream.window = size < LSSB_YAMUX_WINDOW ? size
-                                                     : LSSB_YAMUX_WINDOW;
+    bridge->stream.window = size < FLOW_WINDOW ? size : FLOW_WINDOW;
     bridge->stream.window_most = size;
     opening = lssb_yamux_open(session, &bridge->stream);
     if (opening == LSSB_YAMUX_NO_IDS || opening == LSSB_YAMUX_CLOSED)

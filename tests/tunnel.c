@@ -555,6 +555,33 @@ static void credit_is_for_what_was_consumed(void)
     end();
 }
 
+static void a_large_buffer_is_a_large_window_at_once(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t buffer, window;
+    } rows[] = { { "small", 1024, 262144 },
+                 { "default", 0, 262144 },
+                 { "larger", 300000, 300000 },
+                 { "large", 4194304, 1048576 } };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].name;
+        prepare(SCRIPT_WHOLE);
+        me.config.stream_buffer = rows[i].buffer;
+        begin_as_prepared();
+        EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+                   LSSB_OK);
+        EXPECT_INT(box.now->streams[0].stream.send_window,
+                   rows[i].window - 1);     /* the status */
+        lssb_tunnel_stream_close(&stream);
+        end();
+    }
+    test_row = "";
+}
+
 static void a_slow_reader_slows_down_itself_only(void)
 {
     struct local *slow, *fast;
@@ -1734,6 +1761,7 @@ static const struct test tests[] = {
     TEST(nobody_is_asked_who_can_speak_for_himself),
     TEST(a_local_reset_is_noticed_when_the_connection_takes_nothing),
     TEST(credit_is_for_what_was_consumed),
+    TEST(a_large_buffer_is_a_large_window_at_once),
     TEST(a_slow_reader_slows_down_itself_only),
     TEST(a_small_buffer_holds_back_for_five_seconds),
     TEST(memory_is_used_again),
