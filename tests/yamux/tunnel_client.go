@@ -870,7 +870,7 @@ func creditIsWhatWasConsumed() {
 		g, err := p.frame()
 		must(err == nil, err)
 		if g.kind == 1 {
-			must(g.length >= window/2 && g.flags == 0, g)
+			must(g.length >= window/4 && g.length <= window/2 && g.flags == 0, g)
 			break
 		}
 	}
