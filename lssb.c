@@ -46,6 +46,7 @@
 #include "src/stream.c"
 #include "src/bridge.c"
 #include "src/execute.c"
+#include "src/build.c"
 #include "src/told.c"
 #include "src/tools.c"
 #include "src/path.c"

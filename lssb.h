@@ -1739,6 +1739,117 @@ typedef struct lssb_files {
  * while it runs, which takes memory of its own. */
 extern const lssb_files lssb_posix_files;
 
+/* --------------------------------------------- snapshots from a Dockerfile */
+
+/* A Dockerfile becomes a snapshot: a box is made for the purpose, the context
+ * is sent there as it is read, BuildKit builds in it, what came of it is
+ * captured, and the box is deleted, whatever happened (protocol 2.10).
+ *
+ *     static lssb_build build;
+ *     lssb_build_options how = {0};
+ *     lssb_snapshot snapshot;
+ *
+ *     how.name = "my-tools";
+ *     how.files = &lssb_posix_files;
+ *     how.context = "tools";
+ *     how.timeout_s = 1800;
+ *     how.on_log = print;
+ *     status = lssb_snapshot_build(client, &build, &how, &snapshot, NULL);
+ */
+
+/* What is being done. */
+typedef enum lssb_build_step {
+    LSSB_BUILD_IDLE = 0,
+    LSSB_BUILD_MEASURING,           /* looks through the context */
+    LSSB_BUILD_CREATING,            /* the box, the "builder" */
+    LSSB_BUILD_UPLOADING,           /* the context */
+    LSSB_BUILD_EXTRACTING,          /* it there */
+    LSSB_BUILD_BUILDING,            /* by BuildKit */
+    LSSB_BUILD_CAPTURING,           /* the snapshot */
+    LSSB_BUILD_CLEANING,            /* deletes the box */
+    LSSB_BUILD_DONE
+} lssb_build_step;
+
+const char *lssb_build_step_name(lssb_build_step step); /* "uploading" */
+
+typedef struct lssb_build_options {
+    const char *name;               /* of the snapshot; required */
+    const lssb_files *files;        /* where the context is; required */
+    const char *context;            /* a directory; NULL: "." */
+    const char *dockerfile;         /* in it, by a relative path; NULL:
+                                       "Dockerfile" */
+    const char *target;             /* the stage to build; NULL: the last */
+    const lssb_pair *args;          /* build arguments, each name once */
+    size_t arg_count;
+    uint64_t fs_capacity_bytes;     /* of the builder and of the snapshot's
+                                       boxes; 0: the server's default */
+    uint32_t vcpus;                 /* of the builder; 0: the server's, one: a
+                                       build is slow with that */
+    uint64_t mem_bytes;
+    uint32_t timeout_s;             /* for each step by itself; of the upload,
+                                       without progress; 0: 60, which is little
+                                       for a build */
+    lssb_take_fn on_log;            /* hears what the build says, UTF-8; may be
+                                       NULL */
+    void (*progress)(void *user, lssb_build_step step, uint64_t moved,
+                     uint64_t total);
+                                    /* hears of each step, and of the bytes of
+                                       the upload; may be NULL */
+    void *user;                     /* of both */
+    const char *tag;                /* of the snapshot, as with a capture */
+    const lssb_pair *labels;
+    size_t label_count;
+    int64_t idle_ttl_s;             /* of the builder, as with a sandbox: for */
+    int64_t delete_after_stop_s;    /* when nobody is left to delete it */
+} lssb_build_options;
+
+#define LSSB_BUILD_LOG 1024
+
+/* A build under way, about 28 KB. Yours, all zeros or as an earlier build left
+ * it; its members are read only until the call is final. */
+typedef struct lssb_build {
+    lssb_build_step step;           /* now; when it is final, the last one that
+                                       was tried, or DONE */
+    char builder[LSSB_NAME_SIZE];   /* the box's name, "snapshot-builder-…" */
+    bool builder_left;              /* it could not be deleted: do it by that
+                                       name, later */
+    uint64_t context_entries;       /* files, directories and links */
+    uint64_t context_bytes;         /* of their archive */
+    int32_t exit_code;              /* of the build; -1: it has none */
+    char log[LSSB_BUILD_LOG];       /* the last of what was said there */
+    union {
+        uint64_t align;
+        char bytes[27648];          /* the same size in every build */
+    } reserved;
+} lssb_build;
+
+/* Builds a snapshot. What is sent of the context is what .dockerignore leaves
+ * (its rules, and FILE.dockerignore before it for a Dockerfile named FILE, are
+ * Docker's), without the ".git" at its top (a line "!.git" takes that back),
+ * and without devices, pipes and sockets: sorted, owned by root, links as
+ * links. It is read twice, first to measure it, through fixed buffers, with a
+ * handle for every directory on the way (64 at most); one that changes
+ * meanwhile ends the build. Disk calls are made in lssb_step.
+ *
+ * There is no limit of time as a whole by default. Canceled, or late, the call
+ * ends as soon as the builder is deleted: that takes 30 s at most, and if the
+ * server cannot be reached, or the client is closed, it stays: builder_left.
+ * Deleting it is no reason to fail. *snapshot is filled as soon as it has a
+ * name, also when waiting for it fails; it is not deleted then.
+ *
+ * All that is given is borrowed until the call is final. LSSB_E_CREATION
+ * (snapshot): the context could not be unpacked, or the build failed; the
+ * message ends with the last lines of its log. LSSB_E_INVALID_ARGUMENT: the
+ * context is no directory, the Dockerfile no file in it, .dockerignore is
+ * malformed. LSSB_E_TOO_LONG: a path, directories within one another, or build
+ * arguments of more than about 15 KB. LSSB_E_STOPPED: the context cannot be
+ * read, or changed; on_log said so. Else as lssb_sandbox_create,
+ * lssb_file_upload, lssb_run, lssb_snapshot_capture; messages begin with the
+ * step. */
+lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
+                                const lssb_build_options *options,
+                                lssb_snapshot *snapshot, lssb_op *op);
+
 /* ----------------------------------------------------- a box's own tools -- */
 
 /* What the service has no call for: directories, processes, signals, whole

@@ -8,7 +8,7 @@
  */
 #include "internal.h"
 
-/* ---------------------------------------------------------------- patterns */
+/* -------------------------------------------------------------- patterns -- */
 
 /* The states of a pattern: before the part that begins at a byte, or at its
  * end; and inside of the "**" that begins there. */
@@ -247,7 +247,7 @@ bool lssb_ignore_match(const char *pattern, size_t len, const char *path,
     return ignore_has(now.before, len);
 }
 
-/* ------------------------------------------------------------------- lines */
+/* ----------------------------------------------------------------- lines -- */
 
 void lssb_ignore_start(struct lssb_ignore *ignore, const lssb_files *files,
                        const intptr_t *file, const char *dockerfile)
@@ -421,7 +421,7 @@ static bool ignore_parse(struct lssb_ignore *ignore, const char *line,
     return ignore->wrong == NULL && ignore->own.pattern_len > 0;
 }
 
-/* ---------------------------------------------------------------- decisions */
+/* ------------------------------------------------------------- decisions -- */
 
 /* What is asked about, and what the lines say so far. */
 struct ignore_question {

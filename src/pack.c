@@ -9,7 +9,7 @@
 #include "internal.h"
 
 #define PACK_PIECE 32               /* entries that one call looks at */
-#define PACK_ROOM 1024              /* bytes of names a directory may count on */
+#define PACK_ROOM 1024              /* bytes of names that each may have */
 
 static struct lssb_pack_level *pack_top(struct lssb_pack *pack)
 {
@@ -23,7 +23,7 @@ static lssb_status pack_wrong(struct lssb_pack *pack, lssb_status status,
     return status;
 }
 
-/* ---------------------------------------------------------------- the names */
+/* ------------------------------------------------------------- the names -- */
 
 /* A directory's names on their way into its list. */
 struct pack_scan {
@@ -134,7 +134,7 @@ static lssb_status pack_refill(struct lssb_pack *pack)
     return LSSB_OK;
 }
 
-/* ----------------------------------------------------------------- the walk */
+/* -------------------------------------------------------------- the walk -- */
 
 /* Opens the directory that was just found, and goes on in it. */
 static lssb_status pack_enter(struct lssb_pack *pack, const char *name,
@@ -245,7 +245,7 @@ static lssb_status pack_find(struct lssb_pack *pack)
     return LSSB_AGAIN;
 }
 
-/* -------------------------------------------------------------- the entries */
+/* ----------------------------------------------------------- the entries -- */
 
 /* Makes the entry at hand of what is known: kind, mode, time. */
 static lssb_status pack_fill(struct lssb_pack *pack, intptr_t directory,
@@ -368,7 +368,7 @@ static void pack_rewind(struct lssb_pack *pack)
     pack->path[0] = '\0';
 }
 
-/* -------------------------------------------------------------- the archive */
+/* ----------------------------------------------------------- the archive -- */
 
 lssb_status lssb_pack_start(struct lssb_pack *pack, const lssb_files *files,
                             const char *path)

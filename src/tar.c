@@ -58,7 +58,7 @@ void lssb_tar_start(struct lssb_tar *tar)
     tar->most_bytes = UINT64_MAX;
 }
 
-/* --------------------------------------------------------------- a header -- */
+/* -------------------------------------------------------------- a header -- */
 
 /* Digits in octal, blanks before them, a NUL or blank behind. */
 static bool tar_octal(const uint8_t *field, size_t size, int64_t *number)
@@ -606,7 +606,7 @@ static enum lssb_tar_event tar_before_byte(struct lssb_tar *tar, char c)
     return LSSB_TAR_MORE;
 }
 
-/* --------------------------------------------------------------- the input -- */
+/* ------------------------------------------------------------- the input -- */
 
 /* What an entry's bytes are, or that they are over. */
 static enum lssb_tar_event tar_bytes(struct lssb_tar *tar,

@@ -37,7 +37,7 @@ static void end_folder(void)
         printf("  %s could not be removed\n", folder);
 }
 
-/* ------------------------------------------------------------------- files */
+/* ----------------------------------------------------------------- files -- */
 
 static const lssb_files *files = &lssb_posix_files;
 static int32_t code;
@@ -164,7 +164,7 @@ static void files_are_made_written_and_read(void)
     end_folder();
 }
 
-/* ---------------------------------------------------------------- archives */
+/* -------------------------------------------------------------- archives -- */
 
 static struct lssb_pack pack;
 

@@ -15,7 +15,7 @@
 
 #define BLOCK LSSB_TAR_BLOCK
 
-/* ------------------------------------------------------------------ helpers */
+/* --------------------------------------------------------------- helpers -- */
 
 /* An archive that is being made, or was read. */
 static uint8_t archive[1 << 20];
@@ -218,7 +218,7 @@ static void write_rows(size_t window)
     memcpy(expected, told, told_len + 1);
 }
 
-/* ------------------------------------------------------- by ourselves alone */
+/* ---------------------------------------------------- by ourselves alone -- */
 
 static void what_was_written_is_read_back(void)
 {
@@ -318,7 +318,7 @@ static void what_follows_the_end_is_swallowed(void)
     EXPECT_INT(lssb_tar_next(&tar, NULL, 0, &used), LSSB_TAR_END);
 }
 
-/* -------------------------------------------------------- hostile archives */
+/* ------------------------------------------------------ hostile archives -- */
 
 /* A header by hand: fields as text, the checksum right unless it is spoilt. */
 struct craft {
@@ -659,7 +659,7 @@ static void headers_of_the_whole_archive_count_as_entries(void)
     EXPECT(strstr(told, "wrong: there are more entries") != NULL);
 }
 
-/* ---------------------------------------------------------- other programs */
+/* -------------------------------------------------------- other programs -- */
 
 static char folder[64];
 
