@@ -151,8 +151,8 @@ static void a_file_of_any_size_is_read_line_by_line(void)
 
     piece = 1000;
     for (i = 0; len < sizeof lines - 100; i++)
-        len += (size_t)snprintf(lines + len, 100, "name-%zu/%0*d\n", i,
-                                (int)(i % 60) + 1, 7);
+        len += (size_t)snprintf(lines + len, 100, "name-%u/%0*d\n",
+                                (unsigned)i, (int)(i % 60) + 1, 7);
     len += (size_t)snprintf(lines + len, 100, "last");
     begin(lines, len);
     EXPECT_INT(decide("last"), 'd');
