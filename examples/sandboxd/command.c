@@ -221,7 +221,7 @@ void command_exited(struct sandboxd *d, pid_t pid, int status)
 /* ------------------------------------------------------------------- input */
 
 /* Writes what waits, as far as the command reads. */
-static void command_flush(struct command *command)
+static void command_put(struct command *command)
 {
     while (command_unwritten(command) > 0) {
         ssize_t put = write(command->in.fd,
@@ -245,17 +245,22 @@ static void command_flush(struct command *command)
     command->in.write = command_unwritten(command) > 0;
 }
 
+/* That, and the owner hears of it: whoever was held up may be so no longer,
+ * whichever of the calls got the bytes through. */
+static void command_flush(struct command *command)
+{
+    command_put(command);
+    if (command->owner != NULL && command->drained != NULL)
+        command->drained(command);
+}
+
 /* The command reads. */
 static void command_writable(struct watch *watch, bool readable,
                              bool writable)
 {
-    struct command *command = watch->owner;
-
     (void)readable;
     (void)writable;
-    command_flush(command);
-    if (command->owner != NULL && command->drained != NULL)
-        command->drained(command);
+    command_flush(watch->owner);
 }
 
 /* Bytes of input that the command has not taken. */
