@@ -266,6 +266,21 @@ $(FIRMWARE)/libbearssl.a: $(ARMHF_BEARSSL)
 $(ARMHF_BEARSSL):
 	@sh tests/sysroot.sh armhf build/sysroot/armhf libbearssl-dev
 
+# The test programs that need nothing of a system, on a Cortex-M3 without one.
+BARE_TESTS = $(filter-out unit_posix unit_windows unit_tls unit_tar unit_pack,$(patsubst tests/%.c,%,$(wildcard tests/unit_*.c))) \
+    protocol tunnel control service
+BARE_OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/tls_none.o $(BUILD)/tests/bare/start.o
+EMULATED_M3 = qemu-system-arm -M mps2-an385 -nographic -monitor none -semihosting-config enable=on,target=native -kernel
+
+test-bare: $(FIRMWARE)/include/jsmn.h ## the test programs on a Cortex-M3, emulated
+	@$(ON_DEVICE) TLS=none BUILD='$(BUILD)/bare' CFLAGS='-Os -g $(FLAGS_m3)' $(BARE_TESTS:%=$(BUILD)/bare/tests/%.elf)
+	@sh tests/run.sh $(foreach t,$(BARE_TESTS),$(t) '$(EMULATED_M3) $(BUILD)/bare/tests/$(t).elf </dev/null')
+
+$(BUILD)/tests/%.elf: tests/%.c tests/bare/start.ld $(wildcard tests/*.h tests/bare/*.h) $(BARE_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -I. -isystem tests/bare $(ALL_CFLAGS) -nostartfiles --specs=rdimon.specs -T tests/bare/start.ld \
+	    -Wl,-z,noexecstack -Wl,--gc-sections -o $@ $< $(BARE_OBJECTS)
+
 test-firmware: $(BUILD)/sandboxd firmware ## the same, run in an emulator
 	@sh tests/firmware.sh $(BUILD) $(FIRMWARE)
 
@@ -308,7 +323,7 @@ bench-ws: $(BUILD)/tests/bench_ws ## WebSocket frames beside wslay
 FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
 FUZZ_SECONDS = 60
 
-check: test test-peers test-tunnels test-firmware fuzz valgrind mutants ## test, fuzz, valgrind, mutants
+check: test test-peers test-tunnels test-firmware test-bare fuzz valgrind mutants ## test, fuzz, valgrind, mutants
 
 fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	@for f in $^; do mkdir -p $$f.corpus; \
@@ -345,7 +360,7 @@ ifneq ($(filter test test-tunnels check,$(MAKECMDGOALS)),)
 PACKAGES += redis-server=redis-server redis-cli=redis-tools psql=postgresql \
     /usr/sbin/sshd=openssh-server ssh=openssh-client nc=netcat-openbsd
 endif
-ifneq ($(filter firmware test-firmware check,$(MAKECMDGOALS)),)
+ifneq ($(filter firmware test-firmware test-bare check,$(MAKECMDGOALS)),)
 PACKAGES += arm-none-eabi-gcc=gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm=qemu-system-arm python3=python3
 endif
 ifneq ($(filter bench-ws,$(MAKECMDGOALS)),)
@@ -362,5 +377,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-live test-tree test-websocket test-demo test-servers \
-    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip firmware test-firmware dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip firmware test-firmware test-bare dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
