@@ -50,7 +50,7 @@ endif
 
 HTTP_PARTS = text url http1 conn dial
 WS_PARTS = websocket channel yamux
-LSSB_PARTS = json_char json json_read json_write tar_write tar pack ignore error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service run upgrade socket command_talk command_hear command_link command command_held tunnel_bridge tunnel_flow tunnel_link tunnel tunnel_none stream bridge execute build told tools path process
+LSSB_PARTS = json_char json json_read json_write tar_write tar pack ignore error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service run upgrade socket command_talk command_hear command_link command command_held tunnel_bridge tunnel_flow tunnel_link tunnel tunnel_none stream bridge execute build told tools path process tree
 ifeq ($(PARTS),)
 UNITS = http ws lssb
 else
@@ -135,6 +135,7 @@ SMALL = BUILD=build/small CPPFLAGS='-DLSSB_RECEIVE_BUFFER=1024 -DLSSB_SEND_BUFFE
 test: ## everything that CI runs
 	@sh tests/run.sh \
 	    'headers as C99 and C++98' 'sh tests/header.sh' \
+	    'what the README leads to' 'sh tests/matrix.sh' \
 	    'gcc' '$(AGAIN) programs WERROR=-Werror && $(AGAIN) unit' \
 	    'symbols' '$(AGAIN) symbols' \
 	    'clang, AddressSanitizer, UndefinedBehaviorSanitizer' "$(AGAIN) unit WERROR=-Werror $(SANITIZED)" \
