@@ -115,6 +115,9 @@ endif
 
 programs: $(PROGRAMS:%=$(BUILD)/tests/%$(EXE))
 
+list:
+	@echo $(PROGRAMS)
+
 unit: programs ## every test program of this build
 	@sh tests/run.sh $(foreach p,$(PROGRAMS),$(p) '$(RUN) $(BUILD)/tests/$(p)$(EXE)')
 
@@ -160,6 +163,7 @@ test: ## everything that CI runs
 	    'a network that misbehaves' 'SERVERS=sandboxd $(AGAIN) test-peers' \
 	    'services: python3, nginx, ws' '$(AGAIN) test-services' \
 	    'redis, PostgreSQL, curl, ssh through a tunnel' 'SHORT=1 $(AGAIN) test-tunnels' \
+	    'other machines: big-endian, Windows' '$(AGAIN) test-cross' \
 	    'lwIP, over a tap device' '$(AGAIN) test-lwip'
 
 test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane, tunnels
@@ -285,6 +289,18 @@ $(BUILD)/tests/%.elf: tests/%.c tests/bare/start.ld $(wildcard tests/*.h tests/b
 test-firmware: $(BUILD)/sandboxd firmware ## the same, run in an emulator
 	@sh tests/firmware.sh $(BUILD) $(FIRMWARE)
 
+# For other machines: tests/cross.sh says which. TARGETS=… for some of them.
+TARGETS =
+
+cross: ## every test program for other machines (TARGETS=...)
+	@sh tests/cross.sh build build/cross $(TARGETS)
+
+check-cross: $(BUILD)/sandboxd ## the same, run by qemu and wine
+	@SANDBOXD=$(BUILD)/sandboxd sh tests/cross.sh check build/cross $(TARGETS)
+
+test-cross: $(BUILD)/sandboxd ## a big-endian machine and Windows, in a minute
+	@SANDBOXD=$(BUILD)/sandboxd sh tests/cross.sh quick build/cross
+
 # The flattened sources, as somebody builds them who has nothing else.
 DIST = build/dist
 
@@ -364,6 +380,16 @@ endif
 ifneq ($(filter firmware test-firmware test-bare check,$(MAKECMDGOALS)),)
 PACKAGES += arm-none-eabi-gcc=gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm=qemu-system-arm python3=python3
 endif
+CROSS_PACKAGES = powerpc-linux-gnu-gcc=gcc-powerpc-linux-gnu libc6-dev-powerpc-cross qemu-ppc-static=qemu-user-static \
+    x86_64-w64-mingw32-gcc=gcc-mingw-w64-x86-64 wine64
+ifneq ($(filter cross check-cross,$(MAKECMDGOALS)),)
+CROSS_PACKAGES += musl-tools wine64-tools libwine-dev gcc-arm-none-eabi libnewlib-arm-none-eabi \
+    gcc-arm-linux-gnueabihf gcc-aarch64-linux-gnu gcc-s390x-linux-gnu gcc-mips-linux-gnu gcc-riscv64-linux-gnu gcc-i686-linux-gnu \
+    libc6-dev-armhf-cross libc6-dev-arm64-cross libc6-dev-s390x-cross libc6-dev-mips-cross libc6-dev-riscv64-cross libc6-dev-i386-cross
+endif
+ifneq ($(filter test test-cross cross check-cross,$(MAKECMDGOALS)),)
+PACKAGES += $(CROSS_PACKAGES)
+endif
 ifneq ($(filter bench-ws,$(MAKECMDGOALS)),)
 PACKAGES += libwslay-dev
 endif
@@ -378,5 +404,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-live test-tree test-websocket test-demo test-servers \
-    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip firmware test-firmware test-bare dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip firmware test-firmware test-bare cross check-cross test-cross list dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:

@@ -167,8 +167,9 @@ static lssb_io posix_open(void *context, int32_t *code)
     return LSSB_IO_OK;
 }
 
-/* Closes the wake pair; in the child of a fork, its copies. */
-static void posix_close(void *context, bool forked)
+/* Closes the wake pair; in the child of a fork, its copies. (musl has a
+ * posix_close of its own.) */
+static void posix_close_context(void *context, bool forked)
 {
     struct posix_context *posix = context;
 
@@ -1019,7 +1020,7 @@ const lssb_port lssb_default_port = {
     NULL,
     sizeof(struct posix_context),
     posix_open,
-    posix_close,
+    posix_close_context,
     posix_take,
     posix_give,
     posix_now_ms,

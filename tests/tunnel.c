@@ -1723,7 +1723,7 @@ static void every_call_fails(enum script_mode mode, bool tls,
         a_day(&day);
         calls = script.calls;
         EXPECT(calls > 60);
-        for (day.fail_at = 1 + i; day.fail_at <= calls && test_failures == 0;
+        for (day.fail_at = 1 + (unsigned long)i; day.fail_at <= calls && test_failures == 0;
              day.fail_at += stride) {
             sprintf(row, "%s, call %lu", rows[i].name, day.fail_at);
             test_row = row;
