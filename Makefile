@@ -207,7 +207,7 @@ $(BUILD)/tests/yamux: tests/yamux/ours.c src/yamux.c $(SOURCES)
 test-yamux: $(BUILD)/tests/yamux ## our streams, the reference implementation's
 	@sh tests/yamux.sh $(BUILD)
 
-test-services: $(BUILD)/sandboxd $(BUILD)/tests/live_service ## requests, links, WebSockets to real services
+test-services: $(BUILD)/sandboxd $(BUILD)/tests/live_service $(BUILD)/tests/badnet ## requests, links, WebSockets to real services
 	@sh tests/services.sh $(BUILD)
 
 test-tunnels: $(BUILD)/sandboxd $(BUILD)/examples/tunnel $(BUILD)/examples/proxycommand $(BUILD)/tests/badnet ## redis, psql, curl, ssh through a tunnel
