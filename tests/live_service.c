@@ -363,7 +363,6 @@ static void a_link_leads_to_its_file(void)
     if (!serve("python3 digits.py; echo port 1; sleep 1000"))
         not_there("the file was not made");
     stop();
-    what.path = "/home/user/digits";
     what.content_type = "text/x-digits";
     what.path = "digits";
     EXPECT_INT(lssb_download_url(&box, &what, &link, NULL), LSSB_OK);
@@ -388,6 +387,103 @@ static void a_link_leads_to_its_file(void)
     snprintf(url, sizeof url, "%sx", link.url);
     EXPECT_INT(lssb_link_stat(client, url, &file, NULL), LSSB_E_AUTH);
     EXPECT(strstr(lssb_error_text(client), link.token) == NULL);
+}
+
+/* A network that cuts the first connection after 3 MB, and the third one. */
+#define CUT_AT 3000000
+
+static lssb_client *outside;        /* one that was never connected */
+static int changes;                 /* the file is to be changed meanwhile */
+static int by_date;                 /* the server has no ETags */
+
+/* Where the file is, by way of that network; 0: there is none. */
+static int relayed(char *url, size_t size)
+{
+    lssb_link_options what = {0};
+    lssb_link link;
+    char *port;
+
+    if (by_date) {
+        if (getenv("DATED_URL") == NULL)
+            return 0;
+        snprintf(url, size, "%s", getenv("DATED_URL"));
+        return 1;
+    }
+    what.path = "digits";
+    EXPECT_INT(lssb_download_url(&box, &what, &link, NULL), LSSB_OK);
+    port = strrchr(link.url, ':');
+    if (port == NULL || strchr(port, '/') == NULL || getenv("RELAY") == NULL)
+        return 0;
+    snprintf(url, size, "%.*s:%s%s", (int)(port - link.url), link.url,
+             getenv("RELAY"), strchr(port, '/'));
+    return 1;
+}
+
+/* Takes bytes; another file takes the place of the first one. */
+static lssb_status take_and_change(void *user, const void *bytes, size_t len)
+{
+    if (changes && by_date)
+        EXPECT_INT(rename(getenv("DATED_OTHER"), getenv("DATED_FILE")), 0);
+    else if (changes)
+        put("digits", "another one");
+    changes = 0;
+    return take_digits(user, bytes, len);
+}
+
+/* Fetches it with a client of its own, by two connections. */
+static lssb_status fetch_relayed(lssb_file *file)
+{
+    lssb_download download = {0};
+    lssb_stats_list stats;
+    char url[LSSB_LINK_SIZE + 8];
+    lssb_status status = LSSB_E_UNSUPPORTED;
+
+    digits = 0;
+    digits_right = 1;
+    download.take = take_and_change;
+    if (!relayed(url, sizeof url) || lssb_open(&outside, NULL) != LSSB_OK)
+        return status;
+    status = lssb_link_download(outside, url, &download, file, NULL);
+    lssb_stats(outside, &stats);
+    EXPECT_INT(stats.connections, 2);
+    EXPECT(digits_right);
+    return status;
+}
+
+static void a_link_that_is_cut_is_gone_on_with(void)
+{
+    lssb_file file;
+
+    for (by_date = 0; by_date < 2; by_date++) {
+        test_row = by_date ? "by its date" : "by its ETag";
+        if (by_date && getenv("DATED_URL") == NULL) {
+            SKIP("no nginx");
+            return;
+        }
+        EXPECT_INT(fetch_relayed(&file), LSSB_OK);
+        EXPECT_INT(digits, 20000000);
+        EXPECT_INT(file.size, 20000000);
+        EXPECT((file.etag[0] == '\0') == by_date);
+        lssb_close(outside, NULL);
+    }
+}
+
+static void a_link_whose_file_changes_is_no_mix(void)
+{
+    lssb_file file;
+
+    for (by_date = 0; by_date < 2; by_date++) {
+        test_row = by_date ? "by its date" : "by its ETag";
+        if (by_date && getenv("DATED_URL") == NULL) {
+            SKIP("no nginx");
+            return;
+        }
+        changes = 1;
+        EXPECT_INT(fetch_relayed(&file), LSSB_E_CONNECTION);
+        EXPECT(digits > 0 && digits <= CUT_AT);
+        EXPECT(strstr(lssb_error_text(outside), "changed") != NULL);
+        lssb_close(outside, NULL);
+    }
 }
 
 /* -------------------------------------------------------------- npm's `ws` */
@@ -545,6 +641,8 @@ int main(void)
         TEST(a_service_that_is_not_up_is_the_callers_to_read),
         TEST(nginx_serves_a_large_file),
         TEST(a_link_leads_to_its_file),
+        TEST(a_link_that_is_cut_is_gone_on_with),
+        TEST(a_link_whose_file_changes_is_no_mix),
         TEST(messages_of_any_size_come_back),
         TEST(what_the_service_decides_is_told)
     };
