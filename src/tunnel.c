@@ -74,8 +74,6 @@ static const char *tunnel_why_late(lssb_tunnel *tunnel,
 {
     if (bridge->phase != LSSB_BRIDGE_QUEUED)
         return "the box has not answered in time";
-    if (!tunnel->connected)
-        return "the tunnel was not connected again in time";
     if ((tunnel_state(tunnel)->flags & TUNNEL_RENEW) != 0)
         return "the server is going away, and streams that are still open "
                "keep its connection in use";
@@ -247,7 +245,8 @@ static void tunnel_leave(lssb_tunnel *tunnel)
         return;
     state->flags |= TUNNEL_LEAVING;
     state->close_by = tunnel->client->now + TUNNEL_CLOSE_MS;
-    lssb_tunnel_end_bridges(tunnel, true, LSSB_E_CANCELED, "the tunnel was closed");
+    lssb_tunnel_end_bridges(tunnel, true, LSSB_E_CANCELED,
+                            "the tunnel was closed");
     lssb_yamux_go_away(tunnel_session(tunnel), LSSB_YAMUX_NORMAL);
 }
 
@@ -298,7 +297,8 @@ static void tunnel_ended(lssb_op *op, lssb_status outcome)
         lssb_upgrade_farewell(op, state->close_by);
     }
     tunnel->connected = false;
-    lssb_tunnel_end_bridges(tunnel, true, LSSB_E_CANCELED, "the tunnel was closed");
+    lssb_tunnel_end_bridges(tunnel, true, LSSB_E_CANCELED,
+                            "the tunnel was closed");
     lssb_tunnel_tell(tunnel);
     lssb_tunnel_release_all(tunnel);
 }

@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * What comes in goes from the WebSocket's pieces to yamux, and from there to the
- * bridge whose stream it is; what goes out is put straight into the record, the
- * frames without data first. Nothing is sent on a stream before the box has
- * said that the port answers.
+ * What comes in goes from the WebSocket's pieces to yamux, and from there to
+ * the bridge whose stream it is; what goes out is put straight into the record,
+ * the frames without data first. Nothing is sent on a stream before the box
+ * has said that the port answers.
  */
 #include "tunnel.h"
 

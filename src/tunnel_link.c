@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: MIT
  *
  * The call that opens a tunnel makes the first one, by the rules that commands
- * have; then its carrier holds it. One that is lost stays so until a stream asks
- * for another (protocol 6.5).
+ * have; then its carrier holds it. One that is lost stays so until a stream
+ * asks for another (protocol 6.5).
  */
 #include "tunnel.h"
 
@@ -19,10 +19,14 @@
 static lssb_status tunnel_rest(lssb_op *op)
 {
     struct lssb_slot *slot = lssb_call_slot(op);
+    struct lssb_bridge *bridge = tunnel_bridges(tunnel_of(op));
 
     lssb_conn_drop(&slot->conn, false);
     slot->full = false;
     tunnel_state(tunnel_of(op))->flags &= ~TUNNEL_CONNECTION;
+    for (; bridge != NULL; bridge = bridge->next)
+        if (bridge->phase == LSSB_BRIDGE_QUEUED)
+            bridge->due_at = 0;     /* it counts from the next connection on */
     op->reserved.state.phase = LSSB_PHASE_OWN;
     op->reserved.state.attempt_end_at = 0;
     op->reserved.state.client->at_once = true;

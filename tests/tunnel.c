@@ -921,6 +921,26 @@ static void who_waits_for_the_others_does_not_wait_for_ever(void)
     end();
 }
 
+/* The time for its answer is that of the connection that it gets. */
+static void who_waited_for_the_others_has_all_the_time_then(void)
+{
+    lssb_tunnel_stream late;
+    lssb_op op = { 0 };
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    box_frame(box.now, 3, 0, 0, 0, NULL);
+    settle();
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &late, &op),
+               LSSB_PENDING);
+    passes(25000);
+    script.connect_ms = 10000;
+    lssb_tunnel_stream_close(&stream);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
+    lssb_tunnel_stream_close(&late);
+    end();
+}
+
 static void ids_that_are_used_up_need_another_connection(void)
 {
     begin(SCRIPT_WHOLE);
@@ -1775,6 +1795,7 @@ static const struct test tests[] = {
     TEST(a_dead_peer_is_noticed),
     TEST(going_away_lets_streams_finish),
     TEST(who_waits_for_the_others_does_not_wait_for_ever),
+    TEST(who_waited_for_the_others_has_all_the_time_then),
     TEST(ids_that_are_used_up_need_another_connection),
     TEST(opening_is_tried_again_like_a_command),
     TEST(every_header_goes_along),
