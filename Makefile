@@ -91,7 +91,7 @@ demo: $(BUILD)/sandboxd $(BUILD)/examples/quickstart ## a sandbox, live
 
 # A test program is one source. Those that look inside include internal.h.
 PROGRAMS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c) \
-    $(wildcard tests/client.c tests/protocol.c tests/command.c tests/tunnel.c tests/control.c tests/service.c tests/torture.c tests/interleave.c))
+    $(wildcard tests/client.c tests/protocol.c tests/command.c tests/tunnel.c tests/control.c tests/build.c tests/service.c tests/torture.c tests/interleave.c))
 PROGRAMS := $(filter-out $(if $(filter windows,$(PORT)),unit_posix unit_tls unit_tar unit_pack,unit_windows),$(PROGRAMS))
 ifeq ($(TLS),none)
 PROGRAMS := $(filter-out unit_tls,$(PROGRAMS))
@@ -160,7 +160,7 @@ test: ## everything that CI runs
 	    'mbedTLS: nginx, squid, tinyproxy, openssl' 'BIG=16 $(AGAIN) test-servers $(MBED)' \
 	    'the official JS SDK' '$(AGAIN) test-interop' \
 	    'a long output through the same memory' '$(AGAIN) test-flat' \
-	    'a network that misbehaves' 'SERVERS=sandboxd $(AGAIN) test-peers' \
+	    'a network that misbehaves' '$(AGAIN) test-peers' \
 	    'services: python3, nginx, ws' '$(AGAIN) test-services' \
 	    'redis, PostgreSQL, curl, ssh through a tunnel' 'SHORT=1 $(AGAIN) test-tunnels' \
 	    'other machines: big-endian, Windows' '$(AGAIN) test-cross' \

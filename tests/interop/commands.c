@@ -817,7 +817,7 @@ static void output_is_whole_on_a_bad_network(void)
         { "reset-down=0", 0, false },   { "cut-up=10", 0, false },
         { "cut-up=0", 0, false },       { "reset-up=300", 0, false },
         { "trickle=5", 0, false },      { "delay=30", 0, false },
-        { "rate=30000", 0, false },     { "silent-down=900", 150, true },
+        { "rate=30000", 0, false },     { "silent-down=900", 1000, true },
         { "cut-down=900; trickle=3", 0, true },
     };
     struct job *jobs[COUNT(faults)];
@@ -857,7 +857,7 @@ static void a_network_that_falls_silent_is_noticed_by_its_pongs(void)
         fault_name(fault, sizeof fault, faults[i]);
         where = relayed(job, fault);
         job->how.open_stdin = true;
-        job->how.ping_ms = 50;
+        job->how.ping_ms = 500;
         job_start(job, &where, "read x; echo \"got $x\"");
         while (status == LSSB_AGAIN &&
                (job->command.reattached == 0 || !job->command.attached))

@@ -23,7 +23,7 @@ unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY \
     ALL_PROXY NO_PROXY NODE_OPTIONS PTY || :
 . "$here/install.sh"
 install "$modules" "$here/ws/package.json"
-HOME=$work                          # interactive shells read no .bashrc
+HOME=/nonexistent                   # shells read nobody's .bashrc
 export HOME
 
 # value NAME: a member of the ready line.
