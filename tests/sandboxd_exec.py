@@ -1586,6 +1586,16 @@ def small(function):
 
 
 @small
+def a_character_behind_what_is_no_text_waits_for_its_room(server):
+    client = Client(server).execute(
+        r"printf '0123456789\377\360\237\230\200'", command_id="room")
+    client.until("exit")
+    got = resume(server, "room", 0)
+    expect("".join(m["data"] for m in got[:-1]),
+           "0123456789\ufffd\U0001f600")
+
+
+@small
 def long_output_is_split_between_characters(server):
     text = "a\u00e9\u20ac\U0001f600" * 20
     client = Client(server).execute("read -r x; printf %s $x",

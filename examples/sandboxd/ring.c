@@ -122,9 +122,11 @@ size_t ring_text(const struct ring *ring, uint64_t *at, size_t most,
         if (used == len || text->len + 3 > most ||
             (!ended && ring_is_part(bytes + used, len - used)))
             break;
-        if (good == 0 || lssb_utf8_valid(bytes + used, len - used) == 0) {
+        if (lssb_utf8_valid(bytes + used, len - used) == 0) {
             bytes_add(text, "\xEF\xBF\xBD", 3);
             used++;
+        } else if (good == 0) {
+            break;                  /* a character that has no room now */
         }
     }
     free(bytes);
