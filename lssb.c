@@ -51,3 +51,4 @@
 #include "src/tools.c"
 #include "src/path.c"
 #include "src/process.c"
+#include "src/tree.c"

@@ -1897,6 +1897,9 @@ struct lssb_tools_state {
     size_t offered;                 /* bytes of the last slice that are used */
     lssb_status failure;
     lssb_status why;                /* it is to end: canceled, late */
+    lssb_status over;               /* what came of the command */
+    uint64_t moved;                 /* bytes of an archive */
+    int32_t system_code;
     uint32_t flags;
     uint16_t env_count;
     uint16_t escaped_len;
@@ -2090,6 +2093,80 @@ lssb_status lssb_process_signal(lssb_tools *tools, int64_t pid,
  * this: lssb_command_kill. */
 lssb_status lssb_command_signal(lssb_tools *tools, const lssb_command *command,
                                 const char *signal, lssb_op *op);
+
+/* Whole trees, to a box and from it. They go as an archive (tar) through a
+ * command's input or output, in base64, so a third more than their bytes: none
+ * of it is ever held, here or on the box's disk, and a file of any size passes
+ * through the struct. In return what broke begins anew: a connection that is
+ * lost is replaced on the way down, on the way up the call fails.
+ *
+ *     lssb_tree tree = {0};
+ *
+ *     tree.tools.box = &box;
+ *     tree.files = &lssb_posix_files;
+ *     lssb_tree_upload(&tree, "src", "/home/user/src", NULL);
+ *     lssb_tree_download(&tree, "/home/user/out", "out", NULL);
+ */
+typedef struct lssb_tree {
+    lssb_tools tools;               /* set its box, and as_user; its timeout_s
+                                       does not count: there is no limit of
+                                       time by default */
+    const lssb_files *files;        /* of this machine */
+    bool (*wanted)(void *user, const char *path, const lssb_local_info *info);
+                                    /* asked for each entry, its path from the
+                                       top on; false: without it, and without
+                                       what is below it. NULL: all of them */
+    void (*progress)(void *user, uint64_t moved, uint64_t total);
+                                    /* bytes of the archive; may be NULL. total:
+                                       LSSB_SIZE_UNKNOWN on the way down */
+    void *user;
+    bool replace;                   /* down: over what is there already */
+    uint64_t most_entries;          /* down; 0: 1,000,000; UINT64_MAX: any */
+    uint64_t most_bytes;            /* down, of all files together; 0: 64 GiB;
+                                       UINT64_MAX: any */
+
+    /* Set by the calls. */
+    uint64_t entries;               /* files, directories and links */
+    uint64_t bytes;                 /* of all files */
+    uint64_t left_out;              /* what was not wanted, or may not be */
+    uint64_t reserved[2560];        /* not for you */
+} lssb_tree;                        /* about 30 KB */
+
+/* Sends what is in a local directory into one of the box, which is made if it
+ * is missing, with its parents. Files, directories and links, by the order of
+ * their names; permissions (0777), times in whole seconds; the rest is left
+ * out. What is there stays, unless it has the same name: then it is replaced.
+ * If the call fails a part has been written. LSSB_E_CONNECTION: the connection
+ * was lost while input was on its way. LSSB_E_STOPPED: a local file changed
+ * meanwhile, or could not be read: the message names it. Directories 63 deep at
+ * most. The box needs tar and base64, the build LSSB_WEBSOCKET 1. */
+lssb_status lssb_tree_upload(lssb_tree *tree, const char *local,
+                             const char *path, lssb_op *op);
+
+/* Brings what is in a directory of the box into a local one, which must be
+ * there. A box may be hostile, and what it sends is not trusted:
+ *
+ * - nothing is written outside of that directory, and no link is ever followed,
+ *   whether it was there before or has just come; a path through one, an
+ *   absolute one, or one with ".." ends the call with LSSB_E_UNSAFE;
+ * - a link is made only if it stays inside: its target is relative, and has
+ *   ".." at its beginning only, no more of them than there are directories
+ *   above the link; others are left out;
+ * - devices, pipes and sockets are left out; permissions are 0777 at most,
+ *   never setuid, setgid or sticky, and one may always write into what one has
+ *   made; owners are yours;
+ * - entries, bytes, names (4,095 bytes) and depth (64) have limits.
+ *
+ * Where something has the same name: LSSB_E_ALREADY_EXISTS, or with `replace`
+ * it is removed first; a directory stays one, with what is in it. A second name
+ * of a file (a hard link) becomes a copy. If the call fails what is complete
+ * stays, and no file is there in part. LSSB_E_UNSAFE also for what is no
+ * archive at all, or exceeds a limit; LSSB_E_REFUSED, LSSB_E_OPERATION: a local
+ * file cannot be made or written, its path in the message, system_code.
+ * LSSB_E_NOT_FOUND (file: in the box; else `local`), and the box's other
+ * failures. The box needs tar. */
+lssb_status lssb_tree_download(lssb_tree *tree, const char *path,
+                               const char *local, lssb_op *op);
 
 /* -------------------------------------------------------------- tunnels -- */
 

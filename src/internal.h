@@ -2108,10 +2108,16 @@ enum lssb_phase {
 };
 
 /* tools.c: a call that a script in the box carries out. */
+/* How each script begins, and how it goes to the directory $a. */
+#define LSSB_TOOLS_BEGIN "eval \"$LSSB_P\"\n"
+#define LSSB_TOOLS_ENTER \
+    "stat -c %f \"$a/.\" >/dev/null||exit\n" \
+    "cd \"$a\" 2>/dev/null||x \"$a\" 'Permission denied'\n"
+
 struct lssb_tools_job {
     const char *name;               /* "remove": for messages */
-    const char *script;             /* begins with `eval "$LSSB_P"`, which
-                                       gives it $a, $b, $f, x and e */
+    const char *script;             /* LSSB_TOOLS_BEGIN gives it $a, $b, $f,
+                                       x and e */
     lssb_take_fn hears;             /* its output; user: the lssb_tools */
     lssb_status (*ended)(lssb_tools *tools, int32_t code);
     void (*over)(lssb_tools *tools);    /* whatever came of it; or NULL */

@@ -11,14 +11,9 @@
 
 #include <stddef.h>
 
-#define PATH_BEGIN "eval \"$LSSB_P\"\n"
 /* Complains as stat does if there is nothing at $a. */
 #define PATH_EXISTS \
     "[ -e \"$a\" ]||[ -h \"$a\" ]||stat -c %f \"$a\" >/dev/null||exit\n"
-/* Goes to the directory $a. */
-#define PATH_ENTER \
-    "stat -c %f \"$a/.\" >/dev/null||exit\n" \
-    "cd \"$a\" 2>/dev/null||x \"$a\" 'Permission denied'\n"
 /* Whether something at $b may make way for $a. */
 #define PATH_REPLACE \
     "if [ -e \"$b\" ]||[ -h \"$b\" ];then\n" \
@@ -51,7 +46,7 @@ static lssb_status path_hears_list(void *user, const void *bytes, size_t len)
 static const struct lssb_tools_job path_list = {
     .name = "list directory",
     .resource = LSSB_RESOURCE_FILE,
-    .script = PATH_BEGIN PATH_ENTER
+    .script = LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
         "{ find . ! -name . $LSSB_N -exec stat -c \"%n// $f\" {} +\n"
         "echo \"// 0 $?\";}|e",
     .hears = path_hears_list,
@@ -119,7 +114,7 @@ static lssb_status path_stat_ended(lssb_tools *tools, int32_t code)
 static const struct lssb_tools_job path_stat = {
     .name = "stat",
     .resource = LSSB_RESOURCE_FILE,
-    .script = PATH_BEGIN
+    .script = LSSB_TOOLS_BEGIN
         "m=$(stat $LSSB_N -c \"$f\" \"$a\")||exit\n"
         "{ echo \".// $m\"\n"
         "[ \"$LSSB_N\" ]||[ ! -h \"$a\" ]||readlink \"$a\";}|e",
@@ -164,7 +159,7 @@ static lssb_status path_exists_ended(lssb_tools *tools, int32_t code)
 static const struct lssb_tools_job path_exists = {
     .name = "exists",
     .resource = LSSB_RESOURCE_FILE,
-    .script = PATH_BEGIN PATH_EXISTS,
+    .script = LSSB_TOOLS_BEGIN PATH_EXISTS,
     .ended = path_exists_ended
 };
 
@@ -193,14 +188,14 @@ lssb_status lssb_path_exists(lssb_tools *tools, const char *path, bool *exists,
 static const struct lssb_tools_job path_make = {
     .name = "make directory",
     .resource = LSSB_RESOURCE_FILE,
-    .script = PATH_BEGIN "mkdir $LSSB_N \"$a\"",
+    .script = LSSB_TOOLS_BEGIN "mkdir $LSSB_N \"$a\"",
     .ended = lssb_tools_outcome
 };
 
 static const struct lssb_tools_job path_remove = {
     .name = "remove",
     .resource = LSSB_RESOURCE_FILE,
-    .script = PATH_BEGIN PATH_EXISTS
+    .script = LSSB_TOOLS_BEGIN PATH_EXISTS
         "if [ -d \"$a\" ]&&[ ! -h \"$a\" ];then\n"
         "[ ! \"$a\" -ef / ]||x \"$a\" 'Operation not permitted'\n"
         "if [ \"$LSSB_N\" ];then rm -rf \"$a\";else rmdir \"$a\";fi\n"
@@ -211,7 +206,7 @@ static const struct lssb_tools_job path_remove = {
 static const struct lssb_tools_job path_rename = {
     .name = "rename",
     .resource = LSSB_RESOURCE_FILE,
-    .script = PATH_BEGIN PATH_EXISTS PATH_REPLACE
+    .script = LSSB_TOOLS_BEGIN PATH_EXISTS PATH_REPLACE
         "if [ -h \"$b\" ];then rm -f \"$b\"||exit\n"
         "elif [ -d \"$b\" ];then x \"$b\" 'Is a directory'\n"
         "elif [ -d \"$a\" ]&&[ ! -h \"$a\" ];then x \"$b\" 'Not a directory'\n"
@@ -223,7 +218,7 @@ static const struct lssb_tools_job path_rename = {
 static const struct lssb_tools_job path_copy = {
     .name = "copy",
     .resource = LSSB_RESOURCE_FILE,
-    .script = PATH_BEGIN PATH_EXISTS
+    .script = LSSB_TOOLS_BEGIN PATH_EXISTS
         "[ \"$LSSB_N\" != -p ]||[ ! -d \"$a\" ]||x \"$a\" 'Is a directory'\n"
         PATH_REPLACE
         "if [ -d \"$b\" ];then x \"$b\" 'Is a directory'\n"
@@ -236,7 +231,7 @@ static const struct lssb_tools_job path_copy = {
 static const struct lssb_tools_job path_chmod = {
     .name = "chmod",
     .resource = LSSB_RESOURCE_FILE,
-    .script = PATH_BEGIN "chmod $LSSB_N \"$a\"",
+    .script = LSSB_TOOLS_BEGIN "chmod $LSSB_N \"$a\"",
     .ended = lssb_tools_outcome
 };
 
@@ -385,7 +380,7 @@ static lssb_status path_hears_watch(void *user, const void *bytes, size_t len)
 static const struct lssb_tools_job path_watch = {
     .name = "watch",
     .resource = LSSB_RESOURCE_FILE,
-    .script = PATH_BEGIN PATH_ENTER
+    .script = LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
         "l(){ find . ! -name . $LSSB_N -exec stat -c \"%n// $f\" {} + "
         "2>/dev/null|sed -e :j -e '/\\/\\/ [0-9a-f][0-9a-f -]*$/!{N' -e bj "
         "-e '}' -e 's/\\n/\\/\\/n/g';}\n"

@@ -7,7 +7,6 @@
  */
 #include "internal.h"
 
-#define PROCESS_BEGIN "eval \"$LSSB_P\"\n"
 /* Reads what stands behind the name in the stat of process $d into $1…: the
  * state first, then parent, group, session. The name may hold anything. */
 #define PROCESS_STAT \
@@ -48,7 +47,7 @@ static lssb_status process_listed(lssb_tools *tools, int32_t code)
 
 static const struct lssb_tools_job process_list = {
     .name = "list processes",
-    .script = PROCESS_BEGIN PROCESS_STAT
+    .script = LSSB_TOOLS_BEGIN PROCESS_STAT
         "[ -r /proc/self/stat ]||{ echo '/proc: not found' >&2;exit 127;}\n"
         "for d in /proc/[0-9]*;do\n"
         "p=${d#/proc/}\n"
@@ -98,7 +97,7 @@ static const struct lssb_tools_job process_signal = {
  * in groups; each gets the signal. */
 static const struct lssb_tools_job process_signal_id = {
     .name = "signal",
-    .script = PROCESS_BEGIN PROCESS_STAT
+    .script = LSSB_TOOLS_BEGIN PROCESS_STAT
         "g=\n"
         "for d in /proc/[0-9]*;do\n"
         "{ tr '\\0' '\\n' <$d/environ|grep -qxF \"LSSB_COMMAND_ID=$LSSB_N\";} "

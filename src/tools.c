@@ -209,8 +209,8 @@ lssb_status lssb_tools_records(lssb_tools *tools, const char *text, size_t len,
 
 /* Says what became of a call: what the library found, then what the tool
  * said. */
-static lssb_status tools_say(lssb_tools *tools, lssb_status status,
-                             const char *why)
+lssb_status lssb_tools_say(lssb_tools *tools, lssb_status status,
+                           const char *why)
 {
     struct lssb_tools_state *state = tools_of(tools);
     lssb_error *error = &tools->box->client->error;
@@ -221,6 +221,8 @@ static lssb_status tools_say(lssb_tools *tools, lssb_status status,
               why != NULL ? why : state->said, NULL);
     if (why == NULL)
         error->resource = tools_job(tools)->resource;
+    else
+        error->system_code = state->system_code;
     lssb_copy(error->operation, sizeof error->operation, name, strlen(name));
     return status;
 }
@@ -232,12 +234,12 @@ static lssb_status tools_failed(lssb_tools *tools)
     lssb_error *error = &tools->box->client->error;
 
     if (state->why == LSSB_E_DEADLINE)
-        return tools_say(tools, LSSB_E_DEADLINE, "the deadline passed while "
+        return lssb_tools_say(tools, LSSB_E_DEADLINE, "the deadline passed while "
                          "the box was at work");
     if (state->why != LSSB_OK)
-        return tools_say(tools, state->why, "canceled");
+        return lssb_tools_say(tools, state->why, "canceled");
     if (state->stopped != NULL)
-        return tools_say(tools, state->failure, state->stopped);
+        return lssb_tools_say(tools, state->failure, state->stopped);
     *error = state->error;
     lssb_error_prefix(error, tools_job(tools)->name, ": ", NULL);
     return error->status;
@@ -250,11 +252,11 @@ lssb_status lssb_tools_outcome(lssb_tools *tools, int32_t code)
     if (code == 0)
         return LSSB_OK;
     if (state->said_len == 0)
-        return tools_say(tools, LSSB_E_OPERATION,
+        return lssb_tools_say(tools, LSSB_E_OPERATION,
                          "the box's tools failed without a word");
     if (code == 127)
-        return tools_say(tools, LSSB_E_UNSUPPORTED, NULL);
-    return tools_say(tools,
+        return lssb_tools_say(tools, LSSB_E_UNSUPPORTED, NULL);
+    return lssb_tools_say(tools,
                      state->failure != LSSB_OK ? state->failure
                                                : LSSB_E_OPERATION,
                      NULL);
@@ -267,7 +269,7 @@ lssb_status lssb_tools_listed(lssb_tools *tools, int32_t code)
     if (code != 0)
         return lssb_tools_outcome(tools, code);
     if (!state->ended)
-        return tools_say(tools, LSSB_E_PROTOCOL,
+        return lssb_tools_say(tools, LSSB_E_PROTOCOL,
                          "what the box's tools told is not complete");
     if (state->numbers[1] != 0 && state->failure == LSSB_E_NOT_FOUND)
         return LSSB_OK;             /* what was gone before it was looked at */
@@ -275,7 +277,7 @@ lssb_status lssb_tools_listed(lssb_tools *tools, int32_t code)
 }
 
 /* The command is over: what that means for the call. */
-static lssb_status tools_over(lssb_tools *tools)
+lssb_status lssb_tools_over(lssb_tools *tools)
 {
     struct lssb_tools_state *state = tools_of(tools);
 
@@ -283,7 +285,7 @@ static lssb_status tools_over(lssb_tools *tools)
     if (state->op.status != LSSB_OK)
         return tools_failed(tools);
     if (state->result.out_lost > 0)
-        return tools_say(tools, LSSB_E_CONNECTION,
+        return lssb_tools_say(tools, LSSB_E_CONNECTION,
                          "a part of the output was lost on the way");
     return tools_job(tools)->ended(tools, state->result.exit_code);
 }
@@ -294,11 +296,11 @@ static bool tools_watch(lssb_op *op)
 
     if (tools_of(tools)->op.status == LSSB_PENDING)
         return false;
-    lssb_call_finish(op, tools_over(tools));
+    lssb_call_finish(op, lssb_tools_over(tools));
     return true;
 }
 
-static bool tools_leave(lssb_op *op, lssb_status why)
+bool lssb_tools_leave(lssb_op *op, lssb_status why)
 {
     lssb_tools *tools = op->reserved.state.extra;
 
@@ -313,22 +315,23 @@ static void tools_ended(lssb_op *op, lssb_status outcome)
 
     (void)outcome;
     tools_of(tools)->outer = NULL;
+    if (tools_job(tools)->over != NULL)
+        tools_job(tools)->over(tools);
 }
 
 static const struct lssb_exchange tools_exchange = {
     .name = "tools",
     .awaits = "waiting for the box's tools",
     .watch = tools_watch,
-    .leave = tools_leave,
+    .leave = lssb_tools_leave,
     .ended = tools_ended
 };
 
-lssb_status lssb_tools_go(lssb_tools *tools, lssb_op *call, bool wait)
+void lssb_tools_prepare(lssb_tools *tools, const lssb_op *call)
 {
     struct lssb_tools_state *state = tools_of(tools);
     const struct lssb_tools_job *job = tools_job(tools);
     lssb_run_options *options = &state->options;
-    lssb_status status;
 
     options->shell = "/bin/sh";
     options->cwd = "/";
@@ -343,12 +346,23 @@ lssb_status lssb_tools_go(lssb_tools *tools, lssb_op *call, bool wait)
     state->op.headers = call->headers;
     state->op.header_count = call->header_count;
     state->op.error = &state->error;
-    status = lssb_run(tools->box, job->script, options, &state->result,
-                      &state->op);
+}
+
+lssb_status lssb_tools_go(lssb_tools *tools, lssb_op *call, bool wait)
+{
+    struct lssb_tools_state *state = tools_of(tools);
+    const struct lssb_tools_job *job = tools_job(tools);
+    lssb_status status;
+
+    lssb_tools_prepare(tools, call);
+    status = lssb_run(tools->box, job->script, &state->options,
+                      &state->result, &state->op);
     if (status != LSSB_PENDING) {
         lssb_error_prefix(&tools->box->client->error, job->name, ": ", NULL);
         if (call->error != NULL)
             *call->error = tools->box->client->error;
+        if (job->over != NULL)
+            job->over(tools);
         return call->status = status;
     }
     call->reserved.state.extra = tools;

@@ -511,6 +511,171 @@ static void a_watch_is_canceled(void)
     expect(lssb_wait(client, &op, 20000), LSSB_E_DEADLINE);
 }
 
+/* ----------------------------------------------------------------- trees -- */
+
+/* A local directory for one test. */
+static char here[64];
+
+/* Runs a local command in it; what it printed, its last line break off. */
+static const char *local(const char *command)
+{
+    static char out[2048];
+    char text[2048];
+    size_t len;
+    FILE *pipe;
+
+    snprintf(text, sizeof text, "cd '%s' && { %s\n}", here, command);
+    pipe = popen(text, "r");
+    if (pipe == NULL)
+        return "popen failed";
+    len = fread(out, 1, sizeof out - 1, pipe);
+    while (len > 0 && out[len - 1] == '\n')
+        len--;
+    out[len] = '\0';
+    EXPECT_INT(pclose(pipe), 0);
+    return out;
+}
+
+/* A path in it. */
+static const char *at(const char *name)
+{
+    static char paths[2][128];
+    static int turn;
+
+    turn = !turn;
+    snprintf(paths[turn], sizeof paths[turn], "%s/%s", here, name);
+    return paths[turn];
+}
+
+static void make_here(void)
+{
+    strcpy(here, "/tmp/live_tree.XXXXXX");
+    EXPECT(mkdtemp(here) != NULL);
+}
+
+struct moved {
+    uint64_t calls;
+    uint64_t last;
+    uint64_t total;
+};
+
+static void count_moved(void *user, uint64_t moved, uint64_t total)
+{
+    struct moved *count = user;
+
+    EXPECT(moved >= count->last);
+    count->calls++;
+    count->last = moved;
+    count->total = total;
+}
+
+/* Says what of a tree matters: names, kinds, modes, sizes, targets, times of
+ * files, content. */
+#define DESCRIBE \
+    "cd %s && { find . ! -name . ! -type l -exec stat -c '%%n %%f' {} + ; " \
+    "find . -type l -exec stat -c '%%N' {} + ; " \
+    "find . -type f -exec stat -c '%%n %%s %%Y' {} + ; " \
+    "find . -type f -exec cksum {} + ; } | LC_ALL=C sort | cksum"
+
+static void a_tree_goes_up_and_comes_down_the_same(void)
+{
+    static lssb_tree tree;
+    struct moved moved = { 0, 0, 0 };
+    char command[600], up[100];
+
+    make_here();
+    memset(&tree, 0, sizeof tree);
+    local("mkdir -p src/sub/deep src/empty down; cd src; umask 022\n"
+          "head -c 3000001 /dev/urandom >big; : >nothing; echo x >run; "
+          "chmod 750 run; chmod 700 sub; echo 1 >\"$(printf 'odd\\n\\377')\"; "
+          "echo 2 >' -rf'; ln -s ../big sub/up; ln -s deep sub/side; "
+          "echo 3 >sub/deep/$(printf %0200d 7); chmod 400 nothing; "
+          "touch -d '2001-02-03 04:05:06 UTC' big; ln big sub/again");
+    tree.tools.box = &box;
+    tree.files = &lssb_posix_files;
+    tree.progress = count_moved;
+    tree.user = &moved;
+    expect(lssb_tree_upload(&tree, at("src"), "trees/a b", NULL), LSSB_OK);
+    EXPECT_INT(tree.entries, 12);
+    EXPECT_INT(tree.left_out, 0);
+    EXPECT(moved.calls > 1 && moved.last == moved.total &&
+           moved.total > 6000000);
+    memset(&moved, 0, sizeof moved);
+    expect(lssb_tree_download(&tree, "trees/a b", at("down"), NULL), LSSB_OK);
+    EXPECT_INT(tree.entries, 12);
+    EXPECT_INT(tree.bytes, 6000002 + 2 + 2 + 2 + 2);
+    EXPECT(moved.calls > 1 && moved.total == LSSB_SIZE_UNKNOWN);
+    snprintf(command, sizeof command, DESCRIBE, "src");
+    snprintf(up, sizeof up, "%s", local(command));
+    snprintf(command, sizeof command, DESCRIBE, "down");
+    EXPECT_STR(local(command), up);
+    tree.progress = NULL;
+    expect(lssb_tree_download(&tree, "trees/a b", at("down"), NULL),
+           LSSB_E_ALREADY_EXISTS);
+    EXPECT(strstr(lssb_error_text(client), "there already") != NULL);
+    local("echo other >down/run; rm down/sub/side; echo y >down/sub/side");
+    tree.replace = true;
+    expect(lssb_tree_download(&tree, "trees/a b", at("down"), NULL), LSSB_OK);
+    EXPECT_STR(local(command), up);
+    EXPECT_STR(local("ls -A down | wc -l"), "8");
+    local("rm -rf \"$PWD\"");
+}
+
+static bool no_git(void *user, const char *path, const lssb_local_info *info)
+{
+    (void)user;
+    (void)info;
+    return strstr(path, ".git") == NULL;
+}
+
+static void a_part_of_a_tree_moves_and_failures_are_told(void)
+{
+    static lssb_tree tree;
+
+    make_here();
+    memset(&tree, 0, sizeof tree);
+    local("mkdir -p src/.git/x src/a down; echo 1 >src/.git/x/y; "
+          "echo 2 >src/a/b; mkfifo src/pipe; echo 3 >file");
+    tree.tools.box = &box;
+    tree.files = &lssb_posix_files;
+    tree.wanted = no_git;
+    expect(lssb_tree_upload(&tree, at("src"), "part", NULL), LSSB_OK);
+    EXPECT_INT(tree.entries, 2);
+    EXPECT_INT(tree.left_out, 1);
+    EXPECT(exists("part/a/b") && !exists("part/.git") && !exists("part/pipe"));
+    sh("cd /home/user/part && mkdir -p .git/x d && echo 1 >.git/x/y && "
+       "mkfifo d/pipe && ln -s /etc/passwd d/absolute && "
+       "ln -s ../../x d/above && ln -s ../a/b d/inside && "
+       "ln -s d/../../x winding && chmod 4755 a/b && ln d/inside d/second");
+    expect(lssb_tree_download(&tree, "part", at("down"), NULL), LSSB_OK);
+    EXPECT_STR(local("cd down && find . | LC_ALL=C sort | tr '\\n' ' '"),
+               ". ./a ./a/b ./d ./d/inside ");
+    EXPECT_INT(tree.left_out, 8);   /* three in .git, four in d, one */
+    EXPECT_STR(local("stat -c %a down/a/b"), "755");
+    expect(lssb_tree_upload(&tree, at("nowhere"), "x", NULL),
+           LSSB_E_NOT_FOUND);
+    expect(lssb_tree_upload(&tree, at("file"), "x", NULL), LSSB_E_REFUSED);
+    expect(lssb_tree_upload(&tree, at("src"), "/proc/x", NULL),
+           LSSB_E_NOT_FOUND);
+    expect(lssb_tree_upload(&tree, at("src"), "part/a/b", NULL),
+           LSSB_E_ALREADY_EXISTS);
+    expect(lssb_tree_download(&tree, "nowhere", at("down"), NULL),
+           LSSB_E_NOT_FOUND);
+    expect(lssb_tree_download(&tree, "part/a/b", at("down"), NULL),
+           LSSB_E_NOT_DIRECTORY);
+    expect(lssb_tree_download(&tree, "part", at("down/no"), NULL),
+           LSSB_E_NOT_FOUND);
+    tree.most_entries = 2;
+    tree.replace = true;
+    expect(lssb_tree_download(&tree, "part", at("down"), NULL),
+           LSSB_E_UNSAFE);
+    tree.most_entries = 0;
+    tree.most_bytes = 1;
+    expect(lssb_tree_download(&tree, "part", at("down"), NULL),
+           LSSB_E_UNSAFE);
+    local("rm -rf \"$PWD\"");
+}
+
 /* ------------------------------------------------------------------ main -- */
 
 /* A box; with BUSYBOX one whose PATH leads to its applets only. */
@@ -548,7 +713,9 @@ int main(void)
         TEST(processes_are_listed_and_signalled),
         TEST(a_command_without_a_pid_is_found_by_its_id),
         TEST(a_directory_is_watched_until_it_is_gone),
-        TEST(a_watch_is_canceled)
+        TEST(a_watch_is_canceled),
+        TEST(a_tree_goes_up_and_comes_down_the_same),
+        TEST(a_part_of_a_tree_moves_and_failures_are_told)
     };
     lssb_error why;
     int failed;
