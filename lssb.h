@@ -2652,9 +2652,9 @@ typedef struct lssb_websocket {
 /* Opens a WebSocket; done when it is there. Tried once. `service`, the
  * credentials, and headers as with lssb_service_request. Borrowed until it is
  * closed: `options`. One that was refused at once may be closed, too, and need
- * not be (LSSB_E_BUSY: it is left as it was). LSSB_E_REFUSED: the service answered otherwise (http_status);
- * LSSB_E_PROTOCOL: its answer breaks RFC 6455, or chooses a subprotocol that
- * was not offered; else as there. */
+ * not be (LSSB_E_BUSY: it is left as it was). LSSB_E_REFUSED: the service
+ * answered otherwise (http_status); LSSB_E_PROTOCOL: its answer breaks RFC
+ * 6455, or chooses a subprotocol that was not offered; else as there. */
 lssb_status lssb_websocket_open(lssb_websocket *socket,
                                 const lssb_sandbox *box,
                                 const lssb_service_options *where,
