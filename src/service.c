@@ -27,7 +27,7 @@ static lssb_response *service_response(const lssb_op *op)
     return op->reserved.state.extra;
 }
 
-/* -------------------------------------------------------------- arguments -- */
+/* ------------------------------------------------------------- arguments -- */
 
 /* Whether a byte may stand in a path or a query as it is (RFC 3986 3.3). */
 static bool service_is_path(char c)
@@ -107,7 +107,7 @@ const char *lssb_service_wrong(const lssb_client *client,
     return wrong;
 }
 
-/* --------------------------------------------------------- what both share -- */
+/* ------------------------------------------------------- what both share -- */
 
 bool lssb_service_holds(const lssb_client *client,
                         const lssb_service_options *options,
@@ -184,7 +184,7 @@ lssb_status lssb_service_made(lssb_op *op, lssb_service *service,
     return LSSB_OK;
 }
 
-/* -------------------------------------------------------------- the request -- */
+/* ----------------------------------------------------------- the request -- */
 
 static const char *service_url(const lssb_op *op)
 {
@@ -286,7 +286,7 @@ static void service_body(const lssb_op *op, struct lssb_writer *to)
     }
 }
 
-/* ---------------------------------------------------------------- the reply -- */
+/* ------------------------------------------------------------- the reply -- */
 
 /* All of them, but what the protocol does not allow here, and what a proxy on
  * the way says of itself. */
@@ -458,7 +458,7 @@ static const struct lssb_exchange *service_exchange(const lssb_op *op)
     return &service_acting;
 }
 
-/* ------------------------------------------------------------ the service URL */
+/* ---------------------------------------------------------- the service URL */
 
 /* A new one is there: the request follows. */
 static lssb_status service_made(lssb_op *op, const char *text, size_t len)
@@ -485,7 +485,7 @@ static const struct lssb_exchange service_making = {
     .ended = service_ended
 };
 
-/* -------------------------------------------------------------- beginning -- */
+/* ------------------------------------------------------------- beginning -- */
 
 /* NULL, or what is wrong with the method. */
 static const char *service_method_wrong(const char *method)
