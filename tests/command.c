@@ -1327,6 +1327,7 @@ static void the_body_of_a_refusal_is_read_only_so_far(void)
 {
     static char leg[200000];
     const char *legs[1];
+    lssb_stats_list stats;
     size_t n = (size_t)sprintf(leg, "HTTP/1.1 400 Bad\r\nContent-Length: "
                                "1000000\r\n\r\n{\"detail\":{\"x\":\"");
 
@@ -1338,6 +1339,8 @@ static void the_body_of_a_refusal_is_read_only_so_far(void)
     EXPECT_INT(perform(BY_RUN, "x", NULL), LSSB_E_CONNECTION);
     EXPECT_INT(outcome.error.http_status, 400);
     EXPECT(outcome.took_ms < SLOW_MS);
+    lssb_stats(me.client, &stats);
+    EXPECT(stats.received_bytes < 64 * 1024);
     closes();
 }
 
@@ -2924,6 +2927,96 @@ static void waiting_drops_and_counts_what_nobody_takes(void)
     mode = SCRIPT_WHOLE;
 }
 
+static void what_callbacks_take_is_not_there_for_next(void)
+{
+    static const char *const legs[] = { STARTED OUT("ab", 0) ERR("c", 0)
+                                        EXIT(4) };
+    static const lssb_run_options told = { .on_out = take_out,
+                                           .on_err = take_err };
+    lssb_chunk chunk;
+
+    begin_held(legs, 1, &told);
+    EXPECT_INT(lssb_command_next(&held, &chunk, LSSB_FOREVER), LSSB_END);
+    outcome.text[0][outcome.len[0]] = '\0';
+    outcome.text[1][outcome.len[1]] = '\0';
+    EXPECT_STR(outcome.text[0], "ab");
+    EXPECT_STR(outcome.text[1], "c");
+    end_held(LSSB_OK, 4, NULL);
+}
+
+static void who_waits_for_what_is_let_go_of_hears_why(void)
+{
+    static const char *const legs[] = { STARTED "@hear\n" };
+    lssb_error why = { 0 };
+    lssb_result result;
+    lssb_op op = { 0 };
+
+    begin_held(legs, 1, NULL);
+    op.error = &why;
+    EXPECT_INT(lssb_command_wait(&held, &result, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+    EXPECT_INT(op.status, LSSB_E_CANCELED);
+    EXPECT_STR(why.message, "wait for command: the command was let go of");
+    EXPECT_INT(result.exit_code, -1);
+    closes();
+}
+
+/* AddressSanitizer says so when they are read all the same. */
+static void the_options_are_the_callers_again_at_the_end(void)
+{
+    static const char *const legs[] = { STARTED OUT("a", 0) EXIT(4) };
+    lssb_run_options *how = malloc(sizeof *how);
+    lssb_chunk chunk;
+    size_t taken;
+
+    begin(legs, 1);
+    opens();
+    *how = taking(BY_NEXT, NULL);
+    how->open_stdin = true;
+    memset(&held, 0, sizeof held);
+    EXPECT_INT(lssb_command_start(&held, &box, "x", how, NULL), LSSB_OK);
+    EXPECT_INT(lssb_command_wait(&held, &outcome.result, NULL), LSSB_OK);
+    memset(how, 0xA5, sizeof *how);
+    free(how);
+    EXPECT_INT(lssb_command_next(&held, &chunk, LSSB_FOREVER), LSSB_END);
+    EXPECT_INT(lssb_command_write(&held, "x", 1, &taken, 0), LSSB_END);
+    EXPECT_INT(lssb_command_agent_write(&held, "ch", "x", 1, &taken, 0),
+               LSSB_END);
+    EXPECT_INT(lssb_command_agent_close(&held, "ch", 0), LSSB_END);
+    EXPECT_INT(lssb_command_kill(&held), LSSB_OK);
+    EXPECT_INT(lssb_command_wait(&held, NULL, NULL), LSSB_OK);
+    EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+    closes();
+}
+
+/* An older server, in the middle of whose message the ten seconds are over
+ * after which a command counts as found: the operation that found it is gone
+ * when the rest comes. */
+static void a_message_outlives_the_operation_that_came_back(void)
+{
+    static const char *const legs[] = {
+        "@raw 812c7b2274797065223a227374646f7574222c2264617461223a2261"
+        "6263\n"
+        "@wait 12000\n@raw 646566222c226f6666736574223a307d\n" EXIT(0)
+    };
+    lssb_op *op = calloc(1, sizeof *op);
+
+    begin(legs, 1);
+    opens();
+    memset(&held, 0, sizeof held);
+    held_how = taking(BY_NEXT, NULL);
+    EXPECT_INT(lssb_command_reattach(&held, &box, ID, 0, 0, &held_how, op),
+               LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, op, LSSB_FOREVER), LSSB_OK);
+    memset(op, 0xA5, sizeof *op);
+    free(op);
+    EXPECT_INT(take_all(&held), LSSB_END);
+    expect_texts("abcdef", "", BY_NEXT);
+    EXPECT_INT(held.exit_code, 0);
+    EXPECT_INT(lssb_command_close(&held, NULL), LSSB_OK);
+    closes();
+}
+
 static void looking_without_time_steps_nothing(void)
 {
     static const char *const legs[] = { STARTED "@wait 10\n" OUT("a", 0)
@@ -3394,6 +3487,10 @@ static const struct test tests[] = {
     TEST(a_deadline_ends_a_run_but_only_the_wait_of_a_held_one),
     TEST(a_run_has_a_deadline_of_its_own),
     TEST(waiting_drops_and_counts_what_nobody_takes),
+    TEST(what_callbacks_take_is_not_there_for_next),
+    TEST(who_waits_for_what_is_let_go_of_hears_why),
+    TEST(the_options_are_the_callers_again_at_the_end),
+    TEST(a_message_outlives_the_operation_that_came_back),
     TEST(looking_without_time_steps_nothing),
     TEST(a_failure_is_told_as_often_as_it_is_asked_for),
     TEST(commands_that_hold_every_slot_leave_none),
