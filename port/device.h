@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * lwip.c, freertos_tcp.c and zephyr.c bring sockets; a clock and chance are
- * the board's. A firmware that is built with one of them defines these two
- * functions, and is not linked without them. (Zephyr has both of its own:
- * zephyr.c defines them.)
+ * lwip.c, freertos_tcp.c and zephyr.c bring sockets; a clock and chance are the
+ * board's. A firmware that is built with one of them defines these two
+ * functions, and is not linked without them. (With zephyr.c only the clock: it
+ * takes chance from Zephyr's own generator.)
  */
 #ifndef LSSB_DEVICE_H
 #define LSSB_DEVICE_H

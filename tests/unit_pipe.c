@@ -142,7 +142,7 @@ static void clean(void)
     memset(&far_end, 0, sizeof far_end);
 }
 
-/* ----------------------------------------------------------- tests: dialling */
+/* ---------------------------------------------------------- tests: dialling */
 
 static void names_and_addresses_are_dialled_as_they_are(void)
 {
@@ -241,7 +241,7 @@ static void names_that_are_none_are_refused(void)
     EXPECT_INT(port->resolve(&pipe, name + 1, &job, &code), LSSB_IO_OK);
 }
 
-/* ------------------------------------------------------------ tests: waiting */
+/* ----------------------------------------------------------- tests: waiting */
 
 static void waiting_sleeps_no_longer_than_it_makes_sense(void)
 {
@@ -331,7 +331,7 @@ static void what_is_missing_is_said(void)
     EXPECT_INT(lssb_default_listen_port.version, 0);
 }
 
-/* ------------------------------------------------------ tests: with a client */
+/* ----------------------------------------------------- tests: with a client */
 
 static uint64_t memory[20000];
 

@@ -5,8 +5,8 @@
  *
  * UART0 is the console, UART1 the line to the network. This board has no random
  * number generator and no clock: both are asked of the host by semihosting, as
- * under a debugger. A product has its own: board_random is its TRNG, board_wall_s
- * its RTC, board_setting its flash.
+ * under a debugger. A product has its own: board_random is its TRNG,
+ * board_wall_s its RTC, board_setting its flash.
  */
 #include "board.h"
 
@@ -111,7 +111,7 @@ bool board_setting(unsigned which, char *to, size_t size)
     return len > 0;
 }
 
-/* --------------------------------------------------------------- the tick -- */
+/* -------------------------------------------------------------- the tick -- */
 
 static volatile uint32_t ticks;
 
@@ -125,7 +125,7 @@ uint32_t board_ticks_ms(void)
     return ticks;
 }
 
-/* -------------------------------------------------------------- the UARTs -- */
+/* ------------------------------------------------------------- the UARTs -- */
 
 /* What has come on the line. The interrupt writes `end`, the program `begin`;
  * while it is full the UART keeps its byte, and the other end waits (RTS). */
@@ -189,7 +189,7 @@ void board_print(const char *text)
     }
 }
 
-/* ---------------------------------------------------------------- startup -- */
+/* --------------------------------------------------------------- startup -- */
 
 extern uint32_t ram_begin[], ram_end[], stack_begin[], stack_end[];
 extern uint32_t data_begin[], data_end[], bss_begin[], bss_end[];

@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: MIT
  *
  * The network is a UART with a bridge at its end (link.h); a board with sockets
- * of its own takes another port and leaves link.c away. `make test-firmware` runs
- * this in an emulator against a sandboxd.
+ * of its own takes another port and leaves link.c away. `make test-firmware`
+ * runs this in an emulator against a sandboxd.
  */
 #include <string.h>
 
@@ -18,7 +18,7 @@
 extern const unsigned char anchor[];
 extern const unsigned anchor_len;
 
-/* ------------------------------------------------------------ the network -- */
+/* ----------------------------------------------------------- the network -- */
 
 static void pipe_sleep(void *user, bool to_send, uint32_t ms)
 {
@@ -54,7 +54,7 @@ lssb_pipe lssb_device_pipe = {
     pipe_ticks_ms, pipe_wall_s, pipe_random, { 0 }
 };
 
-/* ------------------------------------------------------------ the console -- */
+/* ----------------------------------------------------------- the console -- */
 
 static void print_number(uint64_t number)
 {
@@ -93,7 +93,7 @@ static bool step(const lssb_client *client, const char *what,
     return status == LSSB_OK;
 }
 
-/* ------------------------------------------------------------ the program -- */
+/* ----------------------------------------------------------- the program -- */
 
 /* Output as it comes, a line at a time or less. */
 static lssb_status show(void *user, const void *bytes, size_t len)

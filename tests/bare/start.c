@@ -1,5 +1,5 @@
-/* start.c: what a test program needs on a bare Cortex-M, in an emulator: a vector
- * table, printf by semihosting (newlib's librdimon), and no port.
+/* start.c: what a test program needs on a bare Cortex-M, in an emulator: a
+ * vector table, printf by semihosting (newlib's librdimon), and no port.
  *
  * SPDX-License-Identifier: MIT
  */
