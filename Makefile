@@ -271,6 +271,9 @@ $(FIRMWARE)/libbearssl.a: $(ARMHF_BEARSSL)
 $(ARMHF_BEARSSL):
 	@sh tests/sysroot.sh armhf build/sysroot/armhf libbearssl-dev
 
+test-rtos: ## the ports of small systems, compiled
+	@sh tests/rtos.sh
+
 # The test programs that need nothing of a system, on a Cortex-M3 without one.
 BARE_TESTS = $(filter-out unit_posix unit_windows unit_tls unit_tar unit_pack,$(patsubst tests/%.c,%,$(wildcard tests/unit_*.c))) \
     protocol tunnel control service
@@ -306,7 +309,9 @@ DIST = build/dist
 
 dist: ## three self-contained sources, a header, the port
 	@rm -rf $(DIST) && mkdir -p $(DIST)/port
-	@cp lssb.h LICENSE $(DIST) && cp port/port.h port/tls.h port/posix.c port/files_posix.c $(DIST)/port
+	@cp lssb.h LICENSE $(DIST) && cp port/port.h port/tls.h $(DIST)/port
+	@cp port/posix.c port/files_posix.c port/windows.c port/device.h port/small_sockets.c port/lwip.c \
+	    port/freertos_tcp.c port/zephyr.c port/pipe.h port/pipe.c $(DIST)/port
 	@for unit in lssb http ws; do awk -f src/flatten.awk $$unit.c >$(DIST)/$$unit.c || exit 1; done
 	@for tls in bearssl mbedtls none; do \
 	    awk -v up=../ -f src/flatten.awk port/tls_$$tls.c >$(DIST)/port/tls_$$tls.c || exit 1; done
@@ -340,7 +345,7 @@ bench-ws: $(BUILD)/tests/bench_ws ## WebSocket frames beside wslay
 FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
 FUZZ_SECONDS = 60
 
-check: test test-tunnels test-firmware test-bare fuzz valgrind mutants ## test, fuzz, valgrind, mutants
+check: test test-tunnels test-rtos test-firmware test-bare fuzz valgrind mutants ## test, fuzz, valgrind, mutants
 
 fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	@for f in $^; do mkdir -p $$f.corpus; \
@@ -404,5 +409,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-live test-tree test-websocket test-demo test-servers \
-    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip firmware test-firmware test-bare cross check-cross test-cross list dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip test-rtos firmware test-firmware test-bare cross check-cross test-cross list dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
