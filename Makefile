@@ -149,6 +149,7 @@ test: ## everything that CI runs
 	    'the flattened sources' '$(AGAIN) test-dist' \
 	    'sandboxd' '$(AGAIN) test-sandboxd' \
 	    'the control plane, live' '$(AGAIN) test-live' \
+    'a Dockerfile, live' '$(AGAIN) test-build' \
 	    'files, processes, trees, live' '$(AGAIN) test-tree' \
 	    'WebSocket, python3-websockets' '$(AGAIN) test-websocket' \
 	    'yamux, the reference implementation' '$(AGAIN) test-yamux' \
@@ -179,6 +180,9 @@ EXAMPLES = quickstart hello snapshots stream interactive reattach eventloop serv
 
 test-live: $(BUILD)/sandboxd $(BUILD)/tests/live ## our control plane, our server
 	@sh tests/live.sh $(BUILD)
+
+test-build: $(BUILD)/sandboxd $(BUILD)/examples/build ## snapshots from a Dockerfile
+	@sh tests/build.sh $(BUILD)
 
 test-demo: $(BUILD)/sandboxd $(EXAMPLES:%=$(BUILD)/examples/%) ## every example
 	@UV=$(UV) sh tests/examples.sh $(BUILD)
@@ -408,6 +412,6 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
-.PHONY: all demo programs unit symbols test test-sandboxd test-live test-tree test-websocket test-demo test-servers \
+.PHONY: all demo programs unit symbols test test-sandboxd test-live test-build test-tree test-websocket test-demo test-servers \
     test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip test-rtos firmware test-firmware test-bare cross check-cross test-cross list dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
