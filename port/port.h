@@ -122,7 +122,11 @@ typedef struct lssb_port {
 
     /* Starts a TCP connection. OK: under way or done; waited on for writing,
      * then `connected` is asked. The socket never raises a signal, is not
-     * inherited by other programs and sends small packets at once. */
+     * inherited by other programs and sends small packets at once.
+     *
+     * `connected` is asked of open connections as well, those that were
+     * accepted among them, while nothing is received: it then tells whether
+     * the connection broke, as far as the system knows (SO_ERROR). */
     lssb_io (*connect)(void *context, const lssb_address *to,
                        lssb_handle *handle, int32_t *code);
     lssb_io (*connected)(void *context, lssb_handle handle, int32_t *code);
@@ -176,8 +180,11 @@ typedef struct lssb_listen_port {
                       lssb_handle *handle, uint16_t *local_port,
                       int32_t *code);
 
-    /* The same at a path that must not exist, as a Unix socket; and removes
-     * what that has left there. NULL: this system has none. */
+    /* The same at a path, as a Unix socket that only this user may connect to.
+     * Where something is: IN_USE, but a socket of this user's that nobody
+     * listens on gives way. UNREACHABLE: the path is too long. `remove_path`
+     * removes what it has left there, unless something else has taken its
+     * place. NULL: this system has none. */
     lssb_io (*listen_path)(void *context, const char *path,
                            lssb_handle *handle, int32_t *code);
     void (*remove_path)(void *context, const char *path);

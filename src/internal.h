@@ -2036,7 +2036,7 @@ struct lssb_upgrade_wait {
     lssb_client *client;
     uint64_t end_at;
     uint32_t ms;                    /* 0: it looks once */
-    bool slept;                     /* once: it steps before it sleeps */
+    bool slept;                     /* not the first time */
 };
 LSSB_PRIVATE void lssb_upgrade_wait_start(struct lssb_upgrade_wait *wait,
                                           lssb_client *client,
@@ -2044,10 +2044,6 @@ LSSB_PRIVATE void lssb_upgrade_wait_start(struct lssb_upgrade_wait *wait,
 /* Steps the client, after a sleep but the first time. LSSB_OK: look again;
  * LSSB_AGAIN: the time is up; LSSB_E_CANCELED: the client was abandoned. */
 LSSB_PRIVATE lssb_status lssb_upgrade_wait(struct lssb_upgrade_wait *wait);
-LSSB_PRIVATE lssb_status lssb_upgrade_turn(lssb_client *client,
-                                           uint64_t end_at, bool sleep);
-LSSB_PRIVATE uint64_t lssb_upgrade_wait_end(lssb_client *client,
-                                            uint32_t wait_ms);
 
 /* tunnel.c: holds the connection of a tunnel that is open. */
 LSSB_PRIVATE extern const struct lssb_exchange lssb_tunnel_carrier;

@@ -628,8 +628,7 @@ lssb_status lssb_websocket_next(lssb_websocket *socket, lssb_piece *piece,
                                 uint32_t wait_ms)
 {
     lssb_status status = socket_may(socket, wait_ms);
-    uint64_t end_at;
-    bool sleep = false;
+    struct lssb_upgrade_wait wait;
 
     if (status != LSSB_OK)
         return status;
@@ -637,7 +636,7 @@ lssb_status lssb_websocket_next(lssb_websocket *socket, lssb_piece *piece,
         return lssb_fail(&socket->client->error, LSSB_E_INVALID_ARGUMENT,
                          LSSB_LAYER_CALLER, "WebSocket: piece: NULL", NULL);
     memset(piece, 0, sizeof *piece);
-    end_at = lssb_upgrade_wait_end(socket->client, wait_ms);
+    lssb_upgrade_wait_start(&wait, socket->client, wait_ms);
     socket_read_on(socket);
     for (;;) {
         status = socket_hand_out(socket, piece);
@@ -645,12 +644,9 @@ lssb_status lssb_websocket_next(lssb_websocket *socket, lssb_piece *piece,
             return status;
         if (socket->status != LSSB_PENDING && socket->status != LSSB_OK)
             return socket->status;
-        if (wait_ms == 0 || (sleep && socket->client->now >= end_at))
-            return LSSB_AGAIN;
-        status = lssb_upgrade_turn(socket->client, end_at, sleep);
+        status = lssb_upgrade_wait(&wait);
         if (status != LSSB_OK)
             return status;
-        sleep = true;
     }
 }
 
@@ -767,13 +763,12 @@ lssb_status lssb_websocket_write(lssb_websocket *socket, lssb_message kind,
     lssb_status status = socket_may(socket, wait_ms);
     const char *from = bytes != NULL ? bytes : "";
     size_t own, *done = taken != NULL ? taken : &own;
-    uint64_t end_at;
-    bool sleep = false;
+    struct lssb_upgrade_wait wait;
 
     *done = 0;
     if (status != LSSB_OK)
         return status;
-    end_at = lssb_upgrade_wait_end(socket->client, wait_ms);
+    lssb_upgrade_wait_start(&wait, socket->client, wait_ms);
     for (;;) {
         status = socket_may_write(socket, kind, bytes, len);
         if (status != LSSB_OK && status != LSSB_AGAIN)
@@ -785,12 +780,11 @@ lssb_status lssb_websocket_write(lssb_websocket *socket, lssb_message kind,
             return lssb_fail(&socket->client->error, LSSB_E_INVALID_ARGUMENT,
                              LSSB_LAYER_CALLER, "write to WebSocket: the text "
                              "is not UTF-8", NULL);
-        if (wait_ms == 0 || (sleep && socket->client->now >= end_at))
+        status = lssb_upgrade_wait(&wait);
+        if (status == LSSB_AGAIN)
             return *done > 0 ? LSSB_OK : LSSB_AGAIN;
-        status = lssb_upgrade_turn(socket->client, end_at, sleep);
         if (status != LSSB_OK)
             return status;
-        sleep = true;
     }
 }
 

@@ -219,9 +219,8 @@ lssb_status lssb_tunnel_read(lssb_tunnel_stream *stream, void *bytes,
                              size_t size, size_t *len, uint32_t wait_ms)
 {
     lssb_status status = stream_may(stream, wait_ms);
+    struct lssb_upgrade_wait wait;
     lssb_client *client;
-    uint64_t end_at;
-    bool sleep = false;
 
     if (len != NULL)
         *len = 0;
@@ -232,16 +231,14 @@ lssb_status lssb_tunnel_read(lssb_tunnel_stream *stream, void *bytes,
         return lssb_fail(&client->error, LSSB_E_INVALID_ARGUMENT,
                          LSSB_LAYER_CALLER, "read from tunnel: a place for at "
                          "least a byte was expected", NULL);
-    end_at = lssb_upgrade_wait_end(client, wait_ms);
+    lssb_upgrade_wait_start(&wait, client, wait_ms);
     for (;;) {
         status = stream_hand_out(stream, bytes, size, len);
-        if (status != LSSB_AGAIN || wait_ms == 0 ||
-            (sleep && client->now >= end_at))
+        if (status != LSSB_AGAIN)
             return status;
-        status = lssb_upgrade_turn(client, end_at, sleep);
+        status = lssb_upgrade_wait(&wait);
         if (status != LSSB_OK)
             return status;
-        sleep = true;
     }
 }
 
@@ -288,10 +285,9 @@ lssb_status lssb_tunnel_write(lssb_tunnel_stream *stream, const void *bytes,
                               size_t len, size_t *taken, uint32_t wait_ms)
 {
     lssb_status status = stream_may(stream, wait_ms);
+    struct lssb_upgrade_wait wait;
     lssb_client *client;
     size_t done = 0;
-    uint64_t end_at;
-    bool sleep = false;
 
     if (taken != NULL)
         *taken = 0;
@@ -302,20 +298,19 @@ lssb_status lssb_tunnel_write(lssb_tunnel_stream *stream, const void *bytes,
         return lssb_fail(&client->error, LSSB_E_INVALID_ARGUMENT,
                          LSSB_LAYER_CALLER, "write to tunnel: bytes: NULL",
                          NULL);
-    end_at = lssb_upgrade_wait_end(client, wait_ms);
+    lssb_upgrade_wait_start(&wait, client, wait_ms);
     for (;;) {
         status = stream_send_some(stream, bytes, len, &done);
         if (taken != NULL)
             *taken = done;
-        if (status != LSSB_AGAIN || wait_ms == 0 ||
-            (sleep && client->now >= end_at))
-            break;
-        status = lssb_upgrade_turn(client, end_at, sleep);
+        if (status != LSSB_AGAIN)
+            return status;
+        status = lssb_upgrade_wait(&wait);
+        if (status == LSSB_AGAIN && done > 0)
+            return LSSB_OK;
         if (status != LSSB_OK)
             return status;
-        sleep = true;
     }
-    return status == LSSB_AGAIN && done > 0 ? LSSB_OK : status;
 }
 
 lssb_status lssb_tunnel_finish(lssb_tunnel_stream *stream)

@@ -217,36 +217,24 @@ void lssb_upgrade_wait_start(struct lssb_upgrade_wait *wait,
 {
     wait->client = client;
     wait->ms = wait_ms;
-    wait->end_at = lssb_upgrade_wait_end(client, wait_ms);
+    wait->end_at = wait_ms == LSSB_FOREVER
+                       ? UINT64_MAX
+                       : client->port->now_ms(client->port_context) + wait_ms;
     wait->slept = false;
 }
 
 lssb_status lssb_upgrade_wait(struct lssb_upgrade_wait *wait)
 {
-    lssb_status status;
-
-    if (wait->ms == 0 || (wait->slept && wait->client->now >= wait->end_at))
-        return LSSB_AGAIN;
-    status = lssb_upgrade_turn(wait->client, wait->end_at, wait->slept);
-    wait->slept = true;
-    return status;
-}
-
-lssb_status lssb_upgrade_turn(lssb_client *client, uint64_t end_at, bool sleep)
-{
+    lssb_client *client = wait->client;
     bool gone;
 
-    if (sleep)
-        lssb_client_sleep(client, end_at);
+    if (wait->ms == 0 || (wait->slept && client->now >= wait->end_at))
+        return LSSB_AGAIN;
+    if (wait->slept)
+        lssb_client_sleep(client, wait->end_at);
+    wait->slept = true;
     lssb_client_step(client, &gone);
     return gone ? LSSB_E_CANCELED : LSSB_OK;
-}
-
-uint64_t lssb_upgrade_wait_end(lssb_client *client, uint32_t wait_ms)
-{
-    if (wait_ms == LSSB_FOREVER)
-        return UINT64_MAX;
-    return client->port->now_ms(client->port_context) + wait_ms;
 }
 
 #endif
