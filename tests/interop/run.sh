@@ -5,7 +5,8 @@
 #
 # interop.mjs: the SDK drives sandboxd, in its ways and over TLS. compare.mjs:
 # what the SDK and our library (calls.c, without WebSockets, as the SDK there)
-# send for the same call, side by side. compare_ws.mjs: the same of WebSockets.
+# send for the same call, side by side. compare_ws.mjs: the same of WebSockets;
+# build_compare.mjs: of a Dockerfile, with the archive byte by byte.
 # The SDK is installed into BUILD/interop, without `ws`: then it runs commands
 # by POST /execute. commands.mjs: it is installed again, with `ws`, into
 # BUILD/interop/ws: then it follows commands over WebSockets only.
@@ -83,13 +84,15 @@ end
 
 ${MAKE:-make} -s --no-print-directory BUILD="$build" \
     "$build/tests/interop/command_calls" \
-    "$build/tests/interop/control_calls" || exit 1
+    "$build/tests/interop/control_calls" "$build/examples/build" || exit 1
 ${MAKE:-make} -s --no-print-directory BUILD="$build/http" \
     CPPFLAGS=-DLSSB_WEBSOCKET=0 "$build/http/tests/interop/calls" || exit 1
 suite 'requests side by side' node "$modules/compare.mjs" \
     "$build/http/tests/interop/calls"
 suite 'messages of commands side by side' node "$modules/ws/compare_ws.mjs" \
     "$build/tests/interop/command_calls"
+suite 'a Dockerfile side by side' node "$modules/ws/build_compare.mjs" \
+    "$build/examples/build"
 suite 'the control plane side by side' node "$modules/control_compare.mjs" \
     "$build/tests/interop/control_calls"
 
