@@ -328,13 +328,11 @@ test-dist: dist $(BUILD)/sandboxd
 	    $(DIST)/*.o $(DIST)/port/*.o $(LDFLAGS) $(LIBS)
 	@QUICKSTART=$(DIST)/quickstart sh examples/demo.sh $(BUILD) >/dev/null && echo '1 passed, 0 failed'
 
-size: ## what it costs on this machine: flash, memory
-	@$(AGAIN) BUILD=build/size CFLAGS=-Os LDFLAGS=-Wl,--gc-sections \
-	    build/size/tests/size build/size/examples/quickstart
-	@build/size/tests/size
-	@echo 'bytes of code and constants, -Os, by part'
-	@size -t build/size/http.o build/size/ws.o build/size/lssb.o build/size/port/*.o | \
-	    awk 'NR > 1 { printf "  %-46s %7d\n", $$6, $$1 + $$2 }'
+size: $(BUILD)/sandboxd ## what it costs on each machine: flash, memory, stack
+	@SANDBOXD=$(BUILD)/sandboxd CROSS=build/cross sh tests/size.sh build/size
+
+size-readme: $(BUILD)/sandboxd ## the same, into the README
+	@SANDBOXD=$(BUILD)/sandboxd CROSS=build/cross sh tests/size.sh build/size README.md
 
 bench: $(BUILD)/sandboxd $(BUILD)/tests/once ## beside the official JS SDK and curl
 	@python3 tests/bench.py $(BUILD)
@@ -391,12 +389,12 @@ PACKAGES += arm-none-eabi-gcc=gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-sys
 endif
 CROSS_PACKAGES = powerpc-linux-gnu-gcc=gcc-powerpc-linux-gnu libc6-dev-powerpc-cross qemu-ppc-static=qemu-user-static \
     x86_64-w64-mingw32-gcc=gcc-mingw-w64-x86-64 wine64
-ifneq ($(filter cross check-cross,$(MAKECMDGOALS)),)
+ifneq ($(filter cross check-cross size size-readme,$(MAKECMDGOALS)),)
 CROSS_PACKAGES += musl-tools wine64-tools libwine-dev gcc-arm-none-eabi libnewlib-arm-none-eabi \
     gcc-arm-linux-gnueabihf gcc-aarch64-linux-gnu gcc-s390x-linux-gnu gcc-mips-linux-gnu gcc-riscv64-linux-gnu gcc-i686-linux-gnu \
     libc6-dev-armhf-cross libc6-dev-arm64-cross libc6-dev-s390x-cross libc6-dev-mips-cross libc6-dev-riscv64-cross libc6-dev-i386-cross
 endif
-ifneq ($(filter test test-cross cross check-cross,$(MAKECMDGOALS)),)
+ifneq ($(filter test test-cross cross check-cross size size-readme,$(MAKECMDGOALS)),)
 PACKAGES += $(CROSS_PACKAGES)
 endif
 ifneq ($(filter bench-ws,$(MAKECMDGOALS)),)
@@ -413,5 +411,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-live test-build test-tree test-websocket test-demo test-servers \
-    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip test-rtos firmware test-firmware test-bare cross check-cross test-cross list dist test-dist size bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip test-rtos firmware test-firmware test-bare cross check-cross test-cross list dist test-dist size size-readme bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:

@@ -3,6 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * Macro                 default  unit    what it costs, and what it is for
+ *
+ * Code is measured on a Cortex-M4 at -Os, without TLS; `make size` measures the
+ * rest, machine by machine.
  */
 #ifndef LSSB_CONFIG_H
 #define LSSB_CONFIG_H
@@ -36,18 +39,21 @@
 #endif
 
 /* LSSB_WEBSOCKET             1   0 or 1  commands that are followed: streams,
- * input, kill, PTY. Without it lssb_run asks once, over HTTP. */
+ * input, kill, PTY; about 25 KB of code. Without it lssb_run asks once, over
+ * HTTP. */
 #ifndef LSSB_WEBSOCKET
 #define LSSB_WEBSOCKET 1
 #endif
 
-/* LSSB_TUNNEL                1   0 or 1  tunnels into a box. */
+/* LSSB_TUNNEL                1   0 or 1  tunnels into a box; about 15 KB of
+ * code, which a program that opens none does not have. */
 #ifndef LSSB_TUNNEL
 #define LSSB_TUNNEL 1
 #endif
 
 /* LSSB_TOKENS              128   tokens  16 bytes each, on the stack of one
- * function, while an element is read. */
+ * function, while an element is read: what takes the most stack without TLS.
+ * An object with more names and values is refused. */
 #ifndef LSSB_TOKENS
 #define LSSB_TOKENS 128
 #endif
@@ -58,7 +64,7 @@
 #define LSSB_CLOCK_FLOOR INT64_C(1793491200)
 #endif
 
-/* LSSB_TRACE                 1   0 or 1  the trace hook; about 1 KB of code. */
+/* LSSB_TRACE                 1   0 or 1  the trace hook; about 0.5 KB of code. */
 #ifndef LSSB_TRACE
 #define LSSB_TRACE 1
 #endif

@@ -156,6 +156,7 @@ built() {
     *live*) goals="$goals $build/$1/tests/anywhere$exe $build/$1/tests/live$exe
         $build/$1/examples/quickstart$exe" ;;
     esac
+    case $suite in *own*) goals="$goals $build/$1/sandboxd" ;; esac
     made "$1" $goals
 }
 
@@ -269,5 +270,6 @@ quick) quick=1 build=$build/quick && mkdir -p "$build" && check powerpc windows 
 anywhere | live) target "$1" && against '' $run "$build/$1/tests/$what$exe" ;;
 secure) target "$1" && against --tls $run "$build/$1/tests/anywhere$exe" ;;
 demo) target "$1" && demo "$1" ;;
+sysroot) sysroot "$1" ;;
 *) sed -n '2,12p' "$0" && exit 2 ;;
 esac
