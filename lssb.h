@@ -1373,16 +1373,7 @@ lssb_status lssb_snapshot_delete_named(lssb_client *client, const char *name,
                                        lssb_op *op);
 
 /* A walk through the list of snapshots. All zeros, then set filters. */
-typedef struct lssb_snapshot_list {
-    const char *name_contains;
-    const char *status;             /* "building", "ready", … */
-    const char *created_by;         /* "me" */
-    const char *const *labels;      /* "key" or "key=value"; all must match */
-    size_t label_count;
-    const char *sort_by;
-    const char *sort_order;         /* "asc", "desc" */
-    struct lssb_page reserved;
-} lssb_snapshot_list;
+typedef lssb_sandbox_list lssb_snapshot_list;   /* the same filters */
 
 /* Stores the next snapshots of the walk; as lssb_sandbox_next. */
 lssb_status lssb_snapshot_next(lssb_client *client, lssb_snapshot_list *list,

@@ -2308,11 +2308,11 @@ LSSB_PRIVATE lssb_status lssb_list_next(lssb_client *client,
                                         const struct lssb_exchange *x,
                                         const struct lssb_walk *walk,
                                         lssb_op *op);
-/* Whether an older server is asked, which has other names for parameters. */
-LSSB_PRIVATE bool lssb_list_is_old(const lssb_op *op);
 /* Parameters, '?' or '&' before them; a text that is NULL is left out. */
 LSSB_PRIVATE void lssb_list_query(const lssb_op *op, struct lssb_writer *to,
                                   bool *first);
+/* All those of a walk through sandboxes or snapshots. */
+LSSB_PRIVATE void lssb_list_filters(const lssb_op *op, struct lssb_writer *to);
 LSSB_PRIVATE void lssb_list_text(struct lssb_writer *to, bool *first,
                                  const char *name, const char *value);
 LSSB_PRIVATE void lssb_list_number(struct lssb_writer *to, bool *first,

@@ -42,7 +42,7 @@ static const struct lssb_kind *list_kind(const lssb_op *op)
 
 /* ------------------------------------------------------------- the query -- */
 
-bool lssb_list_is_old(const lssb_op *op)
+static bool list_is_old(const lssb_op *op)
 {
     return list_page(op)->mode == LIST_OFFSET;
 }
@@ -80,7 +80,7 @@ static uint64_t list_page_size(const lssb_op *op)
 void lssb_list_query(const lssb_op *op, struct lssb_writer *to, bool *first)
 {
     const struct lssb_page *page = list_page(op);
-    bool old = lssb_list_is_old(op);
+    bool old = list_is_old(op);
 
     lssb_list_number(to, first, old ? "limit" : "page_size",
                      list_page_size(op));
@@ -88,6 +88,24 @@ void lssb_list_query(const lssb_op *op, struct lssb_writer *to, bool *first)
         lssb_list_number(to, first, "offset", page->offset);
     if (page->mode == LIST_CURSOR && page->cursor[0] != '\0')
         lssb_list_text(to, first, "cursor", page->cursor);
+}
+
+void lssb_list_filters(const lssb_op *op, struct lssb_writer *to)
+{
+    const lssb_sandbox_list *list = op->reserved.state.text;
+    bool first = true;
+    size_t i;
+
+    lssb_list_query(op, to, &first);
+    lssb_list_text(to, &first, "name_contains", list->name_contains);
+    lssb_list_text(to, &first, "status", list->status);
+    lssb_list_text(to, &first, "created_by", list->created_by);
+    for (i = 0; i < list->label_count; i++)
+        lssb_list_text(to, &first, "label", list->labels[i]);
+    lssb_list_text(to, &first, "sort_by", list->sort_by);
+    lssb_list_text(to, &first,
+                   list_is_old(op) ? "sort_direction" : "sort_order",
+                   list->sort_order);
 }
 
 /* ------------------------------------------------------------- the reply -- */

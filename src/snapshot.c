@@ -424,21 +424,8 @@ lssb_status lssb_snapshot_delete_named(lssb_client *client, const char *name,
 
 static void snapshot_list_path(const lssb_op *op, struct lssb_writer *to)
 {
-    const lssb_snapshot_list *list = op->reserved.state.text;
-    bool first = true;
-    size_t i;
-
     lssb_put_text(to, "/snapshots");
-    lssb_list_query(op, to, &first);
-    lssb_list_text(to, &first, "name_contains", list->name_contains);
-    lssb_list_text(to, &first, "status", list->status);
-    lssb_list_text(to, &first, "created_by", list->created_by);
-    for (i = 0; i < list->label_count; i++)
-        lssb_list_text(to, &first, "label", list->labels[i]);
-    lssb_list_text(to, &first, "sort_by", list->sort_by);
-    lssb_list_text(to, &first,
-                   lssb_list_is_old(op) ? "sort_direction" : "sort_order",
-                   list->sort_order);
+    lssb_list_filters(op, to);
 }
 
 static const struct lssb_exchange snapshot_list = {
