@@ -91,7 +91,7 @@ demo: $(BUILD)/sandboxd $(BUILD)/examples/quickstart ## a sandbox, live
 
 # A test program is one source. Those that look inside include internal.h.
 PROGRAMS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c) \
-    $(wildcard tests/client.c tests/protocol.c tests/command.c tests/tunnel.c tests/control.c tests/build.c tests/service.c tests/torture.c tests/interleave.c))
+    $(wildcard tests/client.c tests/protocol.c tests/command.c tests/tunnel.c tests/control.c tests/build.c tests/service.c tests/torture.c tests/interleave.c tests/tree.c))
 PROGRAMS := $(filter-out $(if $(filter windows,$(PORT)),unit_posix unit_tls unit_tar unit_pack build,unit_windows),$(PROGRAMS))
 ifeq ($(TLS),none)
 PROGRAMS := $(filter-out unit_tls,$(PROGRAMS))

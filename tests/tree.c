@@ -1,0 +1,1204 @@
+/* tree.c: a box's own tools, with a box that is a script: what it may say, and
+ * what becomes of it.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The scripts themselves are tried in real boxes (live_tree.c). Here the box
+ * answers as it should, wrongly, or as an enemy would.
+ */
+#if !defined(_WIN32)
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
+#include "scripted_ws.h"
+
+#if LSSB_WEBSOCKET && !defined(_WIN32)
+
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+
+/* ---------------------------------------------------------------- the box -- */
+
+static struct script_client me;
+static lssb_sandbox box;
+static lssb_tools tools;
+static struct model_event events[2];
+static struct model_program program;
+
+/* A box whose command prints this, then exits. */
+static void begin(const char *out, const char *err, int code)
+{
+    static const struct model_event none = { 0, 0, "" };
+
+    script_begin(SCRIPT_WHOLE, NULL, 0);
+    events[0] = events[1] = none;
+    events[0].stream = 1;
+    events[0].text = out;
+    events[1].stream = 2;
+    events[1].text = err;
+    memset(&program, 0, sizeof program);
+    program.events = events;
+    program.event_count = 2;
+    program.exit_ms = 5;
+    program.exit_code = code;
+    peers_model(&program, 1);
+    script_config(&me.config);
+    me.config.slots = 2;
+    if (script_client_open(&me) != LSSB_OK)
+        script_stuck("no client");
+    memset(&box, 0, sizeof box);
+    box.client = me.client;
+    strcpy(box.name, "b");
+    strcpy(box.dataplane_url, "http://data.test/b");
+    memset(&tools, 0, sizeof tools);
+    tools.box = &box;
+}
+
+static void end(void)
+{
+    script_client_close(&me);
+}
+
+/* Bytes in base64 as the box sends them, "#b" in front. */
+static const char *base64(const void *bytes, size_t len)
+{
+    static char text[2 * MODEL_TEXT];
+    struct lssb_writer writer;
+    size_t i;
+
+    lssb_writer_start(&writer, text, sizeof text - 1, 0);
+    lssb_put_text(&writer, "#b\n");
+    for (i = 0; i < len; i += 57) {
+        lssb_put_base64(&writer, (const char *)bytes + i,
+                        len - i < 57 ? len - i : 57);
+        lssb_put_text(&writer, "\n");
+    }
+    text[writer.len] = '\0';
+    return text;
+}
+
+/* The same in hexadecimal digits, as od has them. */
+static const char *octets(const void *bytes, size_t len)
+{
+    static char text[2 * MODEL_TEXT];
+    const uint8_t *from = bytes;
+    size_t i, at = (size_t)sprintf(text, "#o\n");
+
+    for (i = 0; i < len; i++)
+        at += (size_t)sprintf(text + at, " %02x%s", from[i],
+                              i % 16 == 15 ? "\n" : "");
+    return text;
+}
+
+/* ------------------------------------------------------------- listings -- */
+
+struct seen {
+    char text[2000];
+    size_t len;
+    unsigned again;                 /* so many are not taken at first */
+    unsigned stop_at;               /* says stop then */
+    unsigned entries;
+    lssb_op *cancel;
+};
+
+static lssb_status see(void *user, const lssb_entry *entry)
+{
+    struct seen *seen = user;
+
+    if (seen->again > 0 && seen->entries == 1) {
+        seen->again--;
+        return LSSB_AGAIN;
+    }
+    seen->entries++;
+    if (seen->entries == seen->stop_at)
+        return LSSB_E_STOPPED;
+    if (seen->cancel != NULL)
+        lssb_cancel(seen->cancel);
+    seen->len += (size_t)sprintf(
+        seen->text + seen->len, "[%s] %c %o %u %d %u;", entry->name,
+        entry->letter, (unsigned)entry->mode, (unsigned)entry->size,
+        (int)entry->mtime_s, (unsigned)entry->inode);
+    return LSSB_OK;
+}
+
+#define ONE "./a// 81a4 3 100 101 7 0 0 1\n"
+#define TWO "./b\n c// 41ed 0 -5 101 8 0 0 2\n"
+#define LAST "// 0 0\n"
+
+static const struct {
+    const char *name;
+    const char *out;                /* in clear, before it is encoded */
+    const char *err;
+    int code;
+    lssb_status status;
+    const char *seen;
+} listings[] = {
+    { "nothing", LAST, "", 0, LSSB_OK, "" },
+    { "two", ONE TWO LAST, "", 0, LSSB_OK,
+      "[a] - 644 3 100 7;[b\n c] d 755 0 -5 8;" },
+    { "deeper", "./a/b// a1ff 3 1 1 7 0 0 1\n" LAST, "", 0, LSSB_OK,
+      "[a/b] l 777 3 1 7;" },
+    { "every kind", "./p// 1180 0 1 1 1 0 0 1\n./c// 2180 0 1 1 2 0 0 1\n"
+      "./b// 6180 0 1 1 3 0 0 1\n./s// c180 0 1 1 4 0 0 1\n"
+      "./x// 0 0 1 1 5 0 0 1\n" LAST, "", 0, LSSB_OK,
+      "[p] p 600 0 1 1;[c] c 600 0 1 2;[b] b 600 0 1 3;[s] s 600 0 1 4;"
+      "[x] ? 0 0 1 5;" },
+    { "not there", "", "stat: cannot stat '/x/.': No such file or directory\n",
+      1, LSSB_E_NOT_FOUND, "" },
+    { "gone meanwhile", ONE "// 0 1\n",
+      "stat: can't stat './x': No such file or directory\n", 0, LSSB_OK,
+      "[a] - 644 3 100 7;" },
+    { "a part is closed", ONE "// 0 1\n", "find: './d': Permission denied\n"
+      "stat: can't stat './x': No such file or directory\n", 0,
+      LSSB_E_PERMISSION, "[a] - 644 3 100 7;" },
+    { "no find", "// 0 127\n", "/bin/sh: find: not found\n", 0,
+      LSSB_E_UNSUPPORTED, "" },
+    { "no shell", "", "/bin/sh: No such file or directory\n", 127,
+      LSSB_E_UNSUPPORTED, "" },
+    { "without a word", "", "", 3, LSSB_E_OPERATION, "" },
+    { "cut", ONE, "", 0, LSSB_E_PROTOCOL, "[a] - 644 3 100 7;" },
+    { "cut in a name", ONE "./b", "", 0, LSSB_E_PROTOCOL,
+      "[a] - 644 3 100 7;" },
+    { "too few numbers", "./a// 81a4 3 100\n" LAST, "", 0, LSSB_E_PROTOCOL,
+      "" },
+    { "too many numbers", "./a// 81a4 3 100 1 1 1 1 1 1 1 1 1\n" LAST, "", 0,
+      LSSB_E_PROTOCOL, "" },
+    { "no number", "./a// 81a4 x 100 1 1 1 1 1\n" LAST, "", 0,
+      LSSB_E_PROTOCOL, "" },
+    { "a number without end",
+      "./a// 81a4 99999999999999999999999 100 1 1 1 1 1\n" LAST, "", 0,
+      LSSB_E_PROTOCOL, "" },
+    { "slashes", "./a//b// 81a4 3 100 1 1 1 1 1\n" LAST, "", 0,
+      LSSB_E_PROTOCOL, "" },
+    { "a NUL", "\1", "", 0, LSSB_E_PROTOCOL, "" },
+};
+
+/* A listing that the box prints, in slices of so many bytes. */
+static lssb_status list(const char *text, size_t slice, const char *err,
+                        int code, struct seen *seen, lssb_op *op)
+{
+    begin(text, err, code);
+    model.slice = slice;
+    if (seen->cancel != NULL)
+        seen->cancel = op;
+    return lssb_path_list(&tools, "/x", 0, see, seen, op);
+}
+
+static void a_listing_is_told_or_refused(void)
+{
+    static const size_t slices[] = { 1, 2, 3, 7, 512 };
+    size_t i, j;
+
+    for (i = 0; i < COUNT(listings); i++)
+        for (j = 0; j < 2 * COUNT(slices); j++) {
+            size_t len = strlen(listings[i].out);
+            const char *out = listings[i].out[0] == '\1' ? "\0" : listings[i].out;
+            struct seen seen;
+            lssb_status status;
+
+            test_row = listings[i].name;
+            memset(&seen, 0, sizeof seen);
+            status = list(len == 0 ? ""
+                          : j % 2 != 0 ? base64(out, len)
+                                       : octets(out, len),
+                          slices[j / 2], listings[i].err, listings[i].code,
+                          &seen, NULL);
+            EXPECT_STR(lssb_status_name(status),
+                       lssb_status_name(listings[i].status));
+            EXPECT_STR(seen.text, listings[i].seen);
+            if (status != LSSB_OK)
+                EXPECT(strncmp(lssb_error_text(me.client), "list directory: ",
+                               16) == 0);
+            end();
+        }
+}
+
+static void what_is_no_listing_is_refused(void)
+{
+    static const char *const texts[] = {
+        "./a", "#x", "#b\n#", "#b\n!", "#o\nzz", "#b\nQUJD*", "Ly8gMCAwCg=="
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(texts); i++) {
+        struct seen seen;
+
+        test_row = texts[i];
+        memset(&seen, 0, sizeof seen);
+        EXPECT_INT(list(texts[i], 512, "", 0, &seen, NULL), LSSB_E_PROTOCOL);
+        EXPECT_INT(seen.entries, 0);
+        end();
+    }
+}
+
+static void a_name_that_has_no_end_is_refused(void)
+{
+    static char long_name[5000];
+    struct seen seen;
+
+    memset(&seen, 0, sizeof seen);
+    memset(long_name, 'x', sizeof long_name - 1);
+    EXPECT_INT(list(base64(long_name, 4999), 512, "", 0, &seen, NULL),
+               LSSB_E_PROTOCOL);
+    end();
+}
+
+static void an_entry_that_is_not_taken_is_offered_again(void)
+{
+    struct seen seen;
+
+    memset(&seen, 0, sizeof seen);
+    seen.again = 3;
+    EXPECT_INT(list(base64(ONE TWO LAST, strlen(ONE TWO LAST)), 512, "", 0,
+                    &seen, NULL), LSSB_OK);
+    EXPECT_STR(seen.text, "[a] - 644 3 100 7;[b\n c] d 755 0 -5 8;");
+    EXPECT_INT(seen.again, 0);
+    end();
+}
+
+static void a_callback_stops_or_cancels(void)
+{
+    const char *text = base64(ONE TWO LAST, strlen(ONE TWO LAST));
+    lssb_op op;
+    struct seen seen;
+
+    memset(&seen, 0, sizeof seen);
+    seen.stop_at = 1;
+    EXPECT_INT(list(text, 512, "", 0, &seen, NULL), LSSB_E_STOPPED);
+    EXPECT_STR(lssb_error_text(me.client),
+               "list directory: stopped by a callback");
+    end();
+    memset(&seen, 0, sizeof seen);
+    memset(&op, 0, sizeof op);
+    seen.cancel = &op;
+    EXPECT_INT(list(text, 512, "", 0, &seen, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
+    EXPECT_INT(seen.entries, 1);
+    EXPECT_STR(lssb_error_text(me.client), "list directory: canceled");
+    end();
+}
+
+static void a_call_ends_at_its_deadline_and_with_its_client(void)
+{
+    struct seen seen;
+    lssb_error error;
+    lssb_op op;
+    uint64_t began;
+
+    memset(&seen, 0, sizeof seen);
+    memset(&op, 0, sizeof op);
+    op.deadline_ms = 500;
+    op.error = &error;
+    begin("", "", 0);
+    program.exit_ms = 100000;
+    began = script.now;
+    EXPECT_INT(lssb_path_list(&tools, "x", 0, see, &seen, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_path_list(&tools, "x", 0, see, &seen, NULL), LSSB_E_BUSY);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_DEADLINE);
+    EXPECT_INT(error.status, LSSB_E_DEADLINE);
+    EXPECT(script.now >= began + 500 && script.now < began + 1500);
+    op.deadline_ms = 0;
+    EXPECT_INT(lssb_path_list(&tools, "x", 0, see, &seen, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, 100), LSSB_AGAIN);
+    end();
+    EXPECT_INT(op.status, LSSB_E_CANCELED);
+}
+
+/* ------------------------------------------------------------- complaints -- */
+
+static void what_a_tool_says_has_a_status(void)
+{
+    static const struct {
+        const char *said;
+        lssb_status status;
+    } rows[] = {
+        { "rm: cannot remove 'x': No such file or directory\n",
+          LSSB_E_NOT_FOUND },
+        { "mkdir: can't create directory 'x': File exists", LSSB_E_ALREADY_EXISTS },
+        { "x: Not a directory\n", LSSB_E_NOT_DIRECTORY },
+        { "x: Is a directory\n", LSSB_E_IS_DIRECTORY },
+        { "rmdir: 'x': Directory not empty\n", LSSB_E_NOT_EMPTY },
+        { "x: Permission denied\n", LSSB_E_PERMISSION },
+        { "x: Operation not permitted\n", LSSB_E_PERMISSION },
+        { "cp: error writing 'x': No space left on device\n", LSSB_E_NO_SPACE },
+        { "x: Disk quota exceeded\n", LSSB_E_NO_SPACE },
+        { "x: Quota exceeded\n", LSSB_E_NO_SPACE },
+        { "x: Read-only file system\n", LSSB_E_READ_ONLY },
+        { "x: Device or resource busy\n", LSSB_E_IN_USE },
+        { "x: Resource busy\n", LSSB_E_IN_USE },
+        { "x: Text file busy\n", LSSB_E_IN_USE },
+        { "x: File name too long\n", LSSB_E_TOO_LONG },
+        { "x: Filename too long\n", LSSB_E_TOO_LONG },
+        { "x: Input/output error\n", LSSB_E_OPERATION },
+        { "rm: 'No space left on device': Permission denied\n",
+          LSSB_E_PERMISSION },
+        { "first\nx: Permission denied\nlast words\n", LSSB_E_PERMISSION },
+        { "a very long line, far longer than what is kept of a line, so that "
+          "only its end can be looked at, which is all that has to be: "
+          "Permission denied\n", LSSB_E_PERMISSION },
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].said;
+        begin("", rows[i].said, 1);
+        EXPECT_STR(lssb_status_name(lssb_path_remove(&tools, "x", 0, NULL)),
+                   lssb_status_name(rows[i].status));
+        EXPECT_INT(lssb_last_error(me.client)->resource, LSSB_RESOURCE_FILE);
+        EXPECT_STR(lssb_last_error(me.client)->operation, "remove");
+        end();
+    }
+}
+
+static void a_message_is_text_whatever_a_tool_says(void)
+{
+    begin("", "rm: '\1\x1b[2J\t\xEF\xBF\xBD': odd\n\n", 1);
+    EXPECT_INT(lssb_path_remove(&tools, "x", 0, NULL), LSSB_E_OPERATION);
+    EXPECT_STR(lssb_error_text(me.client),
+               "remove: rm: '  [2J \xEF\xBF\xBD': odd");
+    end();
+}
+
+/* -------------------------------------------------------------- arguments -- */
+
+static void a_path_goes_along_unread_by_the_shell(void)
+{
+    static const struct {
+        const char *path, *said;
+    } rows[] = {
+        { "/plain", "\"LSSB_A\":\"/plain\"" },
+        { "$(rm) `x` 'q'", "\"LSSB_A\":\"$(rm) `x` 'q'\"" },
+        { "a\n\"b\\", "\"LSSB_A\":\"a\\n\\\"b\\\\\"" },
+        { "caf\xC3\xA9", "\"LSSB_A\":\"caf\xC3\xA9\"" },
+        { "\xFF", "\"LSSB_AX\":\"\\\\0377\"" },
+        { "a\\n\xE9z\xC3\xA9", "\"LSSB_AX\":\"a\\\\\\\\n\\\\0351z\xC3\xA9\"" },
+        { "-rf", "\"LSSB_A\":\"-rf\"" },
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].path;
+        begin("", "", 0);
+        EXPECT_INT(lssb_path_remove(&tools, rows[i].path, 0, NULL), LSSB_OK);
+        EXPECT(strstr(peers.said, rows[i].said) != NULL);
+        EXPECT(strstr(peers.said, "\"LC_ALL\":\"C\"") != NULL);
+        EXPECT(strstr(peers.said, "\"shell\":\"/bin/sh\"") != NULL);
+        end();
+    }
+}
+
+static void wrong_arguments_are_refused_at_once(void)
+{
+    static char path[5000];
+    struct seen seen;
+    lssb_entry entry;
+    lssb_command command;
+    lssb_tools none;
+    bool there;
+
+    memset(&none, 0, sizeof none);
+    memset(&command, 0, sizeof command);
+    begin("", "", 0);
+    EXPECT_INT(lssb_path_list(NULL, "x", 0, see, &seen, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_list(&none, "x", 0, see, &seen, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_list(&tools, "x", 0, NULL, NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_list(&tools, NULL, 0, see, &seen, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_stat(&tools, "", 0, &entry, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_stat(&tools, "x", 0, NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_exists(&tools, "x", NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_make(&tools, "x", 010000, 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_chmod(&tools, "x", 010000, 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_rename(&tools, "x", NULL, 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_copy(&tools, NULL, "x", 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_path_watch(&tools, "x", 0, 0, NULL, NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_process_list(&tools, NULL, NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_process_signal(&tools, 0, "TERM", 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_process_signal(&tools, -1, "TERM", 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_process_signal(&tools, 1, "TERM", LSSB_GROUP, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_process_signal(&tools, 5, "9", 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_process_signal(&tools, 5, "SIG", 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_process_signal(&tools, 5, "TERM;x", 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_process_signal(&tools, 5, NULL, 0, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_command_signal(&tools, NULL, "TERM", NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_command_signal(&tools, &command, "TERM", NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    memset(path, 'x', 4096);
+    EXPECT_INT(lssb_path_exists(&tools, path, &there, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    path[250] = '\0';
+    memset(path, 0xE9, 250);
+    EXPECT_INT(lssb_path_exists(&tools, path, &there, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(peers.count, 0);     /* nothing was asked of anybody */
+    path[200] = '\0';
+    EXPECT_INT(lssb_path_exists(&tools, path, &there, NULL), LSSB_OK);
+    end();
+}
+
+static void signals_go_to_a_process_a_group_or_a_command(void)
+{
+    lssb_command command;
+
+    memset(&command, 0, sizeof command);
+    begin("", "", 0);
+    EXPECT_INT(lssb_process_signal(&tools, 42, "SIGUSR1", 0, NULL), LSSB_OK);
+    EXPECT(strstr(peers.said, "\"LSSB_S\":\"USR1\",\"LSSB_N\":\"42\"") !=
+           NULL);
+    end();
+    begin("", "", 0);
+    strcpy(command.id, "c 1");
+    command.pid = 7;
+    EXPECT_INT(lssb_command_signal(&tools, &command, "INT", NULL), LSSB_OK);
+    EXPECT(strstr(peers.said, "\"LSSB_S\":\"INT\",\"LSSB_N\":\"-7\"") != NULL);
+    end();
+    begin("", "kill: (-7) - No such process\n", 1);
+    EXPECT_INT(lssb_command_signal(&tools, &command, "INT", NULL),
+               LSSB_E_NOT_FOUND);
+    end();
+    begin("", "", 0);
+    command.pid = LSSB_UNKNOWN;
+    EXPECT_INT(lssb_command_signal(&tools, &command, "INT", NULL), LSSB_OK);
+    EXPECT(strstr(peers.said, "\"LSSB_S\":\"INT\",\"LSSB_N\":\"c 1\"") !=
+           NULL);
+    end();
+}
+
+/* -------------------------------------------------------------- processes -- */
+
+static lssb_status see_process(void *user, const lssb_process *process)
+{
+    struct seen *seen = user;
+
+    seen->len += (size_t)sprintf(
+        seen->text + seen->len, "%d %d %d %d %u %u %u %u %c [%s] %u [%s]",
+        (int)process->pid, (int)process->parent, (int)process->group,
+        (int)process->session, (unsigned)process->uid,
+        (unsigned)process->cpu_ms, (unsigned)process->started_ms,
+        (unsigned)process->memory_bytes, process->state, process->name,
+        (unsigned)process->arguments_len, process->arguments);
+    return LSSB_OK;
+}
+
+static void processes_are_told_or_refused(void)
+{
+    static const struct {
+        const char *out;
+        lssb_status status;
+        const char *seen;
+    } rows[] = {
+        { "@.\n", LSSB_OK, "" },
+        { "@1 0 1 1 0 3 55 12 S a @b\n 73 68 00 2d\n 63 00\n@.\n", LSSB_OK,
+          "1 0 1 1 0 30 550 12288 S [a @b] 6 [sh]" },
+        { "@2 1 1 1 5 0 0 0 Z zed\n@.\n", LSSB_OK,
+          "2 1 1 1 5 0 0 0 Z [zed] 0 []" },
+        { "@2 1 1 1 5 0 0 0 Z zed\n", LSSB_E_PROTOCOL, "" },
+        { "", LSSB_E_PROTOCOL, "" },
+        { "hello", LSSB_E_PROTOCOL, "" },
+        { "@2 1 x 1 5 0 0 0 Z zed\n@.\n", LSSB_E_PROTOCOL, "" },
+        { "@2 1 1 1 5 0 0 0 ZZ zed\n@.\n", LSSB_E_PROTOCOL, "" },
+        { "@2 1 1 1 5 0 0 0 Z zed\n 7x\n@.\n", LSSB_E_PROTOCOL, "" },
+        { "@2 1 1 1\n@.\n", LSSB_E_PROTOCOL, "" },
+    };
+    size_t i, slice;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (slice = 1; slice < 20; slice += 6) {
+            struct seen seen;
+
+            test_row = rows[i].out;
+            memset(&seen, 0, sizeof seen);
+            begin(rows[i].out, "", 0);
+            model.slice = slice;
+            EXPECT_INT(lssb_process_list(&tools, see_process, &seen, NULL),
+                       rows[i].status);
+            EXPECT_STR(seen.text, rows[i].seen);
+            end();
+        }
+}
+
+/* ----------------------------------------------------------- one, watching -- */
+
+static void a_link_is_described_with_its_target(void)
+{
+    static const char said[] = ".// a1ff 3 1 1 7 0 0 1\nto //x\n\n";
+    lssb_entry entry;
+
+    begin(base64(said, sizeof said - 1), "", 0);
+    model.slice = 3;
+    EXPECT_INT(lssb_path_stat(&tools, "x", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.kind, LSSB_ENTRY_SYMLINK);
+    EXPECT_STR(entry.target, "to //x\n");
+    EXPECT_STR(entry.name, "");
+    end();
+    begin("", "", 0);
+    EXPECT_INT(lssb_path_stat(&tools, "x", 0, &entry, NULL), LSSB_E_PROTOCOL);
+    end();
+}
+
+static lssb_status see_change(void *user, lssb_change change,
+                              const lssb_entry *entry)
+{
+    struct seen *seen = user;
+
+    seen->len += (size_t)sprintf(seen->text + seen->len, "%d[%s]",
+                                 (int)change, entry->name);
+    return LSSB_OK;
+}
+
+static void changes_are_told_in_several_pieces(void)
+{
+    static const char ready[] = "!// 0 0\n";
+    static const char news[] = "+./a//nb// 81a4 3 100 101 7 0 0 1\n"
+                               "-./c// 81a4 3 100 101 7 0 0 1\n"
+                               "*./d// 81a4 3 100 101 7 0 0 1\n";
+    char text[600];
+    struct seen seen;
+
+    memset(&seen, 0, sizeof seen);
+    sprintf(text, "%s", base64(ready, sizeof ready - 1));
+    strcat(text, base64(news, sizeof news - 1));
+    strcat(text, octets(news, 35));
+    begin(text, "", 0);
+    program.exit_ms = 50;
+    events[1].text = "/x: No such file or directory\n";
+    program.exit_code = 1;
+    EXPECT_INT(lssb_path_watch(&tools, "x", 0, 1234, see_change, &seen, NULL),
+               LSSB_E_NOT_FOUND);
+    EXPECT_STR(seen.text, "1[]2[a\nb]4[c]3[d]2[a\nb]");
+    EXPECT(strstr(peers.said, "\"LSSB_T\":\"1.234\"") != NULL);
+    EXPECT(strstr(peers.said, "\"idle_timeout_seconds\":30,") != NULL);
+    end();
+}
+
+/* ------------------------------------------------------------------ trees -- */
+
+/* An archive, made entry by entry. */
+static struct {
+    uint8_t bytes[6000];
+    size_t len;
+} archive;
+
+static char here[64];               /* a directory with "in" and "out" */
+
+static void archive_number(uint8_t *to, size_t digits, uint64_t number)
+{
+    while (digits-- > 0) {
+        to[digits] = (uint8_t)('0' + number % 8);
+        number /= 8;
+    }
+}
+
+/* A header as the box likes it, and the content behind it. */
+static void archive_add(const char *name, char type, const char *target,
+                        unsigned mode, const char *content)
+{
+    uint8_t *head = archive.bytes + archive.len;
+    size_t len = strlen(content), i;
+    unsigned sum = 0;
+
+    memset(head, 0, 512);
+    memcpy(head, name, strlen(name) < 100 ? strlen(name) : 100);
+    archive_number(head + 100, 7, mode);
+    archive_number(head + 108, 7, 0);
+    archive_number(head + 116, 7, 0);
+    archive_number(head + 124, 11, len);
+    archive_number(head + 136, 11, 1000000000);
+    memset(head + 148, ' ', 8);
+    head[156] = (uint8_t)type;
+    memcpy(head + 157, target, strlen(target));
+    memcpy(head + 257, "ustar\00000", 8);
+    for (i = 0; i < 512; i++)
+        sum += head[i];
+    archive_number(head + 148, 6, sum);
+    head[154] = '\0';
+    archive.len += 512;
+    memset(archive.bytes + archive.len, 0, 512);
+    memcpy(archive.bytes + archive.len, content, len);
+    archive.len += len > 0 ? 512 : 0;
+}
+
+/* Runs a local command in that directory; what it printed. */
+static const char *local(const char *command)
+{
+    static char out[1000];
+    char text[1000];
+    size_t len;
+    FILE *pipe;
+
+    snprintf(text, sizeof text, "cd '%s' && { %s\n}", here, command);
+    pipe = popen(text, "r");
+    if (pipe == NULL)
+        return "popen failed";
+    len = fread(out, 1, sizeof out - 1, pipe);
+    while (len > 0 && out[len - 1] == '\n')
+        len--;
+    out[len] = '\0';
+    pclose(pipe);
+    return out;
+}
+
+static const char *at(const char *name)
+{
+    static char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", here, name);
+    return path;
+}
+
+struct hostile_entry {
+    const char *name;
+    char type;
+    const char *target;
+    unsigned mode;
+    const char *content;
+};
+
+#define DEEP "d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/"
+
+static const struct {
+    const char *name;
+    struct hostile_entry entries[4];
+    lssb_status status;
+    const char *made;               /* below "in", in the end */
+    unsigned left_out;
+    bool replace;
+} hostile[] = {
+    { "an absolute name", { { "/tmp/x", '0', "", 0644, "x" } },
+      LSSB_E_UNSAFE, ".", 0, false },
+    { "..", { { "..", '5', "", 0755, "" } }, LSSB_E_UNSAFE, ".", 0, false },
+    { "out by ..", { { "../out/x", '0', "", 0644, "x" } }, LSSB_E_UNSAFE, ".",
+      0, false },
+    { ".. within", { { "a/../../out/x", '0', "", 0644, "x" } },
+      LSSB_E_UNSAFE, ".", 0, false },
+    { "an absolute link", { { "l", '2', "/etc", 0777, "" } }, LSSB_OK, ".", 1,
+      false },
+    { "a link out", { { "l", '2', "../out", 0777, "" } }, LSSB_OK, ".", 1,
+      false },
+    { "a link out, deeper", { { "a/l", '2', "../../out", 0777, "" } }, LSSB_OK,
+      ".", 1, false },
+    { "a link out by a name", { { "l", '2', "a/../../out", 0777, "" } },
+      LSSB_OK, ".", 1, false },
+    { "a link that winds within", { { "l", '2', "a/../b", 0777, "" } },
+      LSSB_OK, ".", 1, false },
+    { "links that stay", { { "a/l", '2', "../b", 0777, "" },
+                           { "k", '2', "./a/l", 0777, "" } },
+      LSSB_OK, ". ./a ./a/l ./k", 0, false },
+    { "links that lead out together",
+      { { "a/up", '2', "..", 0777, "" },
+        { "l", '2', "a/up/../out", 0777, "" } },
+      LSSB_OK, ". ./a ./a/up", 1, false },
+    { "a file through its own link",
+      { { "l", '2', "a", 0777, "" }, { "a/b", '0', "", 0644, "x" },
+        { "l/c", '0', "", 0644, "x" } },
+      LSSB_E_UNSAFE, ". ./a ./a/b ./l", 0, false },
+    { "a file through a link that was there",
+      { { "old/x", '0', "", 0644, "x" } }, LSSB_E_UNSAFE, ".", 0, false },
+    { "the same, replacing", { { "old/x", '0', "", 0644, "x" } },
+      LSSB_E_UNSAFE, ".", 0, true },
+    { "a file over a link that was there", { { "old", '0', "", 0644, "x" } },
+      LSSB_E_ALREADY_EXISTS, ".", 0, false },
+    { "the same, replacing it", { { "old", '0', "", 0644, "x" } }, LSSB_OK,
+      ". ./old", 0, true },
+    { "a directory over a link", { { "old", '5', "", 0755, "" },
+                                   { "old/x", '0', "", 0644, "x" } },
+      LSSB_E_ALREADY_EXISTS, ".", 0, false },
+    { "the same, replacing the link", { { "old", '5', "", 0755, "" },
+                                        { "old/x", '0', "", 0644, "x" } },
+      LSSB_OK, ". ./old ./old/x", 0, true },
+    { "a file, then a link of its name, then through it",
+      { { "a", '0', "", 0644, "x" }, { "a", '2', "b", 0777, "" },
+        { "a/c", '0', "", 0644, "x" } },
+      LSSB_E_UNSAFE, ". ./a", 0, true },
+    { "a file in place of a directory", { { "a/b", '0', "", 0644, "x" },
+                                          { "a", '0', "", 0644, "x" } },
+      LSSB_E_ALREADY_EXISTS, ". ./a ./a/b", 0, true },
+    { "a path through a file", { { "a", '0', "", 0644, "x" },
+                                 { "a/b", '0', "", 0644, "x" } },
+      LSSB_E_UNSAFE, ". ./a", 0, false },
+    { "devices and pipes", { { "c", '3', "", 0644, "" },
+                             { "b", '4', "", 0644, "" },
+                             { "p", '6', "", 0644, "" },
+                             { "f", '0', "", 0644, "x" } },
+      LSSB_OK, ". ./f", 3, false },
+    { "a second name", { { "f", '0', "", 0644, "xyz" },
+                         { "a/g", '1', "f", 0644, "" } },
+      LSSB_OK, ". ./a ./a/g ./f", 0, false },
+    { "a second name of what is outside",
+      { { "g", '1', "../out/secret", 0644, "" } }, LSSB_E_UNSAFE, ".", 0,
+      false },
+    { "a second name through a link",
+      { { "g", '1', "old/secret", 0644, "" } }, LSSB_E_UNSAFE, ".", 0, false },
+    { "a second name of a link",
+      { { "l", '2', "f", 0777, "" }, { "g", '1', "l", 0644, "" } }, LSSB_OK,
+      ". ./l", 1, false },
+    { "a second name of nothing", { { "g", '1', "f", 0644, "" } }, LSSB_OK,
+      ".", 1, false },
+    { "a second name of itself, replacing",
+      { { "f", '0', "", 0644, "x" }, { "f", '1', "f", 0644, "" } }, LSSB_OK,
+      ". ./f", 0, true },
+    { "too deep", { { DEEP DEEP "x", '0', "", 0644, "x" } }, LSSB_E_UNSAFE,
+      ".", 0, false },
+    { "twice the same", { { "f", '0', "", 0644, "x" },
+                          { "f", '0', "", 0644, "y" } },
+      LSSB_E_ALREADY_EXISTS, ". ./f", 0, false },
+    { "the top itself", { { "./", '5', "", 0, "" } }, LSSB_OK, ".", 0, false },
+    { "odd names", { { "./a//b/./c", '0', "", 0644, "x" },
+                     { "-rf", '0', "", 0644, "x" } },
+      LSSB_OK, ". ./-rf ./a ./a/b ./a/b/c", 0, false },
+};
+
+/* A directory where nothing but "in" may change. */
+static void make_here(void)
+{
+    strcpy(here, "/tmp/tree.XXXXXX");
+    EXPECT(mkdtemp(here) != NULL);
+    local("mkdir in out; echo s >out/secret; ln -s ../out in/old");
+}
+
+static lssb_tree tree;
+
+/* A box that sends what is in `archive`; its length, or less. */
+static lssb_status come_down(size_t len, size_t slice, int code)
+{
+    begin(base64(archive.bytes, len), "", code);
+    model.slice = slice;
+    memset(&tree, 0, sizeof tree);
+    tree.tools.box = &box;
+    tree.files = &lssb_posix_files;
+    return LSSB_OK;
+}
+
+static void what_a_hostile_box_sends_stays_where_it_belongs(void)
+{
+    size_t i, j;
+
+    for (i = 0; i < COUNT(hostile); i++) {
+        lssb_status status;
+
+        test_row = hostile[i].name;
+        make_here();
+        memset(&archive, 0, sizeof archive);
+        for (j = 0; j < 4 && hostile[i].entries[j].name != NULL; j++) {
+            const struct hostile_entry *entry = &hostile[i].entries[j];
+
+            archive_add(entry->name, entry->type, entry->target, entry->mode,
+                        entry->content);
+        }
+        archive.len += 1024;
+        come_down(archive.len, i % 2 == 0 ? 512 : 77, 0);
+        tree.replace = hostile[i].replace;
+        status = lssb_tree_download(&tree, "/x", at("in"), NULL);
+        EXPECT_STR(lssb_status_name(status),
+                   lssb_status_name(hostile[i].status));
+        EXPECT_INT(tree.left_out, hostile[i].left_out);
+        EXPECT_STR(local("cd in; [ ! -h old ] || rm old; "
+                         "find . | LC_ALL=C sort | tr '\\n' ' ' | "
+                         "sed 's/ $//'"),
+                   hostile[i].made);
+        EXPECT_STR(local("cat out/*; ls out"), "s\nsecret");
+        end();
+        local("rm -rf \"$PWD\"");
+    }
+}
+
+static void what_is_made_has_no_more_rights_than_it_should(void)
+{
+    make_here();
+    memset(&archive, 0, sizeof archive);
+    archive_add("f", '0', "", 06755, "xyz");
+    archive_add("d", '5', "", 07000, "");
+    archive_add("d/g", '1', "f", 07444, "");
+    archive.len += 1024;
+    come_down(archive.len, 512, 0);
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_OK);
+    EXPECT_STR(local("umask 0; cd in; stat -c '%n %a %Y' f d/g; "
+                     "stat -c '%n %a' d; cat d/g"),
+               "f 755 1000000000\nd/g 444 1000000000\nd 700\nxyz");
+    EXPECT_INT(tree.entries, 3);
+    EXPECT_INT(tree.bytes, 6);
+    end();
+    local("rm -rf \"$PWD\"");
+}
+
+static void an_archive_that_is_cut_leaves_no_file_in_part(void)
+{
+    size_t len;
+
+    memset(&archive, 0, sizeof archive);
+    archive_add("f", '0', "", 0644, "xyz");
+    archive_add("g", '0', "", 0644, "xyz");
+    archive.len += 1024;
+    for (len = 0; len < archive.len; len += 100) {
+        bool whole = len >= 1024 + 1024;
+
+        make_here();
+        come_down(len, 512, 0);
+        if (whole)
+            break;
+        EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL),
+                   LSSB_E_UNSAFE);
+        EXPECT_STR(local("cd in; cat f g 2>/dev/null; ls"),
+                   len >= 1024 + 512 + 3 ? "xyzxyzf\ng\nold"
+                   : len >= 512 + 3      ? "xyzf\nold"
+                                         : "old");
+        end();
+        local("rm -rf \"$PWD\"");
+    }
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_E_UNSAFE);
+    end();
+    local("rm -rf \"$PWD\"");
+}
+
+static void limits_and_what_the_caller_wants_are_kept(void)
+{
+    memset(&archive, 0, sizeof archive);
+    archive_add("f", '0', "", 0644, "xyz");
+    archive_add("g", '1', "f", 0644, "");
+    archive_add("h", '1', "f", 0644, "");
+    archive.len += 1024;
+    make_here();
+    come_down(archive.len, 512, 0);
+    tree.most_bytes = 8;            /* a copy counts, too */
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_E_UNSAFE);
+    EXPECT_STR(local("ls in"), "f\ng\nold");
+    end();
+    local("rm -rf in/*");
+    come_down(archive.len, 512, 0);
+    tree.most_entries = 2;
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_E_UNSAFE);
+    EXPECT_STR(local("ls in"), "f\ng");
+    end();
+    come_down(archive.len, 512, 1); /* tar: a file changed as it was read */
+    local("rm -rf in/*");
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_OK);
+    end();
+    come_down(archive.len, 512, 2);
+    local("rm -rf in/*");
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL),
+               LSSB_E_OPERATION);
+    end();
+    come_down(archive.len, 512, 0);
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("no"), NULL),
+               LSSB_E_NOT_FOUND);
+    EXPECT(lssb_last_error(me.client)->system_code != 0);
+    EXPECT_INT(peers.count, 0);
+    end();
+    local("rm -rf \"$PWD\"");
+}
+
+/* ---------------------------------------------------------------------- up -- */
+
+/* What the box got, decoded; its length. */
+static size_t came_up(uint8_t *to, size_t size)
+{
+    const struct model_command *command = &model_commands[0];
+    struct lssb_tools_state told;
+    size_t i, len = 0;
+
+    memset(&told, 0, sizeof told);
+    lssb_told_byte(&told, '#');
+    lssb_told_byte(&told, 'b');
+    for (i = 0; i < command->input_len && len < size; i++) {
+        int byte;
+
+        if (i > 0 && command->input[i] == '=' && command->input[i - 1] == '\n')
+            break;
+        byte = lssb_told_byte(&told, command->input[i]);
+        if (byte >= 0)
+            to[len++] = (uint8_t)byte;
+        EXPECT(byte > -2);
+    }
+    EXPECT(command->input_len >= 3 &&
+           memcmp(command->input + command->input_len - 3, "\n=\n", 3) == 0);
+    return len;
+}
+
+static void begin_up(void)
+{
+    make_here();
+    local("cd out; mkdir d; ln -s d l; echo content >d/f; "
+          "touch -h -t 200101010000 secret d/f d l");
+    begin("", "", 0);
+    program.kind = MODEL_SORT;
+    program.event_count = 0;
+    memset(&tree, 0, sizeof tree);
+    tree.tools.box = &box;
+    tree.files = &lssb_posix_files;
+}
+
+static void end_up(void)
+{
+    end();
+    local("rm -rf \"$PWD\"");
+}
+
+static void a_tree_goes_up_as_an_archive(void)
+{
+    uint8_t bytes[MODEL_TEXT];
+    struct lssb_tar tar;
+    char names[100] = "";
+    size_t len, from = 0, used;
+
+    begin_up();
+    EXPECT_INT(lssb_tree_upload(&tree, at("out"), "/x", NULL), LSSB_OK);
+    EXPECT_INT(tree.entries, 4);
+    EXPECT_INT(tree.bytes, 10);
+    len = came_up(bytes, sizeof bytes);
+    EXPECT_INT(len % 512, 0);
+    lssb_tar_start(&tar);
+    for (;;) {
+        enum lssb_tar_event event = lssb_tar_next(&tar, bytes + from,
+                                                  len - from, &used);
+
+        from += used;
+        if (event == LSSB_TAR_ENTRY)
+            strcat(strcat(names, tar.entry.name), " ");
+        if (event == LSSB_TAR_END || event == LSSB_TAR_MORE ||
+            event == LSSB_TAR_WRONG) {
+            EXPECT_INT(event, LSSB_TAR_END);
+            break;
+        }
+    }
+    EXPECT_STR(names, "d d/f l secret ");
+    EXPECT_INT(model_commands[0].kills, 0);
+    end_up();
+}
+
+/* Cut anywhere on the way up: all of it has come, or the call says so. */
+static void a_tree_that_breaks_off_is_not_called_complete(void)
+{
+    static char whole[MODEL_TEXT];
+    size_t whole_len = 0, at_byte;
+    unsigned uncertain = 0;
+
+    for (at_byte = 0; at_byte < 8000; at_byte += at_byte == 0 ? 300 : 61) {
+        const struct model_command *command = &model_commands[0];
+        lssb_status status;
+
+        begin_up();
+        script.cut = SCRIPT_CUT_RESET;
+        script.cut_sent = at_byte;
+        status = lssb_tree_upload(&tree, at("out"), "/x", NULL);
+        if (at_byte == 0) {
+            whole_len = command->input_len;
+            memcpy(whole, command->input, whole_len);
+        }
+        EXPECT(status == LSSB_OK || status == LSSB_E_CONNECTION);
+        if (status == LSSB_OK)
+            EXPECT(command->input_len == whole_len &&
+                   memcmp(command->input, whole, whole_len) == 0);
+        uncertain += status == LSSB_E_CONNECTION;
+        end_up();
+    }
+    EXPECT(whole_len > 3000 && uncertain > 10);
+}
+
+/* Cut anywhere on the way down: nothing is missing, nothing comes twice. */
+static void a_tree_comes_down_over_lost_connections(void)
+{
+    size_t at_byte;
+
+    memset(&archive, 0, sizeof archive);
+    archive_add("f", '0', "", 0644, "xyz");
+    archive_add("d/g", '0', "", 0644, "content");
+    archive.len += 1024;
+    for (at_byte = 200; at_byte < 6000; at_byte += 83) {
+        make_here();
+        come_down(archive.len, 200, 0);
+        script.cut = SCRIPT_CUT_RESET;
+        script.cut_received = at_byte;
+        EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_OK);
+        EXPECT_STR(local("cat in/f in/d/g"), "xyzcontent");
+        EXPECT_INT(tree.entries, 2);
+        end();
+        local("rm -rf \"$PWD\"");
+    }
+}
+
+static void what_tar_says_on_the_way_up_is_told(void)
+{
+    begin_up();
+    program.kind = MODEL_PRINTS;
+    program.event_count = 2;
+    program.exit_code = 2;
+    events[1].text = "tar: d/f: Cannot write: No space left on device\n";
+    EXPECT_INT(lssb_tree_upload(&tree, at("out"), "/x", NULL),
+               LSSB_E_NO_SPACE);
+    EXPECT(strstr(lssb_error_text(me.client), "upload tree: tar: d/f") !=
+           NULL);
+    end_up();
+}
+
+static bool cancel_it(void *user, const char *path,
+                      const lssb_local_info *info)
+{
+    (void)path;
+    (void)info;
+    lssb_cancel(user);
+    return true;
+}
+
+static void cancel_then(void *user, uint64_t moved, uint64_t total)
+{
+    (void)moved;
+    (void)total;
+    lssb_cancel(user);
+}
+
+static void an_upload_is_canceled_at_any_time(void)
+{
+    lssb_op op;
+    int when;
+
+    memset(&op, 0, sizeof op);
+    for (when = 0; when < 4; when++) {
+        begin_up();
+        tree.user = &op;
+        if (when == 0)
+            tree.wanted = cancel_it;
+        if (when == 1)
+            tree.progress = cancel_then;
+        EXPECT_INT(lssb_tree_upload(&tree, at("out"), "/x", &op),
+                   LSSB_PENDING);
+        if (when == 2)
+            lssb_cancel(&op);
+        if (when == 3) {
+            program.kind = MODEL_PRINTS;    /* it never reads */
+            program.exit_ms = 1000000;
+            EXPECT_INT(lssb_wait(me.client, &op, 5000), LSSB_AGAIN);
+            lssb_cancel(&op);
+        }
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
+        EXPECT_STR(lssb_error_text(me.client), "upload tree: canceled");
+        if (when == 3)
+            EXPECT_INT(model_commands[0].kills, 1);
+        end_up();
+    }
+}
+
+static void a_client_that_closes_ends_a_tree(void)
+{
+    lssb_op op;
+
+    memset(&op, 0, sizeof op);
+    begin_up();
+    program.kind = MODEL_PRINTS;
+    program.exit_ms = 1000000;
+    EXPECT_INT(lssb_tree_upload(&tree, at("out"), "/x", &op), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, 1000), LSSB_AGAIN);
+    end_up();
+    EXPECT_INT(op.status, LSSB_E_CANCELED);
+}
+
+/* Spoils a tree that is over: it is the caller's again. */
+static void spoil(lssb_op *op)
+{
+    memset(op->user, 0xA5, sizeof(lssb_tree));
+}
+
+static void a_tree_is_the_callers_when_the_call_is_over(void)
+{
+    lssb_op op;
+
+    memset(&op, 0, sizeof op);
+    begin_up();
+    op.done = spoil;
+    op.user = &tree;
+    EXPECT_INT(lssb_tree_upload(&tree, at("out"), "/x", &op), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
+    lssb_wait(me.client, NULL, LSSB_FOREVER);
+    end_up();
+}
+
+/* The file shrinks when it is looked at for the second time: when it is about
+ * to be sent. */
+static bool shrink_it(void *user, const char *path,
+                      const lssb_local_info *info)
+{
+    int *times = user;
+
+    (void)info;
+    if (strcmp(path, "d/f") == 0 && ++*times == 2)
+        local(": >out/d/f");
+    return true;
+}
+
+static void a_local_file_that_shrinks_is_named(void)
+{
+    int times = 0;
+
+    begin_up();
+    local("head -c 5000 /dev/zero >out/d/f");
+    tree.wanted = shrink_it;
+    tree.user = &times;
+    EXPECT_INT(lssb_tree_upload(&tree, at("out"), "/x", NULL),
+               LSSB_E_STOPPED);
+    EXPECT(strstr(lssb_error_text(me.client), "d/f") != NULL);
+    EXPECT_INT(model_commands[0].kills, 1);
+    end_up();
+}
+
+int main(void)
+{
+    static const struct test tests[] = {
+        TEST(a_listing_is_told_or_refused),
+        TEST(what_is_no_listing_is_refused),
+        TEST(a_name_that_has_no_end_is_refused),
+        TEST(an_entry_that_is_not_taken_is_offered_again),
+        TEST(a_callback_stops_or_cancels),
+        TEST(a_call_ends_at_its_deadline_and_with_its_client),
+        TEST(what_a_tool_says_has_a_status),
+        TEST(a_message_is_text_whatever_a_tool_says),
+        TEST(a_path_goes_along_unread_by_the_shell),
+        TEST(wrong_arguments_are_refused_at_once),
+        TEST(signals_go_to_a_process_a_group_or_a_command),
+        TEST(processes_are_told_or_refused),
+        TEST(a_link_is_described_with_its_target),
+        TEST(changes_are_told_in_several_pieces),
+        TEST(what_a_hostile_box_sends_stays_where_it_belongs),
+        TEST(what_is_made_has_no_more_rights_than_it_should),
+        TEST(an_archive_that_is_cut_leaves_no_file_in_part),
+        TEST(limits_and_what_the_caller_wants_are_kept),
+        TEST(a_tree_goes_up_as_an_archive),
+        TEST(a_tree_that_breaks_off_is_not_called_complete),
+        TEST(a_tree_comes_down_over_lost_connections),
+        TEST(what_tar_says_on_the_way_up_is_told),
+        TEST(an_upload_is_canceled_at_any_time),
+        TEST(a_client_that_closes_ends_a_tree),
+        TEST(a_tree_is_the_callers_when_the_call_is_over),
+        TEST(a_local_file_that_shrinks_is_named)
+    };
+
+    return TEST_MAIN(tests);
+}
+
+#else
+
+int main(void)
+{
+    printf("0 passed, 0 failed\n");
+    return 0;
+}
+
+#endif
