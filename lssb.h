@@ -209,7 +209,9 @@ typedef struct lssb_error {
     char last_status[16];           /* the resource's, when a wait ended */
     uint32_t problem_count;         /* all of them; the first are below */
     lssb_problem problems[LSSB_PROBLEMS];
-    char message[LSSB_MESSAGE_SIZE];    /* a sentence for a person */
+    char message[LSSB_MESSAGE_SIZE];    /* a sentence for a person, without
+                                       control characters but ends of lines
+                                       and tabs */
 } lssb_error;
 
 /* The constant's name, "LSSB_E_NOT_FOUND". Never NULL. */
@@ -426,7 +428,9 @@ void lssb_abandon(lssb_client *client);
 lssb_status lssb_step(lssb_client *client);
 
 /* Steps and sleeps until `op` is final, and returns its status; LSSB_AGAIN
- * after `wait_ms`. With op NULL: until no operation is under way (LSSB_OK). */
+ * after `wait_ms`. With op NULL: until no operation is under way (LSSB_OK); a
+ * command, a tunnel or a WebSocket that is held counts as one until it is over
+ * or closed. */
 lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms);
 
 /* One socket for a poll() or select() of your own. */

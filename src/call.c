@@ -119,6 +119,7 @@ void lssb_call_finish(lssb_op *op, lssb_status outcome)
     state->outcome = outcome;
     if (outcome < 0) {
         client->error.attempts = state->attempt;
+        lssb_error_clean(&client->error);
         if (op->error != NULL)
             *op->error = client->error;
     }

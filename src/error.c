@@ -503,6 +503,30 @@ void lssb_error_prefix(lssb_error *error, const char *first, ...)
     lssb_text_add(&text, said);
 }
 
+/* Makes question marks of control characters, but the end of a line and a tab
+ * where a text may have them: what a server says may be shown by a terminal. */
+static void error_plain(char *text, bool lines)
+{
+    for (; *text != '\0'; text++)
+        if (((uint8_t)*text < 0x20 || *text == 0x7F) &&
+            !(lines && (*text == '\n' || *text == '\t')))
+            *text = '?';
+}
+
+void lssb_error_clean(lssb_error *error)
+{
+    size_t i;
+
+    error_plain(error->message, true);
+    error_plain(error->error_id, false);
+    error_plain(error->type, false);
+    for (i = 0; i < LSSB_PROBLEMS; i++) {
+        error_plain(error->problems[i].where, false);
+        error_plain(error->problems[i].message, true);
+        error_plain(error->problems[i].type, false);
+    }
+}
+
 /* Adds the service's id of the failure, for its support to find it. */
 static void error_add_id(lssb_error *error)
 {

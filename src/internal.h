@@ -1859,6 +1859,8 @@ LSSB_PRIVATE lssb_status lssb_fail(lssb_error *error, lssb_status status,
                                    lssb_layer layer, const char *first, ...);
 /* Puts pieces before the message, the last is NULL; its end may be cut. */
 LSSB_PRIVATE void lssb_error_prefix(lssb_error *error, const char *first, ...);
+/* Leaves no control character in what a server said, but ends of lines. */
+LSSB_PRIVATE void lssb_error_clean(lssb_error *error);
 /* A local mistake in a call: stored for the client and the operation. */
 LSSB_PRIVATE lssb_status lssb_refuse(lssb_client *client, lssb_op *op,
                                      const char *first, ...);

@@ -42,6 +42,7 @@ static const struct lssb_kind *list_kind(const lssb_op *op)
 
 /* ------------------------------------------------------------- the query -- */
 
+/* Whether an older server is asked, which has other names for parameters. */
 static bool list_is_old(const lssb_op *op)
 {
     return list_page(op)->mode == LIST_OFFSET;

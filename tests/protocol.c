@@ -1222,6 +1222,23 @@ static void problems_are_kept_and_counted(void)
     end();
 }
 
+static void what_a_server_says_steers_no_terminal(void)
+{
+    begin();
+    SERVE(R(500, "{\"detail\":{\"message\":\"a\\u001b[31mb\\u0007\\n"
+                 "c\\td\\u007f\",\"error_id\":\"e\\n\\r1\"}}"));
+    EXPECT_INT(call(USAGE), LSSB_E_API);
+    EXPECT(contains(failure.message, "a?[31mb?\nc\td? (error_id=e"));
+    EXPECT_STR(failure.error_id, "e??1");
+    SERVE(R(422, "{\"detail\":[{\"loc\":[\"body\",\"\\u001bx\"],"
+                 "\"msg\":\"\\u001b[2J\",\"type\":\"t\\u0001\"}]}"));
+    EXPECT(call(USAGE) < 0);
+    EXPECT_STR(failure.problems[0].where, "body.?x");
+    EXPECT_STR(failure.problems[0].message, "?[2J");
+    EXPECT_STR(failure.problems[0].type, "t?");
+    end();
+}
+
 static void the_id_of_an_error_is_kept_and_shown(void)
 {
     static const struct {
@@ -2477,6 +2494,7 @@ static const struct test tests[] = {
     TEST(every_refusal_means_what_the_tables_say),
     TEST(a_wrapped_message_of_any_length_is_bounded),
     TEST(problems_are_kept_and_counted),
+    TEST(what_a_server_says_steers_no_terminal),
     TEST(the_id_of_an_error_is_kept_and_shown),
     TEST(retries_follow_the_table_row_by_row),
     TEST(attempts_are_four_with_pauses_of_the_table),
