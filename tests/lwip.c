@@ -347,6 +347,13 @@ static void a_reset_is_told_as_one_and_given_as_one(void)
                LSSB_IO_RESET);
     port->close_handle(context, pair.ours, true);
     EXPECT(pair_make(&pair));
+    EXPECT_INT(port->connected(context, pair.ours, &code), LSSB_IO_OK);
+    setsockopt(pair.theirs, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(pair.theirs);
+    EXPECT(ready(pair.ours, true, false));
+    EXPECT(port->connected(context, pair.ours, &code) < LSSB_IO_AGAIN);
+    port->close_handle(context, pair.ours, true);
+    EXPECT(pair_make(&pair));
     port->close_handle(context, pair.ours, true);
     EXPECT_INT(recv(pair.theirs, bytes, 8, 0), -1);
     EXPECT_INT(errno, ECONNRESET);
