@@ -22,7 +22,7 @@ PARTS =# 1: compile the parts of src/ one by one
 
 ALL_CFLAGS = $(WARNINGS) $(WERROR) -ffunction-sections -fdata-sections $(CFLAGS)
 override CPPFLAGS += -D_POSIX_C_SOURCE=200809L
-LIBS = $(if $(filter windows,$(PORT)),-lws2_32 -lbcrypt -lcrypt32,-lpthread)
+LIBS = $(if $(filter windows,$(PORT)),-lws2_32 -lbcrypt -lcrypt32 -ladvapi32,-lpthread)
 ifneq ($(JSMN),)
 override CPPFLAGS += -I$(JSMN)
 endif

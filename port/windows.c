@@ -6,8 +6,8 @@
  * block. Names are resolved by the system's own resolver in a short-lived
  * thread that shares no memory with anyone; when no thread can be made,
  * `resolve` blocks for as long as GetAddrInfoW does. Every string is UTF-8.
- * Link with ws2_32, bcrypt and crypt32. No function of the C library that
- * keeps anything is called, so it does not matter which one the program has.
+ * Link with ws2_32, bcrypt, crypt32 and advapi32. No function of the C library
+ * that keeps anything is called: it does not matter which one a program has.
  */
 #ifndef _WIN32_WINNT
 #define _WIN32_WINNT 0x0600
@@ -773,8 +773,7 @@ static void windows_close_handle(void *context, lssb_handle handle,
  * port from us; this option lets none. */
 static bool windows_bind(SOCKET at, const struct sockaddr *name, int len)
 {
-    if (name->sa_family != AF_UNIX &&
-        !windows_set(at, SOL_SOCKET, (int)SO_EXCLUSIVEADDRUSE, 1))
+    if (!windows_set(at, SOL_SOCKET, (int)SO_EXCLUSIVEADDRUSE, 1))
         return false;
     if (name->sa_family == AF_INET6 &&
         !windows_set(at, IPPROTO_IPV6, IPV6_V6ONLY, 1))
@@ -833,47 +832,176 @@ struct windows_unix {
     char path[108];                 /* UTF-8 */
 };
 
-/* Listens on a path. Who may connect is what the folder's rights say. Windows
- * without Unix sockets says UNSUPPORTED. */
+#define WINDOWS_FRESH_MS 2000       /* a socket this young may be about to
+                                       listen */
+#define WINDOWS_UNIX_TAG 0x80000023 /* of the file that it is */
+
+/* Writes a path as the system wants it; false: it is too long. */
+static bool windows_path(struct windows_unix *to, const char *path)
+{
+    size_t len = strlen(path);
+
+    memset(to, 0, sizeof *to);
+    to->family = AF_UNIX;
+    if (len >= sizeof to->path)
+        return false;
+    memcpy(to->path, path, len);
+    return true;
+}
+
+/* The user that this process runs as; false: the system does not say. */
+static bool windows_user(TOKEN_USER *user, DWORD size)
+{
+    HANDLE token;
+    bool known;
+
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
+        return false;
+    known = GetTokenInformation(token, TokenUser, user, size, &size) != 0;
+    CloseHandle(token);
+    return known;
+}
+
+/* Lets only this user open a file; what its folder passes on is dropped. */
+static bool windows_own(const WCHAR *path)
+{
+    uintptr_t user_room[32], list_room[32];
+    TOKEN_USER *user = (TOKEN_USER *)(void *)user_room;
+    ACL *list = (ACL *)(void *)list_room;
+    SECURITY_DESCRIPTOR rights;
+
+    return windows_user(user, (DWORD)sizeof user_room) &&
+           InitializeAcl(list, (DWORD)sizeof list_room, ACL_REVISION) &&
+           AddAccessAllowedAce(list, ACL_REVISION, FILE_ALL_ACCESS,
+                               user->User.Sid) &&
+           InitializeSecurityDescriptor(&rights,
+                                        SECURITY_DESCRIPTOR_REVISION) &&
+           SetSecurityDescriptorDacl(&rights, TRUE, list, FALSE) &&
+           SetSecurityDescriptorControl(&rights, SE_DACL_PROTECTED,
+                                        SE_DACL_PROTECTED) &&
+           SetFileSecurityW(path, DACL_SECURITY_INFORMATION, &rights);
+}
+
+/* Whether nobody listens at a path any more. One that cannot be asked at once
+ * is alive. */
+static bool windows_is_deaf(const struct windows_unix *name)
+{
+    SOCKET at = windows_new_socket(AF_UNIX, 0);
+    int error = 0;
+
+    if (at == INVALID_SOCKET)
+        return false;
+    if (connect(at, (const struct sockaddr *)(const void *)name,
+                (int)sizeof *name) != 0)
+        error = WSAGetLastError();
+    closesocket(at);
+    return error == WSAECONNREFUSED;
+}
+
+/* Whether a file is a Unix socket; stores how long ago it was made, in ms. */
+static bool windows_is_unix(const WCHAR *path, uint64_t *age)
+{
+    WIN32_FIND_DATAW what;
+    HANDLE search = FindFirstFileW(path, &what);
+    FILETIME now;
+    uint64_t then, at;
+
+    if (search == INVALID_HANDLE_VALUE)
+        return false;
+    FindClose(search);
+    GetSystemTimeAsFileTime(&now);
+    at = (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
+    then = (uint64_t)what.ftLastWriteTime.dwHighDateTime << 32 |
+           what.ftLastWriteTime.dwLowDateTime;
+    *age = (at > then ? at - then : then - at) / 10000;
+    return (what.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 &&
+           what.dwReserved0 == WINDOWS_UNIX_TAG;
+}
+
+/* Removes a Unix socket that is at least that old and that nobody listens on;
+ * anything else stays, and the result is false. */
+static bool windows_remove(const struct windows_unix *name,
+                           const WCHAR *path, uint64_t least_age)
+{
+    uint64_t age = 0;
+
+    return windows_is_unix(path, &age) && age >= least_age &&
+           windows_is_deaf(name) && DeleteFileW(path);
+}
+
+/* Binds, and has only this user connect: nobody can before listen(). What a
+ * process left that is gone gives way. */
+static lssb_io windows_bind_path(SOCKET at, const struct windows_unix *name,
+                                 const WCHAR *path, int32_t *code)
+{
+    const struct sockaddr *to = (const struct sockaddr *)(const void *)name;
+    int len = (int)sizeof *name;
+
+    if (bind(at, to, len) != 0) {
+        lssb_io io = windows_failed(code);
+
+        if (io != LSSB_IO_IN_USE ||
+            !windows_remove(name, path, WINDOWS_FRESH_MS))
+            return io;
+        if (bind(at, to, len) != 0)
+            return windows_failed(code);
+    }
+    if (!windows_own(path)) {
+        lssb_io io = windows_system_failed(code);
+
+        DeleteFileW(path);
+        return io;
+    }
+    if (listen(at, WINDOWS_BACKLOG) == 0)
+        return LSSB_IO_OK;
+    windows_failed(code);
+    DeleteFileW(path);
+    return windows_io(*code);
+}
+
+/* Listens on a path, where only this user may connect. Windows without Unix
+ * sockets says UNSUPPORTED. */
 static lssb_io windows_listen_path(void *context, const char *path,
                                    lssb_handle *handle, int32_t *code)
 {
     struct windows_unix name;
-    size_t len = strlen(path);
+    WCHAR *wide;
+    lssb_io io;
     SOCKET at;
 
     (void)context;
-    if (len >= sizeof name.path) {
+    if (!windows_path(&name, path)) {
         *code = ERROR_FILENAME_EXCED_RANGE;
-        return LSSB_IO_FAILED;
+        return LSSB_IO_UNREACHABLE;
     }
-    memset(&name, 0, sizeof name);
-    name.family = AF_UNIX;
-    memcpy(name.path, path, len);
     at = windows_new_socket(AF_UNIX, 0);
     if (at == INVALID_SOCKET) {
-        lssb_io io = windows_failed(code);
-
+        io = windows_failed(code);
         return io == LSSB_IO_LIMIT ? io : LSSB_IO_UNSUPPORTED;
     }
-    if (!windows_bind(at, (const struct sockaddr *)(const void *)&name,
-                      (int)sizeof name)) {
-        windows_close_socket(at);
-        return windows_failed(code);
-    }
-    *handle = (lssb_handle)at;
-    return LSSB_IO_OK;
+    wide = windows_wide(path);
+    io = wide != NULL ? windows_bind_path(at, &name, wide, code)
+                      : windows_system_failed(code);
+    if (wide != NULL)
+        windows_give(wide, 0);
+    if (io != LSSB_IO_OK)
+        closesocket(at);
+    else
+        *handle = (lssb_handle)at;
+    return io;
 }
 
-/* Removes what a Unix socket has left. */
+/* Removes what a Unix socket has left. What else is there by now stays. */
 static void windows_remove_path(void *context, const char *path)
 {
+    struct windows_unix name;
     WCHAR *wide = windows_wide(path);
 
     (void)context;
     if (wide == NULL)
         return;
-    DeleteFileW(wide);
+    if (windows_path(&name, path))
+        windows_remove(&name, wide, 0);
     windows_give(wide, 0);
 }
 

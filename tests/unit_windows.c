@@ -1122,7 +1122,7 @@ static void a_path_is_listened_on_and_removed_or_refused_in_words(void)
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
     EXPECT_INT(listening->listen_path(context, longer, &second, &code),
-               LSSB_IO_FAILED);
+               LSSB_IO_UNREACHABLE);
     temporary(wide, path, (int)sizeof path);
     DeleteFileW(wide);
     io = listening->listen_path(context, path, &listener, &code);
@@ -1148,6 +1148,28 @@ static void a_path_is_listened_on_and_removed_or_refused_in_words(void)
     port->close_handle(context, listener, false);
     listening->remove_path(context, path);
     EXPECT(GetFileAttributesW(wide) == INVALID_FILE_ATTRIBUTES);
+    end();
+}
+
+static void a_file_of_ours_is_nobody_elses_and_stays(void)
+{
+    WCHAR wide[MAX_PATH + 16];
+    char path[3 * MAX_PATH + 48];
+    uint64_t age = 0;
+    HANDLE file;
+
+    begin();
+    temporary(wide, path, (int)sizeof path);
+    file = CreateFileW(wide, GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
+    EXPECT(file != INVALID_HANDLE_VALUE);
+    CloseHandle(file);
+    EXPECT(windows_own(wide));
+    EXPECT(!windows_is_unix(wide, &age));
+    EXPECT(age < PATIENCE);
+    listening->remove_path(context, path);      /* it is no socket */
+    EXPECT(GetFileAttributesW(wide) != INVALID_FILE_ATTRIBUTES);
+    EXPECT(DeleteFileW(wide));
+    EXPECT(!windows_own(wide));
     end();
 }
 
@@ -1185,6 +1207,7 @@ static const struct test tests[] = {
     TEST(a_port_that_is_listened_on_is_in_use),
     TEST(a_port_of_ours_is_nobody_elses),
     TEST(a_path_is_listened_on_and_removed_or_refused_in_words),
+    TEST(a_file_of_ours_is_nobody_elses_and_stays),
 };
 
 int main(void)
