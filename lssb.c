@@ -46,6 +46,8 @@
 #include "src/stream.c"
 #include "src/bridge.c"
 #include "src/execute.c"
+#include "src/build_script.c"
+#include "src/build_begin.c"
 #include "src/build.c"
 #include "src/told.c"
 #include "src/tools.c"

@@ -7,67 +7,13 @@
  * caller's struct, one after the other. Whatever ends a step, the last one
  * deletes the builder.
  */
-#include "internal.h"
+#include "build.h"
 
 #define BUILD_TIMEOUT_S 60          /* of a step */
 #define BUILD_CLEAN_MS 30000        /* for deleting the builder, all of it */
-#define BUILD_PATH 512              /* bytes of the Dockerfile's path */
 #define BUILD_TAIL 240              /* bytes of the log in a message */
 #define BUILD_LOOKS 3               /* times to look for a builder again that
                                        may come to be yet */
-
-#define BUILD_ROOT "/var/lib/langsmith-build/"
-#define BUILD_IMAGE "langsmith-snapshot-build:"
-#define BUILD_BUILDER "snapshot-builder-"
-
-/* The context, until it is sent. */
-struct build_context {
-    struct lssb_pack pack;
-    struct lssb_ignore ignore;
-};
-
-/* What is behind lssb_build.reserved. */
-struct build_state {
-    lssb_op inner;                  /* the call under way */
-    lssb_error inner_error;
-    lssb_error error;               /* why the build fails */
-    lssb_status status;             /* the same; LSSB_OK: it does not */
-    lssb_status why;                /* it is to end: canceled, late; or OK */
-    lssb_client *client;
-    lssb_build *build;
-    const lssb_build_options *options;
-    lssb_snapshot *snapshot;
-    uint64_t clean_by;
-    uint64_t look_at;               /* when to look for the builder again; 0:
-                                       that is under way */
-    uint32_t looks;                 /* how often, still */
-    lssb_build_step tried;          /* before cleaning */
-    bool active;
-    bool reading;                   /* the context is open */
-    bool made;                      /* the builder exists, or may */
-    bool uncertain;                 /* or may come to be */
-    lssb_sandbox box;
-    lssb_sandbox_options creation;
-    lssb_source source;
-    lssb_transfer transfer;
-    lssb_run_options run;
-    lssb_result result;
-    lssb_capture_options capture;
-    char root[sizeof BUILD_ROOT + 12];
-    char archive[sizeof BUILD_ROOT + 12 + sizeof "/context.tar"];
-    char image[sizeof BUILD_IMAGE + 32];
-    char dockerfile[BUILD_PATH + sizeof ".dockerignore"];    /* cleaned */
-    union {                         /* one after the other */
-        struct build_context context;
-        char script[sizeof(struct build_context)];
-    } of;
-};
-
-/* The public struct has room for it on every machine. */
-typedef char build_state_fits[sizeof(struct build_state) <=
-                                      sizeof(((lssb_build *)0)->reserved)
-                                  ? 1
-                                  : -1];
 
 static struct build_state *build_of(lssb_op *op)
 {
@@ -83,8 +29,7 @@ const char *lssb_build_step_name(lssb_build_step step)
         "building",   "capturing", "cleaning",  "done"
     };
 
-    return step >= LSSB_BUILD_IDLE && step <= LSSB_BUILD_DONE ? names[step]
-                                                              : "unknown";
+    return (unsigned)step <= LSSB_BUILD_DONE ? names[step] : "unknown";
 }
 
 /* ----------------------------------------------------------- the outcome -- */
@@ -261,138 +206,6 @@ static void build_command_failed(struct build_state *state)
     build_fail(state);
 }
 
-/* ----------------------------------------------------------- the scripts -- */
-
-/* What unpacks the context; "@" stands for the root. */
-static const char build_unpack[] =
-    "rm -rf '@/context' && mkdir -p '@/context' && "
-    "tar -xf '@/context.tar' -C '@/context'";
-
-/* What builds, up to the arguments that differ, and behind them. */
-static const char build_begin[] =
-    "set -euo pipefail\n"
-    "mkdir -p '@/buildkit-root' '@/buildkit-run'\n"
-    "buildkitd --addr 'unix://@/buildkit-run/buildkitd.sock'"
-    " --root '@/buildkit-root' --oci-worker=true --containerd-worker=false"
-    " --oci-worker-snapshotter=native --oci-worker-binary buildkit-runc"
-    " > '@/buildkit-run/buildkitd.log' 2>&1 &\n"
-    "buildkitd_pid=$!\n"
-    "cleanup() { kill \"$buildkitd_pid\" >/dev/null 2>&1 || true; }\n"
-    "trap cleanup EXIT\n"
-    "for i in $(seq 1 300); do\n"
-    "  if buildctl --addr 'unix://@/buildkit-run/buildkitd.sock'"
-    " debug workers >/dev/null 2>&1; then break; fi\n"
-    "  if ! kill -0 \"$buildkitd_pid\" >/dev/null 2>&1; then"
-    " cat '@/buildkit-run/buildkitd.log'; exit 1; fi\n"
-    "  if [ \"$i\" = 300 ]; then"
-    " cat '@/buildkit-run/buildkitd.log'; exit 1; fi\n"
-    "  sleep 0.1\n"
-    "done\n"
-    "for i in $(seq 1 300); do\n"
-    "  if docker info >/dev/null 2>&1; then break; fi\n"
-    "  if [ \"$i\" = 300 ]; then docker info; exit 1; fi\n"
-    "  sleep 0.1\n"
-    "done\n"
-    "'buildctl' '--addr' 'unix://@/buildkit-run/buildkitd.sock' 'build'"
-    " '--progress=plain' '--frontend' 'dockerfile.v0'"
-    " '--local' 'context=@/context' '--local' 'dockerfile=@/context";
-static const char build_end[] =
-    " | docker load\n"
-    "rm -rf '@/buildkit-root' || true\n";
-
-/* Puts a script's text, the root in it. */
-static void build_put(const struct build_state *state, struct lssb_writer *to,
-                      const char *text)
-{
-    const char *at;
-
-    while ((at = strchr(text, '@')) != NULL) {
-        lssb_put(to, text, (size_t)(at - text));
-        lssb_put_text(to, state->root);
-        text = at + 1;
-    }
-    lssb_put_text(to, text);
-}
-
-/* Puts what stands between single quotes. */
-static void build_quote(struct lssb_writer *to, const char *text, size_t len)
-{
-    while (len > 0) {
-        const char *quote = memchr(text, '\'', len);
-        size_t n = quote != NULL ? (size_t)(quote - text) : len;
-
-        lssb_put(to, text, n);
-        if (quote == NULL)
-            return;
-        lssb_put_text(to, "'\\''");
-        text += n + 1;
-        len -= n + 1;
-    }
-}
-
-/* Puts an option of the builder: " '--opt' 'NAME=VALUE'". */
-static void build_option(struct lssb_writer *to, const char *kind,
-                         const char *name, const char *value)
-{
-    lssb_put_text(to, " '--opt' '");
-    lssb_put_text(to, kind);
-    build_quote(to, name, strlen(name));
-    lssb_put_text(to, "=");
-    build_quote(to, value, strlen(value));
-    lssb_put_text(to, "'");
-}
-
-/* The build argument whose name comes next behind `last` (NULL: the first of
- * all), or NULL. */
-static const lssb_pair *build_next_arg(const lssb_build_options *options,
-                                       const lssb_pair *last)
-{
-    const lssb_pair *next = NULL, *arg = options->args;
-    size_t i;
-
-    for (i = 0; i < options->arg_count; i++, arg++)
-        if ((last == NULL || strcmp(arg->name, last->name) > 0) &&
-            (next == NULL || strcmp(arg->name, next->name) < 0))
-            next = arg;
-    return next;
-}
-
-/* Where the last component of the Dockerfile's path begins. */
-static size_t build_base(const struct build_state *state)
-{
-    size_t at = strlen(state->dockerfile);
-
-    while (at > 0 && state->dockerfile[at - 1] != '/')
-        at--;
-    return at;
-}
-
-/* Puts the whole of the script that builds, and a NUL. */
-static void build_script(const struct build_state *state,
-                         struct lssb_writer *to)
-{
-    const lssb_build_options *options = state->options;
-    const lssb_pair *arg = NULL;
-    size_t base = build_base(state);
-
-    build_put(state, to, build_begin);
-    if (base > 0) {
-        lssb_put_text(to, "/");
-        build_quote(to, state->dockerfile, base - 1);
-    }
-    lssb_put_text(to, "'");
-    build_option(to, "", "filename", state->dockerfile + base);
-    lssb_put_text(to, " '--output' 'type=docker,name=");
-    lssb_put_text(to, state->image);
-    lssb_put_text(to, "'");
-    if (options->target != NULL)
-        build_option(to, "", "target", options->target);
-    while ((arg = build_next_arg(options, arg)) != NULL)
-        build_option(to, "build-arg:", arg->name, arg->value);
-    build_put(state, to, build_end);
-    lssb_put(to, "", 1);
-}
-
 /* ------------------------------------------------------------- the steps -- */
 
 static uint32_t build_timeout(const struct build_state *state)
@@ -499,8 +312,7 @@ static void build_extract(struct build_state *state)
 
     build_close(state);
     lssb_writer_start(&writer, state->of.script, sizeof state->of.script, 0);
-    build_put(state, &writer, build_unpack);
-    lssb_put(&writer, "", 1);
+    lssb_build_put_unpack(state, &writer);
     build_run(state, LSSB_BUILD_EXTRACTING);
 }
 
@@ -509,7 +321,7 @@ static void build_build(struct build_state *state)
     struct lssb_writer writer;
 
     lssb_writer_start(&writer, state->of.script, sizeof state->of.script, 0);
-    build_script(state, &writer);
+    lssb_build_put_script(state, &writer);
     build_run(state, LSSB_BUILD_BUILDING);
 }
 
@@ -753,299 +565,6 @@ static const struct lssb_exchange build_exchange = {
 
 /* ------------------------------------------------------------- beginning -- */
 
-/* Whether a text is there, and may stand in JSON. */
-static bool build_is_text(const char *text)
-{
-    return text != NULL && text[0] != '\0' &&
-           lssb_utf8_valid(text, strlen(text)) == strlen(text);
-}
-
-/* What is wrong with the build arguments, or NULL. */
-static const char *build_args_wrong(const lssb_build_options *options)
-{
-    const lssb_pair *arg;
-    size_t i, k;
-
-    if (options->arg_count > 0 && options->args == NULL)
-        return "args: NULL, but arg_count is not 0";
-    for (i = 0; i < options->arg_count; i++) {
-        arg = &options->args[i];
-        if (!build_is_text(arg->name) || strchr(arg->name, '=') != NULL)
-            return "args: a name is empty, holds a '=' or is no UTF-8";
-        if (arg->value == NULL ||
-            (arg->value[0] != '\0' && !build_is_text(arg->value)))
-            return "args: a value is NULL or no UTF-8";
-        for (k = 0; k < i; k++)
-            if (strcmp(options->args[k].name, arg->name) == 0)
-                return "args: a name stands there twice";
-    }
-    return NULL;
-}
-
-/* What is wrong with what only the last step is told, or NULL. */
-static const char *build_capture_wrong(const lssb_build_options *options)
-{
-    size_t i;
-
-    if (!build_is_text(options->name))
-        return "name: it is missing, or no UTF-8";
-    if (options->tag != NULL && options->tag[0] != '\0' &&
-        !build_is_text(options->tag))
-        return "tag: it is no UTF-8";
-    if (options->label_count > 0 && options->labels == NULL)
-        return "labels: NULL, but label_count is not 0";
-    for (i = 0; i < options->label_count; i++)
-        if (!build_is_text(options->labels[i].name) ||
-            options->labels[i].value == NULL ||
-            (options->labels[i].value[0] != '\0' &&
-             !build_is_text(options->labels[i].value)))
-            return "labels: a name or a value is missing, or no UTF-8";
-    return NULL;
-}
-
-/* Cleans the Dockerfile's path; false: it leads out of the context, or cannot
- * stand in a command. */
-static bool build_clean_path(struct build_state *state, const char *path)
-{
-    size_t len = 0, n;
-
-    if (!build_is_text(path) || path[0] == '/' || strlen(path) >= BUILD_PATH)
-        return false;
-    for (; *path != '\0'; path += n + (path[n] == '/')) {
-        const char *slash = strchr(path, '/');
-
-        n = slash != NULL ? (size_t)(slash - path) : strlen(path);
-        if (n == 0 || (n == 1 && path[0] == '.'))
-            continue;
-        if (n == 2 && path[0] == '.' && path[1] == '.')
-            return false;
-        if (len > 0)
-            state->dockerfile[len++] = '/';
-        memcpy(state->dockerfile + len, path, n);
-        len += n;
-    }
-    state->dockerfile[len] = '\0';
-    return len > 0;
-}
-
-/* What is wrong with the options, or NULL; cleans the Dockerfile's path. */
-static const char *build_wrong(struct build_state *state)
-{
-    const lssb_build_options *options = state->options;
-    const char *path = options->dockerfile, *wrong;
-
-    if (options->files == NULL ||
-        options->files->version != LSSB_FILES_VERSION)
-        return "files: NULL, or of another version";
-    wrong = build_capture_wrong(options);
-    if (wrong == NULL)
-        wrong = build_args_wrong(options);
-    if (wrong != NULL)
-        return wrong;
-    if (options->target != NULL && !build_is_text(options->target))
-        return "target: it is empty, or no UTF-8";
-    if (!build_clean_path(state, path != NULL ? path : "Dockerfile"))
-        return "dockerfile: a path in the context was expected, relative, "
-               "without \"..\", UTF-8, of less than 512 bytes";
-    return NULL;
-}
-
-/* The directory that the Dockerfile is in; it is the caller's to close, unless
- * it is the root. False: there is none. */
-static bool build_find_directory(struct build_state *state, intptr_t root,
-                                 intptr_t *directory, int32_t *code)
-{
-    const lssb_files *files = state->options->files;
-    char *name = state->dockerfile, *slash;
-
-    *directory = root;
-    while ((slash = strchr(name, '/')) != NULL) {
-        intptr_t opened;
-        lssb_status status;
-
-        *slash = '\0';
-        status = files->open_directory(files->context, *directory, name,
-                                       &opened, code);
-        *slash = '/';
-        if (*directory != root)
-            files->close(files->context, *directory);
-        if (status != LSSB_OK)
-            return false;
-        *directory = opened;
-        name = slash + 1;
-    }
-    return true;
-}
-
-/* Opens the Dockerfile's own .dockerignore, or the context's, if there is one.
- * NULL, or what is wrong. */
-static const char *build_open_ignore(struct build_state *state, intptr_t root,
-                                     intptr_t directory, int32_t *code)
-{
-    const lssb_files *files = state->options->files;
-    struct lssb_ignore *ignore = &state->of.context.ignore;
-    size_t len = strlen(state->dockerfile);
-    intptr_t file;
-    lssb_status status;
-
-    memcpy(state->dockerfile + len, ".dockerignore", sizeof ".dockerignore");
-    status = files->open_file(files->context, directory,
-                              state->dockerfile + build_base(state), &file,
-                              code);
-    state->dockerfile[len] = '\0';
-    if (status == LSSB_E_NOT_FOUND)
-        status = files->open_file(files->context, root, ".dockerignore", &file,
-                                  code);
-    if (status != LSSB_OK && status != LSSB_E_NOT_FOUND)
-        return ".dockerignore: it is no file, or cannot be opened";
-    lssb_ignore_start(ignore, files, status == LSSB_OK ? &file : NULL,
-                      state->dockerfile);
-    return NULL;
-}
-
-/* Looks for the Dockerfile, and for what says which files are sent. NULL, or
- * what is wrong. */
-static const char *build_look(struct build_state *state, int32_t *code)
-{
-    const lssb_files *files = state->options->files;
-    intptr_t root = state->of.context.pack.own.levels[0].directory, directory;
-    const char *wrong = NULL;
-    lssb_local_info info;
-
-    if (!build_find_directory(state, root, &directory, code))
-        return "dockerfile: there is no such directory in the context";
-    if (files->info(files->context, directory,
-                    state->dockerfile + build_base(state), &info,
-                    code) != LSSB_OK)
-        wrong = "dockerfile: there is no such file in the context";
-    else if (info.kind != LSSB_ENTRY_FILE && info.kind != LSSB_ENTRY_SYMLINK)
-        wrong = "dockerfile: it is no file";
-    else
-        wrong = build_open_ignore(state, root, directory, code);
-    if (directory != root)
-        files->close(files->context, directory);
-    return wrong;
-}
-
-/* What becomes of an entry of the context. */
-static enum lssb_pack_choice build_choose(void *user, const char *path,
-                                          const lssb_local_info *info)
-{
-    struct build_state *state = user;
-
-    return lssb_ignore_choose(&state->of.context.ignore, path,
-                              info->kind == LSSB_ENTRY_DIRECTORY);
-}
-
-/* Opens the context. NULL, or what is wrong. */
-static const char *build_open(struct build_state *state, int32_t *code)
-{
-    const lssb_build_options *options = state->options;
-    struct lssb_pack *pack = &state->of.context.pack;
-    const char *wrong;
-
-    if (lssb_pack_start(pack, options->files,
-                        options->context != NULL ? options->context : ".") !=
-        LSSB_OK) {
-        *code = pack->code;
-        return "context: it is no directory, or cannot be opened";
-    }
-    wrong = build_look(state, code);
-    if (wrong != NULL) {
-        lssb_pack_end(pack);
-        return wrong;
-    }
-    pack->choose = build_choose;
-    pack->user = state;
-    state->reading = true;
-    return NULL;
-}
-
-/* Puts `count` random bytes in hexadecimal behind a text; false: the port has
- * none. */
-static bool build_random(struct build_state *state, char *to, size_t size,
-                         const char *before, size_t count)
-{
-    static const char digits[] = "0123456789abcdef";
-    lssb_client *client = state->client;
-    uint8_t bytes[16];
-    char hex[2 * sizeof bytes];
-    struct lssb_text text;
-    size_t i;
-
-    if (client->port->random(client->port_context, bytes, count) != LSSB_IO_OK)
-        return false;
-    for (i = 0; i < count; i++) {
-        hex[2 * i] = digits[bytes[i] >> 4];
-        hex[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    lssb_text_start(&text, to, size);
-    lssb_text_add(&text, before);
-    lssb_text_add_n(&text, hex, 2 * count);
-    return true;
-}
-
-/* Makes up the names of this build. */
-static bool build_names(struct build_state *state)
-{
-    struct lssb_text text;
-
-    if (!build_random(state, state->build->builder,
-                      sizeof state->build->builder, BUILD_BUILDER, 6) ||
-        !build_random(state, state->root, sizeof state->root, BUILD_ROOT, 6) ||
-        !build_random(state, state->image, sizeof state->image, BUILD_IMAGE,
-                      16))
-        return false;
-    lssb_text_start(&text, state->archive, sizeof state->archive);
-    lssb_text_add(&text, state->root);
-    lssb_text_add(&text, "/context.tar");
-    return true;
-}
-
-/* Refuses a call, as lssb_refuse, with another status. */
-static lssb_status build_refuse(lssb_op *call, lssb_status status,
-                                int32_t code, const char *wrong)
-{
-    lssb_client *client = lssb_call_client(call);
-
-    lssb_refuse(client, call, "build snapshot: ", wrong, NULL);
-    client->error.status = status;
-    client->error.system_code = code;
-    if (call->error != NULL)
-        *call->error = client->error;
-    return call->status = status;
-}
-
-/* Whether the script fits where it is put. */
-static bool build_fits(const struct build_state *state)
-{
-    struct lssb_writer writer;
-
-    lssb_writer_start(&writer, NULL, 0, 0);
-    build_script(state, &writer);
-    return writer.total <= sizeof state->of.script;
-}
-
-/* Fills the struct for a new build; LSSB_OK, or why not. */
-static lssb_status build_begin_all(struct build_state *state, lssb_op *call)
-{
-    const char *wrong = build_wrong(state);
-    int32_t code = 0;
-
-    if (wrong != NULL)
-        return build_refuse(call, LSSB_E_INVALID_ARGUMENT, 0, wrong);
-    if (!build_names(state))
-        return build_refuse(call, LSSB_E_UNSUPPORTED, 0,
-                            "the port has no random bytes for its names");
-    if (!build_fits(state))
-        return build_refuse(call, LSSB_E_TOO_LONG, 0,
-                            "args: there are too many, or they are too long");
-    wrong = build_open(state, &code);
-    if (wrong != NULL)
-        return build_refuse(call, LSSB_E_INVALID_ARGUMENT, code, wrong);
-    return LSSB_OK;
-}
-
 lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
                                 const lssb_build_options *options,
                                 lssb_snapshot *snapshot, lssb_op *op)
@@ -1057,11 +576,11 @@ lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
     if (call == NULL)
         return status;
     if (build == NULL || options == NULL || snapshot == NULL)
-        return build_refuse(call, LSSB_E_INVALID_ARGUMENT, 0,
+        return lssb_build_refuse(call, LSSB_E_INVALID_ARGUMENT, 0,
                             "build, options or snapshot: NULL");
     state = (struct build_state *)(void *)&build->reserved;
     if (state->active)
-        return build_refuse(call, LSSB_E_BUSY, 0,
+        return lssb_build_refuse(call, LSSB_E_BUSY, 0,
                             "this lssb_build is in use by another call");
     memset(build, 0, sizeof *build);
     memset(snapshot, 0, sizeof *snapshot);
@@ -1070,7 +589,7 @@ lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
     state->build = build;
     state->options = options;
     state->snapshot = snapshot;
-    status = build_begin_all(state, call);
+    status = lssb_build_prepare(state, call);
     if (status != LSSB_OK)
         return status;
     call->reserved.state.extra = build;

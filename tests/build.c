@@ -717,6 +717,7 @@ static void canceled_at_any_call_of_the_port_it_cleans_up(void)
         finish();
         EXPECT(op.status == LSSB_E_CANCELED || op.status == LSSB_OK);
         EXPECT(!build.builder_left);
+        EXPECT(op.status == LSSB_OK || snapshot.state != LSSB_STATE_READY);
         canceled += op.status == LSSB_E_CANCELED;
         seen |= 1u << build.step;
         if (test_failures > 3)
