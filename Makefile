@@ -164,6 +164,7 @@ test: ## everything that CI runs
 	    'a network that misbehaves' '$(AGAIN) test-peers' \
 	    'services: python3, nginx, ws' '$(AGAIN) test-services' \
 	    'redis, PostgreSQL, curl, ssh through a tunnel' 'SHORT=1 $(AGAIN) test-tunnels' \
+	    'a POSIX system that is not Linux' '$(AGAIN) test-plain' \
 	    'other machines: big-endian, Windows' '$(AGAIN) test-cross' \
 	    'lwIP, over a tap device' '$(AGAIN) test-lwip'
 
@@ -296,6 +297,18 @@ $(BUILD)/tests/%.elf: tests/%.c tests/bare/start.ld $(wildcard tests/*.h tests/b
 test-firmware: $(BUILD)/sandboxd firmware ## the same, run in an emulator
 	@sh tests/firmware.sh $(BUILD) $(FIRMWARE)
 
+# The POSIX port without what only Linux has, as for macOS and the BSDs.
+PLAIN = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Werror
+
+test-plain: ## the POSIX port without what only Linux has
+	@mkdir -p $(BUILD)/plain
+	@$(PLAIN) -include tests/plain.h -DPLAIN_SOCKET_OPTION -fsyntax-only port/posix.c
+	@$(PLAIN) -include tests/plain.h -DLSSB_NO_THREADS -fsyntax-only port/posix.c
+	@for port in posix files_posix; do \
+	    $(PLAIN) -include tests/plain.h -c -o $(BUILD)/plain/$$port.o port/$$port.c || exit 1; done
+	@$(PLAIN) -I. -o $(BUILD)/plain/unit_posix tests/unit_posix.c $(BUILD)/plain/posix.o $(LDFLAGS) -lpthread
+	@$(BUILD)/plain/unit_posix
+
 # For other machines: tests/cross.sh says which. TARGETS=… for some of them.
 TARGETS =
 
@@ -411,5 +424,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
 .PHONY: all demo programs unit symbols test test-sandboxd test-live test-build test-tree test-websocket test-demo test-servers \
-    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip test-rtos firmware test-firmware test-bare cross check-cross test-cross list dist test-dist size size-readme bench bench-ws check fuzz valgrind mutants deps clean help
+    test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip test-rtos firmware test-firmware test-bare cross check-cross test-cross test-plain list dist test-dist size size-readme bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:
