@@ -494,6 +494,9 @@ static bool build_measure(lssb_op *op)
         build_left(state);
         return build_clean(op);
     }
+    if (!state->announced)          /* no callback before the first step */
+        build_step(state, LSSB_BUILD_MEASURING);
+    state->announced = true;
     status = lssb_pack_measure(&state->of.context.pack);
     if (status == LSSB_AGAIN) {
         state->client->at_once = true;
@@ -596,6 +599,6 @@ lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
     state->active = true;
     state->inner.headers = call->headers;
     state->inner.header_count = call->header_count;
-    build_step(state, LSSB_BUILD_MEASURING);
+    build->step = LSSB_BUILD_MEASURING;
     return lssb_call_attend(call, op == NULL, &build_exchange);
 }

@@ -36,6 +36,7 @@ struct build_state {
     uint32_t looks;                 /* how often, still */
     lssb_build_step tried;          /* before cleaning */
     bool active;
+    bool announced;                 /* the first step is */
     bool reading;                   /* the context is open */
     bool made;                      /* the builder exists, or may */
     bool uncertain;                 /* or may come to be */

@@ -272,7 +272,7 @@ static void tell(lssb_op *o)
 static void ready(void)
 {
     script_config(&me.config);
-    me.config.slots = 2;
+    me.config.slots = 1;
     if (script_client_open(&me) != LSSB_OK)
         script_stuck("no client");
     memset(&build, 0, sizeof build);
@@ -331,6 +331,7 @@ static void a_dockerfile_becomes_a_snapshot(void)
     serve();
     ready();
     EXPECT_INT(start(), LSSB_PENDING);
+    EXPECT_STR(steps, "");          /* no callback outside of a step */
     finish();
     EXPECT_INT(op.status, LSSB_OK);
     EXPECT_STR(snapshot.id, "s1");
@@ -365,6 +366,24 @@ static bool said(const char *text)
     return !LSSB_WEBSOCKET || strstr(peers.said, text) != NULL;
 }
 
+static char creation[1000], capture[1000];
+
+/* Keeps what the builder and the snapshot are asked for with. */
+static void keep_bodies(unsigned long call)
+{
+    (void)call;
+    if (strstr(script.body, "\"name\":\"snapshot-builder") != NULL)
+        snprintf(creation, sizeof creation, "%.900s", script.body);
+    if (strstr(script.body, "\"docker_image\"") != NULL)
+        snprintf(capture, sizeof capture, "%.900s", script.body);
+}
+
+/* Whether a body has a member, whatever stands before and behind it. */
+static bool has(const char *body, const char *member)
+{
+    return strstr(body, member) != NULL;
+}
+
 static void options_go_where_they_belong(void)
 {
     static const lssb_pair args[] = { { "ZED", "1" }, { "A", "it's" },
@@ -385,9 +404,22 @@ static void options_go_where_they_belong(void)
     how.labels = labels;
     how.label_count = 1;
     how.timeout_s = 90;
+    how.idle_ttl_s = 120;
+    how.delete_after_stop_s = 180;
+    script.each = keep_bodies;
     EXPECT_INT(start(), LSSB_PENDING);
+    lssb_wait(me.client, &op, LSSB_FOREVER);
     finish();
     EXPECT_INT(op.status, LSSB_OK);
+    EXPECT(has(creation, "\"timeout\":90") && has(creation, "\"vcpus\":3") &&
+           has(creation, "\"mem_bytes\":2000") &&
+           has(creation, "\"fs_capacity_bytes\":1000") &&
+           has(creation, "\"idle_ttl_seconds\":120") &&
+           has(creation, "\"delete_after_stop_seconds\":180"));
+    EXPECT(has(capture, "\"name\":\"snap\"") && has(capture, image) &&
+           has(capture, "\"fs_capacity_bytes\":1000") &&
+           has(capture, "\"tag\":\"v1\"") &&
+           has(capture, "\"labels\":{\"team\":\"a\"}"));
     EXPECT(said("\"timeout_seconds\":90"));
     sprintf(text, "'--local' 'context=%s/context' '--local' 'dockerfile="
             "%s/context/docker' '--opt' 'filename=own'\\\\''s file' "
@@ -396,6 +428,29 @@ static void options_go_where_they_belong(void)
             "'--opt' 'build-arg:B=' '--opt' 'build-arg:ZED=1' | docker load\\n"
             "rm -rf '%s/buildkit-root' || true\\n\"", root, root, image, root);
     EXPECT(said(text));
+}
+
+static void an_upload_that_is_tried_again_sends_the_same_bytes(void)
+{
+    const struct script_entry *uploads[2] = { NULL, NULL };
+    size_t i, n = 0;
+
+    serve();
+    routes[1].replies[1] = routes[1].replies[0];
+    routes[1].replies[0].status = 502;
+    ready();
+    EXPECT_INT(start(), LSSB_PENDING);
+    finish();
+    EXPECT_INT(op.status, LSSB_OK);
+    for (i = 0; i < script.entry_count && n < 2; i++)
+        if (strcmp(script.entries[i].line, to_upload) == 0)
+            uploads[n++] = &script.entries[i];
+    EXPECT_INT(n, 2);
+    if (n < 2)
+        return;
+    EXPECT_INT(uploads[0]->content_len, build.context_bytes);
+    EXPECT_INT(uploads[1]->content_len, build.context_bytes);
+    EXPECT(uploads[0]->content_sum == uploads[1]->content_sum);
 }
 
 static void what_is_wrong_with_the_options_is_said_at_once(void)
@@ -841,6 +896,7 @@ static const struct test tests[] = {
     TEST(a_dockerfile_becomes_a_snapshot),
     TEST(the_waiting_form_is_the_same),
     TEST(options_go_where_they_belong),
+    TEST(an_upload_that_is_tried_again_sends_the_same_bytes),
     TEST(what_is_wrong_with_the_options_is_said_at_once),
     TEST(a_struct_in_use_is_refused),
     TEST(whatever_fails_the_builder_is_deleted),
