@@ -367,7 +367,7 @@ fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	    $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 $$f.corpus || exit 1; \
 	    echo "$$f: $(FUZZ_SECONDS) s, nothing found"; done
 
-FUZZED = $(HTTP_PARTS:%=src/%.c) $(WS_PARTS:%=src/%.c) $(filter src/json% src/spec% src/tar% src/ignore%,$(LSSB_PARTS:%=src/%.c)) port/posix.c
+FUZZED = $(HTTP_PARTS:%=src/%.c) $(WS_PARTS:%=src/%.c) $(filter src/json% src/spec% src/tar% src/ignore% src/told%,$(LSSB_PARTS:%=src/%.c)) port/posix.c
 
 build/fuzz/fuzz_command: private FUZZED = $(wildcard src/*.c) port/posix.c port/tls_none.c
 build/fuzz/fuzz_command: private override CPPFLAGS += -DLSSB_HOLD=1024

@@ -56,11 +56,13 @@ static void begin_all(enum script_mode mode, uint32_t slots, size_t first)
 static void check_all(uint32_t slots)
 {
     lssb_stats_list stats;
-    size_t i;
+    size_t i, operations = CALLS;
 
+    for (i = 0; i < CALLS; i++)     /* this one makes another of its own */
+        operations += calls[i].what->start == start_tools;
     lssb_stats(me.client, &stats);
     EXPECT(stats.slots_high <= slots);
-    EXPECT_INT(stats.operations_high, CALLS);
+    EXPECT_INT(stats.operations_high, operations);
     EXPECT(script.open_most <= slots);
     script.each = NULL;
     script_client_close(&me);

@@ -23,6 +23,9 @@
 #define BIG HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED "abc"   /* 603 */
 #define UPLOAD_SIZE 2500
 
+/* "./a", a file of 3 bytes, as the box tells it. */
+#define LISTING "#b  Li9hLy8gODFhNCAzIDEwMCAxMDEgNyAwIDAgMQovLyAwIDAK"
+
 static const struct script_route scenario_routes[] = {
     { "POST " API "/boxes",
       { { 201, BOX("new", "provisioning"), NULL, SCRIPT_LENGTH, 0 } } },
@@ -73,6 +76,9 @@ static const struct script_route scenario_routes[] = {
           "\",\"exit_code\":3}", NULL, SCRIPT_CHUNKED, 20 } } },
     { "POST /i/execute",
       { { 200, "{\"stdout\":\"" BIG "\",\"stderr\":\"\\ud83d\\ude00\","
+          "\"exit_code\":0}", NULL, SCRIPT_LENGTH, 20 } } },
+    { "POST /v/execute",
+      { { 200, "{\"stdout\":\"" LISTING "\",\"stderr\":\"\","
           "\"exit_code\":0}", NULL, SCRIPT_LENGTH, 20 } } },
 #endif
     { "POST /j/upload?path=%2Ftmp%2Fa%20b.txt",
@@ -166,6 +172,7 @@ struct args {
     lssb_search search;
     lssb_request request;
     lssb_response response;
+    lssb_tools tools;
 };
 
 /* What the model of commands runs for the scenarios. */
@@ -175,9 +182,13 @@ static const struct model_event scenario_prints[] = {
 static const struct model_event scenario_big[] = {
     { 0, 1, BIG }, { 20, 2, "\xf0\x9f\x98\x80" },
 };
+static const struct model_event scenario_listing[] = {
+    { 0, 1, LISTING },
+};
 static const struct model_program scenario_programs[] = {
     { MODEL_PRINTS, scenario_prints, 2, 30, 3, false, "echo \"caf\xc3\xa9\"" },
     { MODEL_PRINTS, scenario_big, 2, 20, 0, false, "seq" },
+    { MODEL_PRINTS, scenario_listing, 1, 20, 0, false, NULL },
 };
 #define SCENARIO_PROGRAMS \
     (sizeof scenario_programs / sizeof scenario_programs[0])
@@ -714,6 +725,29 @@ static lssb_status start_link(lssb_client *client, struct args *args,
                               &args->file, op);
 }
 
+static lssb_status entry_seen(void *user, const lssb_entry *entry)
+{
+    struct args *args = user;
+
+    args->len += (size_t)sprintf(args->out + args->len, "%s %u;", entry->name,
+                                 (unsigned)entry->size);
+    return LSSB_OK;
+}
+
+static lssb_status start_tools(lssb_client *client, struct args *args,
+                               lssb_op *op)
+{
+    scenario_box(client, args, "v");
+    strcpy(args->path, "/srv/\xFF");
+    args->tools.box = &args->box;
+    return lssb_path_list(&args->tools, args->path, 0, entry_seen, args, op);
+}
+
+static void say_tools(const struct args *args, char *to)
+{
+    strcpy(to, args->out);
+}
+
 /* Over a WebSocket a command is asked for as often as it takes, and runs once:
  * the model counts. */
 #define RUN_ONCE(request) (LSSB_WEBSOCKET ? NULL : request)
@@ -773,6 +807,8 @@ static const struct scenario scenarios[] = {
     { "link", start_link, say_download,
       "LSSB_OK 1 603 603 603 right Mon, 01 Jan 2024 00:00:00 GMT", NULL,
       true },
+    { "list a directory", start_tools, say_tools, "LSSB_OK a 3;",
+      RUN_ONCE("POST /v/execute"), true },
 };
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 
@@ -782,7 +818,8 @@ static const struct scenario scenarios[] = {
 static inline bool scenario_is_command(const struct scenario *what)
 {
     return LSSB_WEBSOCKET &&
-           (what->start == start_run || what->start == start_run_taking);
+           (what->start == start_run || what->start == start_run_taking ||
+            what->start == start_tools);
 }
 
 /* Whether it is a request that is not for the service, and so not tried again

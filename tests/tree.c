@@ -1197,8 +1197,7 @@ int main(void)
 
 int main(void)
 {
-    printf("0 passed, 0 failed\n");
-    return 0;
+    return test_main(NULL, 0);
 }
 
 #endif
