@@ -177,7 +177,7 @@ test-sandboxd: $(BUILD)/sandboxd ## sandboxd: files, commands, control plane, tu
 test-websocket: $(BUILD)/tests/ws_echo ## our WebSocket engine, python3-websockets
 	@/usr/bin/python3 tests/ws_echo.py $(BUILD)/tests/ws_echo
 
-EXAMPLES = quickstart hello snapshots stream interactive reattach eventloop service
+EXAMPLES = quickstart hello snapshots stream interactive reattach eventloop service tree
 
 test-live: $(BUILD)/sandboxd $(BUILD)/tests/live ## our control plane, our server
 	@sh tests/live.sh $(BUILD)

@@ -88,6 +88,16 @@ service() {
         [ "$(sed -n '$p' "$work/out")" = '<h1>Hello from the sandbox</h1>' ]
 }
 
+# Up without what is hidden, changed there, and back.
+tree() {
+    mkdir -p "$work/up/sub" "$work/down" && echo one >"$work/up/sub/a b" &&
+        echo no >"$work/up/.hidden" &&
+        "$build/examples/tree" "$work/up" 'cd /home/user/work/sub && tr a-z A-Z <"a b" >made' \
+            "$work/down" >"$work/out" && grep -q '^-644 *4 sub/made$' "$work/out" &&
+        [ "$(cat "$work/down/sub/made" "$work/down/sub/a b")" = "ONE
+one" ] && [ ! -e "$work/down/.hidden" ]
+}
+
 check quickstart env QUICKSTART="$build/examples/quickstart" sh examples/demo.sh "$build"
 check hello hello
 check snapshots snapshots
@@ -99,5 +109,6 @@ check 'stream, interrupted' stream_killed
 check interactive interactive
 check 'reattach, killed in the middle' reattach
 check service service
+check tree tree
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
