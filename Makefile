@@ -149,7 +149,7 @@ test: ## everything that CI runs
 	    'the flattened sources' '$(AGAIN) test-dist' \
 	    'sandboxd' '$(AGAIN) test-sandboxd' \
 	    'the control plane, live' '$(AGAIN) test-live' \
-    'a Dockerfile, live' '$(AGAIN) test-build' \
+	    'a Dockerfile, live' '$(AGAIN) test-build' \
 	    'files, processes, trees, live' '$(AGAIN) test-tree' \
 	    'WebSocket, python3-websockets' '$(AGAIN) test-websocket' \
 	    'yamux, the reference implementation' '$(AGAIN) test-yamux' \
