@@ -1392,11 +1392,13 @@ struct lssb_pack_level {
  * directory stands before what is in it; mode & 0777, owner 0, whole seconds;
  * what is neither file, directory nor link is left out.
  *
- * What it costs: a directory is listed once, once more for each
- * LSSB_PACK_NAMES bytes of names in it and, where those have to make room for
- * the names in a subdirectory, once more after that. Measuring and reading both
- * walk the tree; reading at an offset before the entry at hand walks it from
- * the start. */
+ * What it costs: a directory is listed once, once more for each 3 KB of names
+ * in it (1 KB, further down) and, where those have to make room for the names
+ * in a subdirectory, once more after that. A tree of 100,000 files in 1,000
+ * directories takes a third of a second, 10,000 in one directory a tenth,
+ * 100,000 in one directory ten seconds. Measuring and reading both walk the
+ * tree; reading at an offset before the entry at hand walks it from the
+ * start. */
 struct lssb_pack {
     /* Set after lssb_pack_start; may be NULL. `path` is relative. */
     enum lssb_pack_choice (*choose)(void *user, const char *path,

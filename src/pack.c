@@ -29,6 +29,7 @@ static lssb_status pack_wrong(struct lssb_pack *pack, lssb_status status,
 struct pack_scan {
     struct lssb_pack_level *level;
     char *names;
+    size_t limit;                   /* where its list ends at the latest */
     const char *after;              /* only those behind this one; or NULL */
     bool too_long;
 };
@@ -49,8 +50,17 @@ static size_t pack_place(const struct lssb_pack_level *level,
 {
     size_t at = level->from;
 
-    while (at < level->to && strcmp(names + at, name) < 0)
-        at += strlen(names + at) + 1;
+    while (at < level->to) {
+        const char *there = names + at, *here = name;
+
+        while (*there == *here && *here != '\0') {
+            there++;
+            here++;
+        }
+        if ((uint8_t)*there >= (uint8_t)*here)
+            break;
+        at = (size_t)(there - names) + strlen(there) + 1;
+    }
     return at;
 }
 
@@ -63,7 +73,7 @@ static bool pack_take(void *user, const char *name)
 
     if (scan->after != NULL && strcmp(name, scan->after) <= 0)
         return true;
-    if (size > LSSB_PACK_NAMES - (size_t)level->from) {
+    if (size > scan->limit - level->from) {
         scan->too_long = true;
         return false;
     }
@@ -71,7 +81,7 @@ static bool pack_take(void *user, const char *name)
         strcmp(name, scan->names + pack_last(level, scan->names)) > 0)
         return true;                /* some went already, and so does this */
     at = pack_place(level, scan->names, name);
-    while (level->to + size > LSSB_PACK_NAMES) {
+    while (level->to + size > scan->limit) {
         size_t last = pack_last(level, scan->names);
 
         level->complete = false;
@@ -109,6 +119,15 @@ static void pack_make_room(struct lssb_pack *pack)
     top->from = top->to = used;
 }
 
+/* Where the list of the directory on top ends at the latest: the rest is for
+ * the directories in it, whose names would push these out otherwise. */
+static size_t pack_limit(const struct lssb_pack_level *top)
+{
+    size_t room = LSSB_PACK_NAMES - (size_t)top->from, part = room / 4 * 3;
+
+    return top->from + (part > PACK_ROOM ? part : PACK_ROOM);
+}
+
 /* Lists the directory on top: its next names. */
 static lssb_status pack_refill(struct lssb_pack *pack)
 {
@@ -120,6 +139,7 @@ static lssb_status pack_refill(struct lssb_pack *pack)
     pack_make_room(pack);
     scan.level = top;
     scan.names = pack->own.names;
+    scan.limit = pack_limit(top);
     scan.after = top->begun ? pack->path + top->path_len +
                                   (top->path_len > 0)
                             : NULL;
