@@ -50,7 +50,7 @@ endif
 
 HTTP_PARTS = text url http1 conn dial
 WS_PARTS = websocket channel yamux
-LSSB_PARTS = json_char json json_read json_write tar_write tar pack ignore error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service run upgrade socket command_talk command_hear command_link command command_held tunnel_bridge tunnel_flow tunnel_link tunnel tunnel_none stream bridge execute build_script build_begin build told tools path process tree
+LSSB_PARTS = json_char json json_read json_write tar_write tar pack ignore error request slot reply call client kind list spec sandbox provision snapshot legacy link search file service run upgrade socket command_talk command_hear command_link command command_held tunnel_bridge tunnel_flow tunnel_link tunnel tunnel_none stream bridge execute build_script build_begin build told tools path process tree_place tree
 ifeq ($(PARTS),)
 UNITS = http ws lssb
 else

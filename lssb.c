@@ -53,4 +53,5 @@
 #include "src/tools.c"
 #include "src/path.c"
 #include "src/process.c"
+#include "src/tree_place.c"
 #include "src/tree.c"

@@ -11,7 +11,8 @@
  * state first, then parent, group, session. The name may hold anything. */
 #define PROCESS_STAT \
     "t(){ s=\n" \
-    "{ while read -r l||[ \"$l\" ];do s=\"$s$l \";done;} 2>/dev/null <$d/stat\n" \
+    "{ while read -r l||[ \"$l\" ];do s=\"$s$l \";done;} " \
+    "2>/dev/null <$d/stat\n" \
     "s=${s##*) };}\n"
 
 static struct lssb_tools_state *process_of(lssb_tools *tools)
@@ -19,7 +20,7 @@ static struct lssb_tools_state *process_of(lssb_tools *tools)
     return &tools->reserved.state;
 }
 
-/* ---------------------------------------------------------------- the list -- */
+/* ------------------------------------------------------------- the list -- */
 
 static lssb_status process_tell(lssb_tools *tools)
 {
@@ -85,7 +86,7 @@ lssb_status lssb_process_list(lssb_tools *tools, lssb_process_fn take,
     return lssb_tools_go(tools, call, op == NULL);
 }
 
-/* ----------------------------------------------------------------- signals -- */
+/* -------------------------------------------------------------- signals -- */
 
 static const struct lssb_tools_job process_signal = {
     .name = "signal",

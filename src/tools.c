@@ -36,7 +36,7 @@ static const struct lssb_tools_job *tools_job(lssb_tools *tools)
     return tools_of(tools)->job;
 }
 
-/* ------------------------------------------------------------- beginning -- */
+/* ------------------------------------------------------------ beginning -- */
 
 /* The struct is another call's. */
 static lssb_status tools_busy(lssb_op *call, const char *name)
@@ -147,7 +147,7 @@ const char *lssb_tools_path(lssb_tools *tools, const char *path, bool second)
     return NULL;
 }
 
-/* ----------------------------------------------------------- at the work -- */
+/* ---------------------------------------------------------- at the work -- */
 
 /* The box says something on standard error. */
 static lssb_status tools_complains(void *user, const void *bytes, size_t len)
@@ -205,7 +205,7 @@ lssb_status lssb_tools_records(lssb_tools *tools, const char *text, size_t len,
     return status;
 }
 
-/* ---------------------------------------------------------------- the end -- */
+/* --------------------------------------------------------------- the end -- */
 
 /* Says what became of a call: what the library found, then what the tool
  * said. */
@@ -234,8 +234,8 @@ static lssb_status tools_failed(lssb_tools *tools)
     lssb_error *error = &tools->box->client->error;
 
     if (state->why == LSSB_E_DEADLINE)
-        return lssb_tools_say(tools, LSSB_E_DEADLINE, "the deadline passed while "
-                         "the box was at work");
+        return lssb_tools_say(tools, LSSB_E_DEADLINE,
+                              "the deadline passed while the box was at work");
     if (state->why != LSSB_OK)
         return lssb_tools_say(tools, state->why, "canceled");
     if (state->stopped != NULL)
@@ -253,13 +253,13 @@ lssb_status lssb_tools_outcome(lssb_tools *tools, int32_t code)
         return LSSB_OK;
     if (state->said_len == 0)
         return lssb_tools_say(tools, LSSB_E_OPERATION,
-                         "the box's tools failed without a word");
+                              "the box's tools failed without a word");
     if (code == 127)
         return lssb_tools_say(tools, LSSB_E_UNSUPPORTED, NULL);
     return lssb_tools_say(tools,
-                     state->failure != LSSB_OK ? state->failure
-                                               : LSSB_E_OPERATION,
-                     NULL);
+                          state->failure != LSSB_OK ? state->failure
+                                                    : LSSB_E_OPERATION,
+                          NULL);
 }
 
 lssb_status lssb_tools_listed(lssb_tools *tools, int32_t code)
@@ -270,7 +270,7 @@ lssb_status lssb_tools_listed(lssb_tools *tools, int32_t code)
         return lssb_tools_outcome(tools, code);
     if (!state->ended)
         return lssb_tools_say(tools, LSSB_E_PROTOCOL,
-                         "what the box's tools told is not complete");
+                              "what the box's tools told is not complete");
     if (state->numbers[1] != 0 && state->failure == LSSB_E_NOT_FOUND)
         return LSSB_OK;             /* what was gone before it was looked at */
     return lssb_tools_outcome(tools, (int32_t)(state->numbers[1] & 0xFF));
@@ -286,7 +286,7 @@ lssb_status lssb_tools_over(lssb_tools *tools)
         return tools_failed(tools);
     if (state->result.out_lost > 0)
         return lssb_tools_say(tools, LSSB_E_CONNECTION,
-                         "a part of the output was lost on the way");
+                              "a part of the output was lost on the way");
     return tools_job(tools)->ended(tools, state->result.exit_code);
 }
 

@@ -3,43 +3,16 @@
  * SPDX-License-Identifier: MIT
  *
  * A tree is an archive that passes through a command, in base64: its output on
- * the way down, its input on the way up. What comes down is hostile. Each of
- * its entries is reached from the local root name by name, by functions that
- * follow no link, so that nothing written before can lead it elsewhere; what
- * the archive itself may say is tar.c's to refuse.
+ * the way down, its input on the way up. What comes down is hostile: tar.c
+ * refuses what an archive must not say, tree_place.c puts the rest where it
+ * belongs.
  */
-#include "internal.h"
+#include "tree.h"
 
 #define TREE_ENTRIES 1000000
 #define TREE_BYTES (UINT64_C(64) << 30)
-#define TREE_DEPTH 64
-#define TREE_PIECE 768              /* bytes of an archive in one line */
 #define TREE_LINE 1024              /* the same in base64 */
 #define TREE_LINES 64               /* of them in one turn */
-#define TREE_COPY (UINT64_C(1) << 20)   /* bytes of a file in one turn */
-
-/* On the way down. */
-struct tree_down {
-    struct lssb_tar tar;
-    intptr_t root;
-    intptr_t parent;                /* of the entry at hand; may be the root */
-    intptr_t file;                  /* that is being written */
-    intptr_t source;                /* and what it is a copy of */
-    uint64_t copied;
-    uint16_t parent_len;
-    uint16_t dropped_len;
-    uint16_t from;                  /* of the block, what is not read yet */
-    uint16_t len;
-    bool root_open;
-    bool parent_open;               /* and it is not the root */
-    bool file_open;
-    bool source_open;
-    bool dropping;
-    bool complete;
-    uint8_t block[TREE_PIECE];
-    char parent_path[LSSB_TAR_PATH];
-    char dropped[LSSB_TAR_PATH];    /* a directory that was not wanted */
-};
 
 enum tree_step {
     TREE_MEASURES = 0,
@@ -68,44 +41,15 @@ typedef char tree_down_fits[sizeof(struct tree_down) <=
 typedef char tree_up_fits[sizeof(struct tree_up) <=
                           sizeof(((lssb_tree *)0)->reserved) ? 1 : -1];
 
-static struct lssb_tools_state *tree_of(lssb_tree *tree)
-{
-    return &tree->tools.reserved.state;
-}
-
 /* The tools are a tree's first member. */
 static lssb_tree *tree_from(lssb_tools *tools)
 {
     return (lssb_tree *)(void *)tools;
 }
 
-static struct tree_down *tree_down(lssb_tree *tree)
-{
-    return (struct tree_down *)(void *)tree->reserved;
-}
-
 static struct tree_up *tree_up(lssb_tree *tree)
 {
     return (struct tree_up *)(void *)tree->reserved;
-}
-
-/* Ends the call: what is wrong, with which path, a system's number. */
-static lssb_status tree_stop(lssb_tree *tree, lssb_status status,
-                             const char *path, const char *why, int32_t code)
-{
-    struct lssb_tools_state *state = tree_of(tree);
-    struct lssb_text text;
-    size_t i;
-
-    lssb_text_start(&text, state->name, LSSB_MESSAGE_SIZE);
-    lssb_text_add(&text, path);
-    for (i = 0; i < text.len; i++)
-        if ((uint8_t)text.at[i] < ' ' || (uint8_t)text.at[i] > '~')
-            text.at[i] = '?';       /* it may be no UTF-8 */
-    lssb_text_add(&text, text.len > 0 ? ": " : "");
-    lssb_text_add(&text, why);
-    state->system_code = code;
-    return lssb_tools_stop(&tree->tools, status, state->name);
 }
 
 /* Begins one of the two. */
@@ -141,414 +85,20 @@ static lssb_status tree_no_root(lssb_tree *tree, lssb_op *call,
 {
     lssb_error *error = &tree->tools.box->client->error;
 
-    tree_stop(tree, status, local, "this directory cannot be opened", code);
-    lssb_tools_say(&tree->tools, status, tree_of(tree)->name);
+    lssb_tree_stop(tree, status, local, "this directory cannot be opened",
+                   code);
+    lssb_tools_say(&tree->tools, status, lssb_tree_state(tree)->name);
     if (call->error != NULL)
         *call->error = *error;
     return call->status = status;
 }
 
-/* --------------------------------------------------- down: directories -- */
-
-/* Opens a directory in one, for the entry at hand. */
-static lssb_status tree_open(lssb_tree *tree, intptr_t at, const char *name,
-                             bool make, intptr_t *opened)
-{
-    const lssb_files *files = tree->files;
-    const char *path = tree_down(tree)->tar.entry.name;
-    int32_t code = 0;
-    lssb_status status = files->open_directory(files->context, at, name,
-                                               opened, &code);
-
-    if (status == LSSB_E_NOT_FOUND && make) {
-        status = files->make_directory(files->context, at, name, 0755, &code);
-        if (status == LSSB_OK)
-            status = files->open_directory(files->context, at, name, opened,
-                                           &code);
-    }
-    if (status == LSSB_E_REFUSED)
-        return tree_stop(tree, LSSB_E_UNSAFE, path,
-                         "its path leads through a link or a file", code);
-    if (status != LSSB_OK && make)
-        return tree_stop(tree, status, path,
-                         "its directory cannot be opened", code);
-    return status;
-}
-
-/* Opens a directory by its path, name by name, from `at` on; closes `at` on
- * the way if it is `owned`. The path is changed and restored. */
-static lssb_status tree_walk(lssb_tree *tree, intptr_t at, bool owned,
-                             char *path, size_t len, bool make,
-                             intptr_t *opened)
-{
-    const lssb_files *files = tree->files;
-    size_t from = 0, end;
-
-    while (from < len) {
-        intptr_t next = 0;
-        lssb_status status;
-        char saved;
-
-        for (end = from; end < len && path[end] != '/'; end++)
-            continue;
-        saved = path[end];
-        path[end] = '\0';
-        status = tree_open(tree, at, path + from, make, &next);
-        path[end] = saved;
-        if (owned)
-            files->close(files->context, at);
-        if (status != LSSB_OK)
-            return status;
-        at = next;
-        owned = true;
-        from = end + 1;
-    }
-    *opened = at;
-    return LSSB_OK;
-}
-
-/* Forgets the directory that the last entry was in. */
-static void tree_leave_parent(lssb_tree *tree)
-{
-    struct tree_down *down = tree_down(tree);
-
-    if (down->parent_open)
-        tree->files->close(tree->files->context, down->parent);
-    down->parent_open = false;
-    down->parent = down->root;
-    down->parent_len = 0;
-}
-
-/* How deep a path is. */
-static size_t tree_depth(const char *path)
-{
-    size_t depth = 1;
-
-    while ((path = strchr(path, '/')) != NULL) {
-        depth++;
-        path++;
-    }
-    return depth;
-}
-
-/* Whether a path is a directory's, or is below it. */
-static bool tree_is_below(const char *path, const char *directory, size_t len)
-{
-    return strlen(path) >= len && memcmp(path, directory, len) == 0 &&
-           (path[len] == '/' || path[len] == '\0');
-}
-
-/* Goes to the directory that the entry at hand is in; it is mostly the one of
- * the entry before, or below that. */
-static lssb_status tree_enter(lssb_tree *tree)
-{
-    struct tree_down *down = tree_down(tree);
-    char *path = tree_of(tree)->name;
-    const char *name = down->tar.entry.name;
-    size_t name_len = strlen(name), len = name_len, skip;
-    lssb_status status;
-    intptr_t opened;
-
-    if (tree_depth(name) > TREE_DEPTH)
-        return tree_stop(tree, LSSB_E_UNSAFE, name, "it is nested too deep",
-                         0);
-    while (len > 0 && name[len - 1] != '/')
-        len--;
-    len -= len > 0;                 /* the slash */
-    if (len < down->parent_len ||
-        (down->parent_len > 0 &&
-         !tree_is_below(name, down->parent_path, down->parent_len)))
-        tree_leave_parent(tree);
-    skip = down->parent_len;
-    if (skip == len)
-        return LSSB_OK;
-    skip += skip > 0;
-    memcpy(path, name + skip, len - skip);
-    path[len - skip] = '\0';
-    status = tree_walk(tree, down->parent, down->parent_open, path,
-                       len - skip, true, &opened);
-    down->parent_open = status == LSSB_OK;
-    if (status != LSSB_OK) {
-        tree_leave_parent(tree);
-        return status;
-    }
-    down->parent = opened;
-    memcpy(down->parent_path, name, len);
-    down->parent_len = (uint16_t)len;
-    return LSSB_OK;
-}
-
-/* ------------------------------------------------------- down: entries -- */
-
-/* The last name of the entry at hand. */
-static const char *tree_leaf(lssb_tree *tree)
-{
-    const char *name = tree_down(tree)->tar.entry.name, *slash;
-
-    while ((slash = strchr(name, '/')) != NULL)
-        name = slash + 1;
-    return name;
-}
-
-/* Makes the entry at hand, where there is nothing. */
-static lssb_status tree_make_one(lssb_tree *tree, int32_t *code)
-{
-    struct tree_down *down = tree_down(tree);
-    const struct lssb_tar_entry *entry = &down->tar.entry;
-    const lssb_files *files = tree->files;
-    const char *leaf = tree_leaf(tree);
-    lssb_status status;
-
-    switch (entry->kind) {
-    case LSSB_ENTRY_DIRECTORY:
-        return files->make_directory(files->context, down->parent, leaf,
-                                     (entry->mode & 0777) | 0700, code);
-    case LSSB_ENTRY_SYMLINK:
-        return files->make_symlink(files->context, down->parent, leaf,
-                                   entry->target, code);
-    case LSSB_ENTRY_FILE:
-        status = files->create_file(files->context, down->parent, leaf,
-                                    entry->mode & 0777, &down->file, code);
-        down->file_open = status == LSSB_OK;
-        return status;
-    case LSSB_ENTRY_OTHER:
-        break;
-    }
-    return LSSB_E_REFUSED;
-}
-
-/* Something has that name already: a directory stays for a directory, what
- * else is there goes if the caller says so. */
-static lssb_status tree_make_again(lssb_tree *tree, int32_t *code)
-{
-    struct tree_down *down = tree_down(tree);
-    const lssb_files *files = tree->files;
-    const char *leaf = tree_leaf(tree);
-    lssb_local_info info;
-    lssb_status status = files->info(files->context, down->parent, leaf,
-                                     &info, code);
-
-    if (status != LSSB_OK)
-        return status;
-    if (info.kind == LSSB_ENTRY_DIRECTORY)
-        return down->tar.entry.kind == LSSB_ENTRY_DIRECTORY
-                   ? LSSB_OK
-                   : LSSB_E_ALREADY_EXISTS;
-    if (!tree->replace)
-        return LSSB_E_ALREADY_EXISTS;
-    status = files->remove(files->context, down->parent, leaf, false, code);
-    return status == LSSB_OK ? tree_make_one(tree, code) : status;
-}
-
-/* Whether a link cannot lead out of the tree. What stands behind its ".."s are
- * names; each of them is a directory within, or a link that stays within. */
-static bool tree_link_stays(const char *name, const char *target)
-{
-    size_t above = tree_depth(name) - 1;
-    bool names = false;
-
-    if (target[0] == '/')
-        return false;
-    while (*target != '\0') {
-        size_t len = 0;
-
-        while (target[len] != '\0' && target[len] != '/')
-            len++;
-        if (len == 2 && target[0] == '.' && target[1] == '.') {
-            if (names || above-- == 0)
-                return false;
-        } else if (len > 0 && !(len == 1 && target[0] == '.')) {
-            names = true;
-        }
-        target += len + (target[len] == '/');
-    }
-    return true;
-}
-
-/* Opens what a second name is for, to copy it. What is not there was left out,
- * and what is no file has none: so is this. */
-static lssb_status tree_open_source(lssb_tree *tree)
-{
-    struct tree_down *down = tree_down(tree);
-    const lssb_files *files = tree->files;
-    char *path = tree_of(tree)->name;
-    const char *target = down->tar.entry.target;
-    size_t len = strlen(target), at = len;
-    intptr_t directory = down->root;
-    int32_t code = 0;
-    lssb_status status;
-
-    memcpy(path, target, len + 1);
-    while (at > 0 && path[at - 1] != '/')
-        at--;
-    status = tree_walk(tree, down->root, false, path, at > 0 ? at - 1 : 0,
-                       false, &directory);
-    if (status == LSSB_OK)
-        status = files->open_file(files->context, directory, path + at,
-                                  &down->source, &code);
-    if (at > 0 && (status == LSSB_OK || directory != down->root))
-        files->close(files->context, directory);
-    down->source_open = status == LSSB_OK;
-    down->copied = 0;
-    if (status == LSSB_E_UNSAFE || status == LSSB_E_STOPPED)
-        return LSSB_E_STOPPED;      /* and said */
-    return LSSB_OK;
-}
-
-/* Whether the caller wants the entry at hand, and what it is in. */
-static bool tree_is_wanted(lssb_tree *tree)
-{
-    struct tree_down *down = tree_down(tree);
-    const struct lssb_tar_entry *entry = &down->tar.entry;
-    lssb_local_info info;
-
-    if (down->dropping &&
-        tree_is_below(entry->name, down->dropped, down->dropped_len))
-        return false;
-    if (tree->wanted == NULL)
-        return true;
-    memset(&info, 0, sizeof info);
-    info.kind = entry->kind;
-    info.mode = entry->mode & 0777;
-    info.size = entry->size;
-    info.mtime_s = entry->mtime_s;
-    info.mtime_ns = entry->mtime_ns;
-    if (tree->wanted(tree->user, entry->name, &info))
-        return true;
-    if (entry->kind == LSSB_ENTRY_DIRECTORY) {
-        down->dropping = true;
-        down->dropped_len = (uint16_t)strlen(entry->name);
-        memcpy(down->dropped, entry->name, down->dropped_len);
-    }
-    return false;
-}
-
-/* Whether the entry at hand may be made at all. */
-static bool tree_may_be(const struct lssb_tar_entry *entry)
-{
-    return entry->kind != LSSB_ENTRY_OTHER &&
-           (entry->kind != LSSB_ENTRY_SYMLINK ||
-            tree_link_stays(entry->name, entry->target));
-}
-
-/* An entry begins. */
-static lssb_status tree_entry(lssb_tree *tree)
-{
-    struct tree_down *down = tree_down(tree);
-    const struct lssb_tar_entry *entry = &down->tar.entry;
-    lssb_status status;
-    int32_t code = 0;
-
-    if (entry->name[0] == '\0')
-        return LSSB_OK;             /* the top, which is there */
-    if (!tree_is_wanted(tree) || !tree_may_be(entry)) {
-        tree->left_out++;
-        return LSSB_OK;
-    }
-    if (entry->hard_link) {
-        status = tree_open_source(tree);
-        if (status != LSSB_OK)
-            return status;
-        if (!down->source_open) {
-            tree->left_out++;
-            return LSSB_OK;
-        }
-    }
-    status = tree_enter(tree);
-    if (status != LSSB_OK)
-        return status;
-    status = tree_make_one(tree, &code);
-    if (status == LSSB_E_ALREADY_EXISTS)
-        status = tree_make_again(tree, &code);
-    if (status != LSSB_OK)
-        return tree_stop(tree, status, entry->name,
-                         status == LSSB_E_ALREADY_EXISTS
-                             ? "it is there already"
-                             : "it cannot be made",
-                         code);
-    tree->entries++;
-    return LSSB_OK;
-}
-
-/* Bytes for the file at hand, if it is wanted. */
-static lssb_status tree_write(lssb_tree *tree, const void *bytes, size_t len)
-{
-    struct tree_down *down = tree_down(tree);
-    const lssb_files *files = tree->files;
-    lssb_status status;
-    int32_t code = 0;
-
-    if (!down->file_open)
-        return LSSB_OK;
-    tree->bytes += len;
-    status = files->write(files->context, down->file, bytes, len, &code);
-    if (status != LSSB_OK)
-        return tree_stop(tree, status, down->tar.entry.name,
-                         "it cannot be written", code);
-    return LSSB_OK;
-}
-
-/* Copies some of a file that has a second name; LSSB_AGAIN: there is more. */
-static lssb_status tree_copy_more(lssb_tree *tree)
-{
-    struct tree_down *down = tree_down(tree);
-    const lssb_files *files = tree->files;
-    struct lssb_tools_state *state = tree_of(tree);
-    uint64_t end = down->copied + TREE_COPY;
-    int32_t code = 0;
-    lssb_status status;
-    ptrdiff_t got;
-
-    while (down->copied < end) {
-        got = files->read_at(files->context, down->source, down->copied,
-                             state->name, sizeof state->name, &code);
-        if (got < 0)
-            return tree_stop(tree, LSSB_E_OPERATION, down->tar.entry.name,
-                             "what it is another name for cannot be read",
-                             code);
-        if (got == 0) {
-            files->close(files->context, down->source);
-            down->source_open = false;
-            return LSSB_OK;
-        }
-        if (tree->bytes + (uint64_t)got > down->tar.most_bytes)
-            return tree_stop(tree, LSSB_E_UNSAFE, down->tar.entry.name,
-                             "the tree has too many bytes", 0);
-        status = tree_write(tree, state->name, (size_t)got);
-        if (status != LSSB_OK)
-            return status;
-        down->copied += (uint64_t)got;
-    }
-    return LSSB_AGAIN;
-}
-
-/* An entry is complete. */
-static lssb_status tree_entry_end(lssb_tree *tree)
-{
-    struct tree_down *down = tree_down(tree);
-    const struct lssb_tar_entry *entry = &down->tar.entry;
-    const lssb_files *files = tree->files;
-    lssb_status status;
-    int32_t code = 0;
-
-    if (!down->file_open)
-        return LSSB_OK;
-    status = files->set_mtime(files->context, down->file, entry->mtime_s,
-                              entry->mtime_ns, &code);
-    files->close(files->context, down->file);
-    down->file_open = false;
-    if (status == LSSB_OK || status == LSSB_E_UNSUPPORTED)
-        return LSSB_OK;
-    return tree_stop(tree, status, entry->name,
-                     "its time cannot be set", code);
-}
-
-/* --------------------------------------------------- down: the archive -- */
+/* ------------------------------------------------------------------ down -- */
 
 /* What the archive says next. LSSB_END: nothing, without more bytes. */
 static lssb_status tree_read(lssb_tree *tree)
 {
-    struct tree_down *down = tree_down(tree);
+    struct tree_down *down = lssb_tree_down(tree);
     size_t used;
     enum lssb_tar_event event = lssb_tar_next(
         &down->tar, down->block + down->from,
@@ -559,11 +109,11 @@ static lssb_status tree_read(lssb_tree *tree)
     case LSSB_TAR_MORE:
         return LSSB_END;
     case LSSB_TAR_ENTRY:
-        return tree_entry(tree);
+        return lssb_tree_entry(tree);
     case LSSB_TAR_DATA:
-        return tree_write(tree, down->tar.data, down->tar.data_len);
+        return lssb_tree_write(tree, down->tar.data, down->tar.data_len);
     case LSSB_TAR_ENTRY_END:
-        return tree_entry_end(tree);
+        return lssb_tree_entry_end(tree);
     case LSSB_TAR_END:
         down->complete = true;
         down->from = down->len;
@@ -571,14 +121,14 @@ static lssb_status tree_read(lssb_tree *tree)
     case LSSB_TAR_WRONG:
         break;
     }
-    return tree_stop(tree, LSSB_E_UNSAFE, "", down->tar.wrong, 0);
+    return lssb_tree_stop(tree, LSSB_E_UNSAFE, "", down->tar.wrong, 0);
 }
 
 /* Decodes some of the output into the block; false: it is no such text. */
 static bool tree_decode(lssb_tree *tree, const char *text, size_t len)
 {
-    struct lssb_tools_state *state = tree_of(tree);
-    struct tree_down *down = tree_down(tree);
+    struct lssb_tools_state *state = lssb_tree_state(tree);
+    struct tree_down *down = lssb_tree_down(tree);
 
     down->from = 0;
     down->len = 0;
@@ -597,13 +147,13 @@ static bool tree_decode(lssb_tree *tree, const char *text, size_t len)
 static lssb_status tree_hears(void *user, const void *bytes, size_t len)
 {
     lssb_tree *tree = tree_from(user);
-    struct lssb_tools_state *state = tree_of(tree);
-    struct tree_down *down = tree_down(tree);
+    struct lssb_tools_state *state = lssb_tree_state(tree);
+    struct tree_down *down = lssb_tree_down(tree);
     lssb_status status = lssb_tools_heard(user, LSSB_OK);
 
     while (status == LSSB_OK) {
         if (down->source_open)
-            status = tree_copy_more(tree);
+            status = lssb_tree_copy(tree);
         else
             status = tree_read(tree);
         if (status != LSSB_END)
@@ -612,8 +162,8 @@ static lssb_status tree_hears(void *user, const void *bytes, size_t len)
             break;
         status = LSSB_OK;
         if (!tree_decode(tree, bytes, len))
-            status = tree_stop(tree, LSSB_E_UNSAFE, "",
-                               "what came is no base64", 0);
+            status = lssb_tree_stop(tree, LSSB_E_UNSAFE, "",
+                                    "what came is no base64", 0);
     }
     if (status != LSSB_END)
         return status;
@@ -627,7 +177,7 @@ static lssb_status tree_hears(void *user, const void *bytes, size_t len)
 static lssb_status tree_down_ended(lssb_tools *tools, int32_t code)
 {
     struct lssb_tools_state *state = &tools->reserved.state;
-    bool complete = tree_down(tree_from(tools))->complete;
+    bool complete = lssb_tree_down(tree_from(tools))->complete;
 
     if (code == 1 && complete &&
         (state->failure == LSSB_OK || state->failure == LSSB_E_NOT_FOUND))
@@ -642,7 +192,7 @@ static lssb_status tree_down_ended(lssb_tools *tools, int32_t code)
 static void tree_down_over(lssb_tools *tools)
 {
     lssb_tree *tree = tree_from(tools);
-    struct tree_down *down = tree_down(tree);
+    struct tree_down *down = lssb_tree_down(tree);
     const lssb_files *files = tree->files;
     int32_t code;
 
@@ -650,11 +200,11 @@ static void tree_down_over(lssb_tools *tools)
         files->close(files->context, down->source);
     if (down->file_open) {
         files->close(files->context, down->file);
-        files->remove(files->context, down->parent, tree_leaf(tree), false,
+        files->remove(files->context, down->parent, lssb_tree_leaf(tree), false,
                       &code);
     }
     down->source_open = down->file_open = false;
-    tree_leave_parent(tree);
+    lssb_tree_leave(tree);
     if (down->root_open)
         files->close(files->context, down->root);
     down->root_open = false;
@@ -685,7 +235,7 @@ lssb_status lssb_tree_download(lssb_tree *tree, const char *path,
 
     if (call == NULL)
         return status;
-    down = tree_down(tree);
+    down = lssb_tree_down(tree);
     memset(down, 0, sizeof *down);
     status = tree->files->open_root(tree->files->context, local, &down->root,
                                     &code);
@@ -701,7 +251,7 @@ lssb_status lssb_tree_download(lssb_tree *tree, const char *path,
     return lssb_tools_go(&tree->tools, call, op == NULL);
 }
 
-/* ---------------------------------------------------------------------- up -- */
+/* -------------------------------------------------------------------- up -- */
 
 /* Asked for each entry, in both walks; counted in the first. */
 static enum lssb_pack_choice tree_choose(void *user, const char *path,
@@ -726,9 +276,9 @@ static void tree_wrong(lssb_tree *tree, lssb_status status)
 {
     struct lssb_pack *pack = &tree_up(tree)->pack;
 
-    tree_stop(tree, status, pack->path,
-              pack->wrong != NULL ? pack->wrong : "it cannot be read",
-              pack->code);
+    lssb_tree_stop(tree, status, pack->path,
+                   pack->wrong != NULL ? pack->wrong : "it cannot be read",
+                   pack->code);
 }
 
 /* Makes the next line of the archive; false: it cannot be read. */
@@ -766,7 +316,7 @@ static bool tree_next_line(lssb_tree *tree)
 static void tree_close(lssb_tree *tree, bool kill)
 {
     struct tree_up *up = tree_up(tree);
-    struct lssb_tools_state *state = tree_of(tree);
+    struct lssb_tools_state *state = lssb_tree_state(tree);
 
     if (kill && up->command.status == LSSB_PENDING)
         lssb_command_kill(&up->command);
@@ -775,9 +325,9 @@ static void tree_close(lssb_tree *tree, bool kill)
         state->over = up->command.status;
     }
     if (!kill && state->over == LSSB_OK && up->command.input_uncertain)
-        tree_stop(tree, LSSB_E_CONNECTION, "", "a connection broke while "
-                  "input was on its way, and the tree may not be complete",
-                  0);
+        lssb_tree_stop(tree, LSSB_E_CONNECTION, "", "a connection broke while "
+                       "input was on its way, and the tree may not be complete",
+                       0);
     up->step = TREE_CLOSES;
     lssb_command_close(&up->command, &state->op);
 }
@@ -834,7 +384,7 @@ static const struct lssb_tools_job tree_upload = {
 static void tree_start(lssb_tree *tree)
 {
     struct tree_up *up = tree_up(tree);
-    struct lssb_tools_state *state = tree_of(tree);
+    struct lssb_tools_state *state = lssb_tree_state(tree);
     lssb_status status;
 
     tree->entries = up->pack.entries;
@@ -863,7 +413,7 @@ static void tree_measure(lssb_tree *tree)
 static bool tree_up_step(lssb_tree *tree)
 {
     struct tree_up *up = tree_up(tree);
-    struct lssb_tools_state *state = tree_of(tree);
+    struct lssb_tools_state *state = lssb_tree_state(tree);
     bool end = state->why != LSSB_OK || state->stopped != NULL;
 
     switch ((enum tree_step)up->step) {
@@ -897,7 +447,7 @@ static bool tree_up_step(lssb_tree *tree)
 static bool tree_up_watch(lssb_op *op)
 {
     lssb_tree *tree = tree_from(op->reserved.state.extra);
-    struct lssb_tools_state *state = tree_of(tree);
+    struct lssb_tools_state *state = lssb_tree_state(tree);
 
     if (!tree_up_step(tree))
         return false;
@@ -915,7 +465,7 @@ static void tree_up_ended(lssb_op *op, lssb_status outcome)
 
     (void)outcome;
     lssb_pack_end(&tree_up(tree)->pack);
-    tree_of(tree)->outer = NULL;
+    lssb_tree_state(tree)->outer = NULL;
 }
 
 static const struct lssb_exchange tree_up_exchange = {
@@ -944,9 +494,9 @@ lssb_status lssb_tree_upload(lssb_tree *tree, const char *local,
     up->pack.choose = tree_choose;
     up->pack.user = tree;
     lssb_tools_prepare(&tree->tools, call);
-    tree_of(tree)->options.open_stdin = true;
-    tree_of(tree)->options.error = &tree_of(tree)->error;
+    lssb_tree_state(tree)->options.open_stdin = true;
+    lssb_tree_state(tree)->options.error = &lssb_tree_state(tree)->error;
     call->reserved.state.extra = &tree->tools;
-    tree_of(tree)->outer = call;
+    lssb_tree_state(tree)->outer = call;
     return lssb_call_attend(call, op == NULL, &tree_up_exchange);
 }

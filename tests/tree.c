@@ -17,7 +17,7 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
-/* ---------------------------------------------------------------- the box -- */
+/* --------------------------------------------------------------- the box -- */
 
 static struct script_client me;
 static lssb_sandbox box;
@@ -90,7 +90,7 @@ static const char *octets(const void *bytes, size_t len)
     return text;
 }
 
-/* ------------------------------------------------------------- listings -- */
+/* ------------------------------------------------------------ listings -- */
 
 struct seen {
     char text[2000];
@@ -192,7 +192,8 @@ static void a_listing_is_told_or_refused(void)
     for (i = 0; i < COUNT(listings); i++)
         for (j = 0; j < 2 * COUNT(slices); j++) {
             size_t len = strlen(listings[i].out);
-            const char *out = listings[i].out[0] == '\1' ? "\0" : listings[i].out;
+            const char *out =
+                listings[i].out[0] == '\1' ? "\0" : listings[i].out;
             struct seen seen;
             lssb_status status;
 
@@ -304,7 +305,7 @@ static void a_call_ends_at_its_deadline_and_with_its_client(void)
     EXPECT_INT(op.status, LSSB_E_CANCELED);
 }
 
-/* ------------------------------------------------------------- complaints -- */
+/* ------------------------------------------------------------ complaints -- */
 
 static void what_a_tool_says_has_a_status(void)
 {
@@ -314,7 +315,8 @@ static void what_a_tool_says_has_a_status(void)
     } rows[] = {
         { "rm: cannot remove 'x': No such file or directory\n",
           LSSB_E_NOT_FOUND },
-        { "mkdir: can't create directory 'x': File exists", LSSB_E_ALREADY_EXISTS },
+        { "mkdir: can't create directory 'x': File exists",
+          LSSB_E_ALREADY_EXISTS },
         { "x: Not a directory\n", LSSB_E_NOT_DIRECTORY },
         { "x: Is a directory\n", LSSB_E_IS_DIRECTORY },
         { "rmdir: 'x': Directory not empty\n", LSSB_E_NOT_EMPTY },
@@ -359,7 +361,7 @@ static void a_message_is_text_whatever_a_tool_says(void)
     end();
 }
 
-/* -------------------------------------------------------------- arguments -- */
+/* ------------------------------------------------------------- arguments -- */
 
 static void a_path_goes_along_unread_by_the_shell(void)
 {
@@ -484,7 +486,7 @@ static void signals_go_to_a_process_a_group_or_a_command(void)
     end();
 }
 
-/* -------------------------------------------------------------- processes -- */
+/* ------------------------------------------------------------- processes -- */
 
 static lssb_status see_process(void *user, const lssb_process *process)
 {
@@ -537,7 +539,7 @@ static void processes_are_told_or_refused(void)
         }
 }
 
-/* ----------------------------------------------------------- one, watching -- */
+/* ------------------------------------------------------- one, watching -- */
 
 static void a_link_is_described_with_its_target(void)
 {
@@ -591,7 +593,7 @@ static void changes_are_told_in_several_pieces(void)
     end();
 }
 
-/* ------------------------------------------------------------------ trees -- */
+/* ----------------------------------------------------------------- trees -- */
 
 /* An archive, made entry by entry. */
 static struct {
@@ -907,7 +909,7 @@ static void limits_and_what_the_caller_wants_are_kept(void)
     local("rm -rf \"$PWD\"");
 }
 
-/* ---------------------------------------------------------------------- up -- */
+/* -------------------------------------------------------------------- up -- */
 
 /* What the box got, decoded; its length. */
 static size_t came_up(uint8_t *to, size_t size)
