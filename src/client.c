@@ -477,33 +477,29 @@ static lssb_status client_lay(struct client_layout *layout,
     return LSSB_OK;
 }
 
-/* Measures, all of it and what has to be zeroed; 0 and the reason in `error`
- * when the configuration is wrong. */
+/* Measures, all of it and, in spare->plain_size, what has to be zeroed; 0 and
+ * the reason in `error` when the configuration is wrong. */
 static size_t client_measure(const struct client_setup *setup,
-                             size_t *plain_size, lssb_error *error)
+                             lssb_client *spare, lssb_error *error)
 {
     struct client_layout layout = { NULL, 0 };
-    lssb_client spare;
 
-    memset(&spare, 0, sizeof spare);
-    if (client_lay(&layout, setup, &spare, error) != LSSB_OK)
-        return 0;
-    *plain_size = spare.plain_size;
-    return layout.used;
+    memset(spare, 0, sizeof *spare);
+    return client_lay(&layout, setup, spare, error) == LSSB_OK ? layout.used
+                                                               : 0;
 }
 
 size_t lssb_memory_needed(const lssb_config *config)
 {
     static const lssb_config defaults;
     struct client_setup setup;
-    lssb_error error;
-    size_t plain_size;
+    lssb_client spare;              /* its error is the place for one */
 
     if (config == NULL)
         config = &defaults;
-    if (client_setup(&setup, config, &error) != LSSB_OK)
+    if (client_setup(&setup, config, &spare.error) != LSSB_OK)
         return 0;
-    return client_measure(&setup, &plain_size, &error);
+    return client_measure(&setup, &spare, &spare.error);
 }
 
 /* --------------------------------------------------------------- opening -- */
@@ -661,10 +657,11 @@ lssb_status lssb_open_why(lssb_client **client, const lssb_config *config,
 {
     static const lssb_config defaults;
     struct client_setup setup;
-    lssb_error spare, *error = why != NULL ? why : &spare;
+    lssb_client spare;              /* its error is the place for one */
+    lssb_error *error = why != NULL ? why : &spare.error;
     lssb_status status;
     void *block;
-    size_t size, plain_size;
+    size_t size;
 
     if (client == NULL)
         return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
@@ -673,10 +670,10 @@ lssb_status lssb_open_why(lssb_client **client, const lssb_config *config,
     status = client_setup(&setup, config != NULL ? config : &defaults, error);
     if (status != LSSB_OK)
         return status;
-    size = client_measure(&setup, &plain_size, error);
+    size = client_measure(&setup, &spare, error);
     if (size == 0)
         return error->status;
-    status = client_block(&setup, size, plain_size, &block, error);
+    status = client_block(&setup, size, spare.plain_size, &block, error);
     if (status != LSSB_OK)
         return status;
     return client_start(client, block, size, &setup, error);
