@@ -205,7 +205,8 @@ static void exits(int unpack, int built_with, const char *log)
 static void serve(void)
 {
     static const struct script_route usual[] = {
-        { "POST " API "/boxes", { { 201, box_text, NULL, SCRIPT_LENGTH, 50 } } },
+        { "POST " API "/boxes",
+          { { 201, box_text, NULL, SCRIPT_LENGTH, 50 } } },
         { to_upload, { { 200, "{}", NULL, SCRIPT_LENGTH, 50 } } },
         { to_capture, { { 201, "{\"id\":\"s1\",\"name\":\"snap\",\"status\":"
                                "\"building\"}", NULL, SCRIPT_LENGTH, 50 } } },
@@ -559,7 +560,8 @@ static const struct {
       { 201, "", NULL, SCRIPT_GONE, 0 }, { 0, 0 }, LSSB_E_CONNECTION,
       LSSB_BUILD_CREATING, 1, "creating the builder: " },
     { "the builder fails", 0,
-      { 201, box_failed, NULL, SCRIPT_LENGTH, 0 }, { 0, 0 }, LSSB_E_CREATION, LSSB_BUILD_CREATING, 1,
+      { 201, box_failed, NULL, SCRIPT_LENGTH, 0 }, { 0, 0 },
+      LSSB_E_CREATION, LSSB_BUILD_CREATING, 1,
       "creating the builder: " },
     { "the upload is refused", 1, { 403, "{}", NULL, SCRIPT_LENGTH, 0 },
       { 0, 0 }, LSSB_E_OPERATION, LSSB_BUILD_UPLOADING, 1,

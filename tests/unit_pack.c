@@ -315,7 +315,7 @@ static void names_that_do_not_fit_are_listed_again(void)
     end_folder();
 }
 
-/* Looks into "maybe", for what is called "yes" only; keeps all else but "no". */
+/* Looks into "maybe" for what is called "yes"; keeps all else but "no". */
 static enum lssb_pack_choice choose(void *user, const char *path,
                                     const lssb_local_info *info)
 {
