@@ -281,7 +281,7 @@ test-rtos: ## the ports of small systems, compiled
 
 # The test programs that need nothing of a system, on a Cortex-M3 without one.
 BARE_TESTS = $(filter-out unit_posix unit_windows unit_tls unit_tar unit_pack,$(patsubst tests/%.c,%,$(wildcard tests/unit_*.c))) \
-    protocol tunnel control service
+    protocol tunnel control service interleave
 BARE_OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/tls_none.o $(BUILD)/tests/bare/start.o
 EMULATED_M3 = qemu-system-arm -M mps2-an385 -nographic -monitor none -semihosting-config enable=on,target=native -kernel
 
