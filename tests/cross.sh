@@ -37,7 +37,8 @@ target() {
     mips) prefix=mips-linux-gnu- run=qemu-mips-static ;;
     powerpc) prefix=powerpc-linux-gnu- run=qemu-ppc-static ;;
     riscv64) prefix=riscv64-linux-gnu- run=qemu-riscv64-static ;;
-    i386) prefix=i686-linux-gnu- run=/usr/i686-linux-gnu/lib/ld-linux.so.2 suite="unit slow live" ;;
+    i386) prefix=i686-linux-gnu- suite="unit slow live"
+        run="/usr/i686-linux-gnu/lib/ld-linux.so.2 --library-path /usr/i686-linux-gnu/lib" ;;
     windows) prefix=x86_64-w64-mingw32- run=$wine exe=.exe suite="unit slow live"
         flags=PORT=windows ;;
     winelib) tls=bearssl run=$wine exe=.exe.so suite="unit live secure"
@@ -76,7 +77,7 @@ here() {
     for tool in ${cc%% *} ${run%% *}; do
         command -v "$tool" >/dev/null 2>&1 || return 1
     done
-    [ $1 != i386 ] || "$run" --version >/dev/null 2>&1
+    [ "$1" != i386 ] || $run --version >/dev/null 2>&1
 }
 
 # common: headers that are the same everywhere, without the rest of their folder,
