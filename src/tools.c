@@ -185,6 +185,8 @@ lssb_status lssb_tools_records(lssb_tools *tools, const char *text, size_t len,
     size_t used;
 
     while (status == LSSB_OK) {
+        if (!state->waiting && state->offered >= len)
+            break;                  /* less than that, behind a loss */
         if (!state->waiting) {
             enum lssb_told told = next(state, text + state->offered,
                                        len - state->offered, &used);
@@ -201,7 +203,7 @@ lssb_status lssb_tools_records(lssb_tools *tools, const char *text, size_t len,
         state->waiting = status == LSSB_AGAIN;
     }
     if (status == LSSB_OK)
-        state->offered = 0;
+        state->offered -= len;
     return status;
 }
 

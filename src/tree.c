@@ -158,7 +158,7 @@ static lssb_status tree_hears(void *user, const void *bytes, size_t len)
             status = tree_read(tree);
         if (status != LSSB_END)
             continue;
-        if (state->offered == len)
+        if (state->offered >= len)
             break;
         status = LSSB_OK;
         if (!tree_decode(tree, bytes, len))
@@ -167,7 +167,7 @@ static lssb_status tree_hears(void *user, const void *bytes, size_t len)
     }
     if (status != LSSB_END)
         return status;
-    state->offered = 0;
+    state->offered -= len;
     if (tree->progress != NULL)
         tree->progress(tree->user, state->moved, LSSB_SIZE_UNKNOWN);
     return LSSB_OK;

@@ -676,6 +676,39 @@ static void a_part_of_a_tree_moves_and_failures_are_told(void)
     local("rm -rf \"$PWD\"");
 }
 
+/* Where base64 is missing od does, but for what goes up. */
+static void a_box_without_base64_does_with_od(void)
+{
+    const char *busybox = getenv("BUSYBOX");
+    struct seen seen = { names, NAMES, 0, { 0 }, 0, 0 };
+    static lssb_tree tree;
+    lssb_status status;
+    lssb_entry entry;
+
+    if (busybox == NULL || *busybox == '\0') {
+        SKIP("only in a box whose programs are its own");
+        return;
+    }
+    make_here();
+    local("mkdir src down; echo x >src/f");
+    sh("rm /home/user/.applets/base64; mkdir /home/user/od && "
+       "echo 12 >'/home/user/od/a\n b' && ln -s 'a\n b' /home/user/od/l");
+    expect(lssb_path_list(&tools, "od", 0, see, &seen, NULL), LSSB_OK);
+    EXPECT_INT(seen.entries, 2);
+    EXPECT_INT(seen.times[25], 1);
+    expect(lssb_path_stat(&tools, "od/l", 0, &entry, NULL), LSSB_OK);
+    EXPECT_STR(entry.target, names[25]);
+    memset(&tree, 0, sizeof tree);
+    tree.tools.box = &box;
+    tree.files = &lssb_posix_files;
+    expect(lssb_tree_download(&tree, "od", at("down"), NULL), LSSB_OK);
+    EXPECT_STR(local("cat down/l"), "12");
+    status = lssb_tree_upload(&tree, at("src"), "od", NULL);
+    if (status != LSSB_OK)          /* a shell may have it built in */
+        expect(status, LSSB_E_UNSUPPORTED);
+    local("rm -rf \"$PWD\"");
+}
+
 /* ------------------------------------------------------------------ main -- */
 
 /* A box; with BUSYBOX one whose PATH leads to its applets only. */
@@ -715,7 +748,8 @@ int main(void)
         TEST(a_directory_is_watched_until_it_is_gone),
         TEST(a_watch_is_canceled),
         TEST(a_tree_goes_up_and_comes_down_the_same),
-        TEST(a_part_of_a_tree_moves_and_failures_are_told)
+        TEST(a_part_of_a_tree_moves_and_failures_are_told),
+        TEST(a_box_without_base64_does_with_od)
     };
     lssb_error why;
     int failed;

@@ -98,6 +98,7 @@ struct seen {
     unsigned again;                 /* so many are not taken at first */
     unsigned stop_at;               /* says stop then */
     unsigned entries;
+    bool cut;                       /* the connection, when one is not taken */
     lssb_op *cancel;
 };
 
@@ -107,6 +108,12 @@ static lssb_status see(void *user, const lssb_entry *entry)
 
     if (seen->again > 0 && seen->entries == 1) {
         seen->again--;
+        if (seen->cut) {            /* and what comes then, comes piecemeal */
+            script.cut = SCRIPT_CUT_RESET;
+            script.cut_received = script.moved_received + 1;
+            model.slice = 1;
+            seen->cut = false;
+        }
         return LSSB_AGAIN;
     }
     seen->entries++;
@@ -254,6 +261,21 @@ static void an_entry_that_is_not_taken_is_offered_again(void)
                     &seen, NULL), LSSB_OK);
     EXPECT_STR(seen.text, "[a] - 644 3 100 7;[b\n c] d 755 0 -5 8;");
     EXPECT_INT(seen.again, 0);
+    end();
+}
+
+static void an_entry_is_offered_again_behind_a_lost_connection(void)
+{
+    struct seen seen;
+
+    memset(&seen, 0, sizeof seen);
+    seen.again = 500;               /* of 10 ms */
+    seen.cut = true;
+    EXPECT_INT(list(base64(ONE TWO LAST, strlen(ONE TWO LAST)), 512, "", 0,
+                    &seen, NULL), LSSB_OK);
+    EXPECT_STR(seen.text, "[a] - 644 3 100 7;[b\n c] d 755 0 -5 8;");
+    EXPECT_INT(script.cuts, 1);
+    EXPECT_INT(model_commands[0].reconnects, 1);
     end();
 }
 
@@ -1168,6 +1190,7 @@ int main(void)
         TEST(what_is_no_listing_is_refused),
         TEST(a_name_that_has_no_end_is_refused),
         TEST(an_entry_that_is_not_taken_is_offered_again),
+        TEST(an_entry_is_offered_again_behind_a_lost_connection),
         TEST(a_callback_stops_or_cancels),
         TEST(a_call_ends_at_its_deadline_and_with_its_client),
         TEST(what_a_tool_says_has_a_status),
