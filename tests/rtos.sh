@@ -30,7 +30,8 @@ if ! command -v arm-none-eabi-gcc >/dev/null; then
 fi
 compiles 'byte pipe' port/pipe.c
 if [ -d /usr/include/lwip ]; then
-    for options in '' '-DLWIP_DNS=0' '-DLWIP_IPV6=0' '-DLWIP_TCPIP_CORE_LOCKING=0' '-DLWIP_DNS=0 -DLWIP_IPV6=0'; do
+    for options in '' '-DLWIP_DNS=0' '-DLWIP_IPV6=0' '-DLWIP_TCPIP_CORE_LOCKING=0' '-DLWIP_DNS=0 -DLWIP_IPV6=0' \
+        '-DLWIP_COMPAT_SOCKETS=1' '-DLWIP_COMPAT_SOCKETS=2'; do
         compiles "lwIP $options" $options -Itests/rtos/lwip -isystem /usr/include/lwip port/lwip.c
     done
 fi

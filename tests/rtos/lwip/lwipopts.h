@@ -10,7 +10,9 @@
 #define LWIP_SOCKET 1
 #define LWIP_SOCKET_POLL 1
 #define LWIP_SOCKET_SELECT 0
+#ifndef LWIP_COMPAT_SOCKETS
 #define LWIP_COMPAT_SOCKETS 0
+#endif
 #define LWIP_SO_LINGER 1
 #define SO_REUSE 1
 #ifndef LWIP_DNS
