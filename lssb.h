@@ -2034,7 +2034,8 @@ typedef lssb_status (*lssb_change_fn)(void *user, lssb_change change,
  * size and inode, is not seen; a new name is LSSB_REMOVED and LSSB_ADDED, with
  * the same inode. It holds a connection; when that is lost it comes back, and
  * nothing is missed. When nobody comes back, or it was canceled, the box stops
- * looking after 30 seconds. Needs awk, too. */
+ * looking after 30 seconds. The box needs awk, too, the build LSSB_WEBSOCKET
+ * 1. */
 lssb_status lssb_path_watch(lssb_tools *tools, const char *path,
                             uint32_t flags, uint32_t interval_ms,
                             lssb_change_fn take, void *user, lssb_op *op);
@@ -2124,7 +2125,8 @@ typedef struct lssb_tree {
     /* Set by the calls. */
     uint64_t entries;               /* files, directories and links */
     uint64_t bytes;                 /* of all files */
-    uint64_t left_out;              /* what was not wanted, or may not be */
+    uint64_t left_out;              /* what was not wanted, or may not be; up:
+                                       without devices, pipes and sockets */
     uint64_t reserved[2560];        /* not for you */
 } lssb_tree;                        /* about 30 KB */
 
@@ -2149,13 +2151,13 @@ lssb_status lssb_tree_upload(lssb_tree *tree, const char *local,
  *   ".." at its beginning only, no more of them than there are directories
  *   above the link; others are left out;
  * - devices, pipes and sockets are left out; permissions are 0777 at most,
- *   never setuid, setgid or sticky, and one may always write into what one has
- *   made; owners are yours;
+ *   less your umask, never setuid, setgid or sticky, and a directory is always
+ *   open to its owner; owners are yours;
  * - entries, bytes, names (4,095 bytes) and depth (64) have limits.
  *
  * Where something has the same name: LSSB_E_ALREADY_EXISTS, or with `replace`
  * it is removed first; a directory stays one, with what is in it. A second name
- * of a file (a hard link) becomes a copy. If the call fails what is complete
+ * of a file (a hard link) becomes a copy, one of a link is left out. If the call fails what is complete
  * stays, and no file is there in part. LSSB_E_UNSAFE also for what is no
  * archive at all, or exceeds a limit; LSSB_E_REFUSED, LSSB_E_OPERATION: a local
  * file cannot be made or written, its path in the message, system_code.
