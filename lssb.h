@@ -1037,7 +1037,9 @@ lssb_status lssb_command_agent_close(lssb_command *command,
 
 /* Lets go of a command: gives its connection back. One that still runs goes on
  * in the box by its limits (idle_timeout_s, kill_on_disconnect). When this is
- * final the struct is yours again. All zeros is allowed, and nothing to do. */
+ * final the struct is yours again, also when it was canceled or late: then the
+ * connection was dropped, and a kill that waited may not have been sent. All
+ * zeros is allowed, and nothing to do. */
 lssb_status lssb_command_close(lssb_command *command, lssb_op *op);
 
 /* ---------------------------------------------------------------- files -- */
@@ -2281,8 +2283,9 @@ lssb_status lssb_tunnel_open(lssb_tunnel *tunnel, const lssb_sandbox *box,
                              const lssb_tunnel_options *options, lssb_op *op);
 
 /* Closes listeners, resets what is bridged, says goodbye and gives the
- * connection back: within five seconds. Streams that you hold end with
- * LSSB_E_CANCELED and need no close of their own. All zeros is allowed. */
+ * connection back: within five seconds; canceled or late it drops the
+ * connection at once. Streams that you hold end with LSSB_E_CANCELED and need
+ * no close of their own. All zeros is allowed. */
 lssb_status lssb_tunnel_close(lssb_tunnel *tunnel, lssb_op *op);
 
 /* One stream, to a port in the box. Yours; it must stay where it is until it
@@ -2690,9 +2693,10 @@ lssb_status lssb_websocket_write(lssb_websocket *socket, lssb_message kind,
 
 /* Closes a WebSocket: after what was written, with a code (0: 1000; 1000 to
  * 1003, 1007 to 1011, 3000 to 4999) and a reason (NULL, or up to 123 bytes),
- * within ten seconds; the answer is waited for behind your back. What has come
- * and was not taken is dropped. One that ended by itself only gives back its
- * struct. All zeros is allowed, and nothing to do. */
+ * within ten seconds; the answer is waited for behind your back. Canceled or
+ * late the connection is dropped at once. What has come and was not taken is
+ * dropped. One that ended by itself only gives back its struct. All zeros is
+ * allowed, and nothing to do. */
 lssb_status lssb_websocket_close(lssb_websocket *socket, uint16_t code,
                                  const char *reason, lssb_op *op);
 

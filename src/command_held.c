@@ -488,14 +488,21 @@ static bool command_is_gone(lssb_op *op)
 {
     if (lssb_command_in_use(lssb_command_of(op)))
         return false;
-    lssb_call_finish(op, LSSB_OK);
-    return true;
+    return lssb_upgrade_left(op);
+}
+
+static bool command_is_dropped(lssb_op *op, lssb_status why)
+{
+    struct lssb_command_state *state = lssb_command_state_of(op);
+
+    return lssb_upgrade_leave(op, why, state->starter, &state->carrier);
 }
 
 static const struct lssb_exchange command_closing = {
     .name = "close command",
     .awaits = "waiting for the command",
-    .watch = command_is_gone
+    .watch = command_is_gone,
+    .leave = command_is_dropped
 };
 
 lssb_status lssb_command_close(lssb_command *command, lssb_op *op)

@@ -2035,6 +2035,12 @@ LSSB_PRIVATE void lssb_upgrade_closed(lssb_op *op);
 LSSB_PRIVATE void lssb_upgrade_farewell(lssb_op *op, uint64_t until);
 /* Goes on with the client until something may have changed; LSSB_OK, or why
  * the caller must not look any further. When a wait that begins now is over. */
+/* Of a call that lets go of what is held, for its `leave` and `watch`: it is to
+ * end before the goodbye is said, so the connection goes now; and it is gone.
+ * The caller has the struct again in either case. Both return true. */
+LSSB_PRIVATE bool lssb_upgrade_leave(lssb_op *op, lssb_status why,
+                                     lssb_op *starter, lssb_op *carrier);
+LSSB_PRIVATE bool lssb_upgrade_left(lssb_op *op);
 /* A call that looks again until there is something or its time is up. */
 struct lssb_upgrade_wait {
     lssb_client *client;

@@ -797,14 +797,21 @@ static bool socket_is_gone(lssb_op *op)
 
     if (state->starter != NULL || state->carrier.status == LSSB_PENDING)
         return false;
-    lssb_call_finish(op, LSSB_OK);
-    return true;
+    return lssb_upgrade_left(op);
+}
+
+static bool socket_is_dropped(lssb_op *op, lssb_status why)
+{
+    struct lssb_websocket_state *state = socket_state(op);
+
+    return lssb_upgrade_leave(op, why, state->starter, &state->carrier);
 }
 
 static const struct lssb_exchange socket_closing = {
     .name = "close WebSocket",
     .awaits = "waiting for room to say goodbye",
-    .watch = socket_is_gone
+    .watch = socket_is_gone,
+    .leave = socket_is_dropped
 };
 
 /* NULL, or what is wrong with a goodbye (RFC 6455 7.4). */

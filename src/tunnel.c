@@ -401,14 +401,21 @@ static bool tunnel_is_gone(lssb_op *op)
         return false;
     if (tunnel_of(op)->status == LSSB_OK)
         tunnel_of(op)->status = LSSB_END;
-    lssb_call_finish(op, LSSB_OK);
-    return true;
+    return lssb_upgrade_left(op);
+}
+
+static bool tunnel_is_dropped(lssb_op *op, lssb_status why)
+{
+    struct lssb_tunnel_state *state = tunnel_state(tunnel_of(op));
+
+    return lssb_upgrade_leave(op, why, state->starter, &state->carrier);
 }
 
 static const struct lssb_exchange tunnel_closing = {
     .name = "close tunnel",
     .awaits = "waiting for the tunnel's end",
-    .watch = tunnel_is_gone
+    .watch = tunnel_is_gone,
+    .leave = tunnel_is_dropped
 };
 
 lssb_status lssb_tunnel_close(lssb_tunnel *tunnel, lssb_op *op)

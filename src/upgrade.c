@@ -210,6 +210,33 @@ void lssb_upgrade_farewell(lssb_op *op, uint64_t until)
     slot->leave_by = until;
 }
 
+/* ------------------------------------------------------------- letting go */
+
+bool lssb_upgrade_leave(lssb_op *op, lssb_status why, lssb_op *starter,
+                        lssb_op *carrier)
+{
+    op->reserved.state.outcome = why;
+    if (starter != NULL)
+        lssb_cancel(starter);
+    if (carrier->status == LSSB_PENDING)
+        lssb_cancel(carrier);
+    return true;
+}
+
+bool lssb_upgrade_left(lssb_op *op)
+{
+    lssb_status outcome = (lssb_status)op->reserved.state.outcome;
+
+    if (outcome != LSSB_OK)
+        lssb_fail(&lssb_call_client(op)->error, outcome, LSSB_LAYER_CALLER,
+                  lssb_call_exchange(op)->name,
+                  outcome == LSSB_E_CANCELED ? ": canceled"
+                                             : ": the deadline passed",
+                  "; the connection was dropped without a goodbye", NULL);
+    lssb_call_finish(op, outcome);
+    return true;
+}
+
 /* ---------------------------------------------------------------- waiting */
 
 void lssb_upgrade_wait_start(struct lssb_upgrade_wait *wait,

@@ -2024,6 +2024,37 @@ static void a_kill_is_sent_before_its_command_is_let_go_of(void)
     }
 }
 
+/* A kill holds up the close; AddressSanitizer says so when anything is read
+ * afterwards. */
+static void a_close_that_ends_early_gives_everything_back(void)
+{
+    static const char *const legs[] = { STARTED "@end\n", "@mute" };
+    int canceled;
+
+    for (canceled = 0; canceled < 2; canceled++) {
+        lssb_command *own = calloc(1, sizeof *own);
+        lssb_op op = { 0 };
+
+        begin(legs, 2);
+        opens();
+        held_how = taking(BY_NEXT, NULL);
+        EXPECT_INT(lssb_command_start(own, &box, "x", &held_how, NULL),
+                   LSSB_OK);
+        pass(100);
+        EXPECT_INT(lssb_command_kill(own), LSSB_OK);
+        op.deadline_ms = canceled ? 0 : 100;
+        EXPECT_INT(lssb_command_close(own, &op), LSSB_PENDING);
+        if (canceled)
+            lssb_cancel(&op);
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER),
+                   canceled ? LSSB_E_CANCELED : LSSB_E_DEADLINE);
+        memset(own, 0xA5, sizeof *own);
+        free(own);
+        EXPECT_INT(lssb_wait(me.client, NULL, 20000), LSSB_OK);
+        closes();
+    }
+}
+
 static void the_error_of_a_start_that_failed_is_kept(void)
 {
     static const char *const legs[] = { FAILS("CommandError", "no shell") };
@@ -3454,6 +3485,7 @@ static const struct test tests[] = {
     TEST(a_kill_of_what_has_ended_does_nothing),
     TEST(a_kill_before_the_start_is_sent_behind_it),
     TEST(a_kill_is_sent_before_its_command_is_let_go_of),
+    TEST(a_close_that_ends_early_gives_everything_back),
     TEST(the_error_of_a_start_that_failed_is_kept),
     TEST(a_kill_while_detached_is_sent_behind_the_greeting),
     TEST(a_kill_of_an_older_servers_silent_command_is_sent),
