@@ -2193,8 +2193,11 @@ lssb_status lssb_tree_download(lssb_tree *tree, const char *path,
  * down its own stream only, as long as the buffer holds a whole window
  * (262,144 bytes, or more: then the window is up to 1 MiB of it at once, and
  * grows with the round trip, which is what far downloads need). With a
- * smaller one it holds back the others for at most five seconds; then it is
- * reset. */
+ * smaller one it holds back the others, the answers to the server's pings
+ * among them, for at most five seconds; then it is reset. The next one in the
+ * way then has a quarter of that, and so on: seven seconds in all, until
+ * nothing was held back for a second. A server that gives a ping less time
+ * than that takes the tunnel for dead. */
 
 /* What happened on a tunnel. */
 typedef enum lssb_tunnel_kind {

@@ -790,6 +790,7 @@ struct lssb_yamux {
         uint64_t now;
         uint64_t heard_at;          /* a byte came */
         uint64_t held_ms;           /* how long streams have held back, all */
+        uint64_t free_at;           /* when the last one has ended to */
         uint64_t ping_at;           /* the next one; or when the one that is
                                        under way was due, and when it was sent */
         uint64_t ping_sent_at;
@@ -808,6 +809,7 @@ struct lssb_yamux {
         uint16_t flags;             /* of the frame, still to be told */
         uint8_t header[LSSB_YAMUX_HEADER];
         uint8_t header_len;
+        uint8_t cuts;               /* of the patience with who holds back */
         uint8_t type;
         uint8_t state;
         uint8_t ping;
@@ -849,6 +851,14 @@ LSSB_PRIVATE size_t lssb_yamux_take(struct lssb_yamux *session, size_t len);
  * stream lets the session go on: the rest of its data is swallowed. */
 LSSB_PRIVATE uint32_t lssb_yamux_held(const struct lssb_yamux *session,
                                       struct lssb_yamux_stream **stream);
+/* How much of `ms` a stream may hold the session back for now; and the next one
+ * may for a quarter of that only, since one was just reset for it. All of it
+ * again when a stream has taken what was on its way when it began to hold back,
+ * or none has held back for a second. So those in the way one after another
+ * have, whatever their number, less than half as much again as the first. */
+LSSB_PRIVATE uint32_t lssb_yamux_patience(const struct lssb_yamux *session,
+                                          uint32_t ms);
+LSSB_PRIVATE void lssb_yamux_cut_patience(struct lssb_yamux *session);
 
 /* Accepts the stream just told as LSSB_YAMUX_OPENED. */
 LSSB_PRIVATE void lssb_yamux_accept(struct lssb_yamux *session,
@@ -1725,6 +1735,8 @@ struct lssb_bridge {
     uint16_t port;                  /* in the box */
     uint8_t phase;
     uint8_t event;                  /* its end, to be told, or 0 */
+    uint8_t crossed;                /* how often the peer refused it, going
+                                       away */
     bool opened;                    /* to be told before that */
     bool greeted;                   /* the header is sent */
     bool readable;                  /* the local socket may have something */

@@ -183,7 +183,7 @@ static void tunnel_waits(const lssb_op *op, uint64_t *wake_at)
     struct lssb_tunnel_state *state = tunnel_state(tunnel);
     struct lssb_yamux_stream *stream;
     struct lssb_bridge *bridge;
-    uint32_t held;
+    uint32_t held, patience;
 
     for (bridge = tunnel_bridges(tunnel); bridge != NULL;
          bridge = bridge->next) {
@@ -198,11 +198,10 @@ static void tunnel_waits(const lssb_op *op, uint64_t *wake_at)
         return;
     tunnel_lower(wake_at, lssb_yamux_wake_at(tunnel_session(tunnel)));
     held = lssb_yamux_held(tunnel_session(tunnel), &stream);
+    patience = lssb_yamux_patience(tunnel_session(tunnel), TUNNEL_HELD_MS);
     if (stream != NULL)
         tunnel_lower(wake_at, tunnel->client->now +
-                                  (held < TUNNEL_HELD_MS
-                                       ? TUNNEL_HELD_MS - held
-                                       : 0));
+                                  (held < patience ? patience - held : 0));
 }
 
 /* ---------------------------------------------------- opening, closing */

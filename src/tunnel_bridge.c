@@ -20,9 +20,11 @@ static bool tunnel_is_through(const struct lssb_bridge *bridge)
            bridge->stream.id == 0;
 }
 
-/* Gives a bridge back. */
+/* Gives a bridge back. Who waits for one, or for a stream's place, is to look
+ * again. */
 static void tunnel_free(lssb_client *client, struct lssb_bridge *bridge)
 {
+    client->at_once = true;
     bridge->phase = LSSB_BRIDGE_FREE;
     bridge->tunnel = NULL;
     bridge->next = client->free_bridges;
@@ -162,6 +164,7 @@ void lssb_tunnel_note_loss(lssb_tunnel *tunnel, lssb_status status)
     struct lssb_tunnel_state *state = tunnel_state(tunnel);
     struct lssb_text text;
 
+    lssb_error_clean(&tunnel->client->error);
     tunnel->error = tunnel->client->error;
     tunnel->error.status = status;
     state->losses++;

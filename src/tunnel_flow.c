@@ -15,6 +15,7 @@
 #define FLOW_FRAMES 64              /* sent in a row, before others' turn */
 #define FLOW_WANT 256               /* room that makes a frame worth while */
 #define FLOW_LEAST 32               /* and without which there is none */
+#define FLOW_CROSSINGS 3            /* of a stream and a going away */
 #define FLOW_WINDOW 1048576         /* of the buffer, before the round trip is
                                        known */
 
@@ -76,9 +77,29 @@ static size_t tunnel_data(lssb_tunnel *tunnel)
     return taken;
 }
 
+/* Has a stream that the peer refused since it goes away wait for the next
+ * connection: nothing but the header has gone out; false: it is no such one. */
+static bool tunnel_crossed(struct lssb_bridge *bridge)
+{
+    struct lssb_tunnel_state *state = tunnel_state(bridge->tunnel);
+
+    if (bridge->phase != LSSB_BRIDGE_OPENING ||
+        (state->flags & TUNNEL_RENEW) == 0 ||
+        bridge->crossed == FLOW_CROSSINGS)
+        return false;
+    bridge->crossed++;
+    bridge->greeted = false;
+    bridge->phase = LSSB_BRIDGE_QUEUED;
+    state->queued++;
+    bridge->tunnel->client->at_once = true;
+    return true;
+}
+
 /* The peer sends no more on a stream, or has reset it. */
 static void tunnel_stream_ended(struct lssb_bridge *bridge, bool reset)
 {
+    if (reset && tunnel_crossed(bridge))
+        return;
     if (bridge->phase == LSSB_BRIDGE_OPENING)
         lssb_bridge_end(bridge, LSSB_E_TUNNEL,
                         reset ? "the box has reset the stream instead of "
@@ -360,12 +381,17 @@ static void tunnel_open_queued(lssb_tunnel *tunnel)
 /* Resets a stream that holds back the others for too long. */
 static void tunnel_let_go(lssb_tunnel *tunnel)
 {
+    struct lssb_yamux *session = tunnel_session(tunnel);
     struct lssb_yamux_stream *stream;
+    uint32_t held = lssb_yamux_held(session, &stream);
 
-    if (lssb_yamux_held(tunnel_session(tunnel), &stream) >= TUNNEL_HELD_MS)
-        lssb_bridge_end(stream->user, LSSB_E_TUNNEL,
-                        "its reader was too slow for the buffer "
-                        "(lssb_config.stream_buffer)");
+    if (stream == NULL ||
+        held < lssb_yamux_patience(session, TUNNEL_HELD_MS))
+        return;
+    lssb_yamux_cut_patience(session);
+    lssb_bridge_end(stream->user, LSSB_E_TUNNEL,
+                    "its reader was too slow for the buffer "
+                    "(lssb_config.stream_buffer)");
 }
 
 void lssb_tunnel_move(lssb_op *op)

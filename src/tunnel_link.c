@@ -33,14 +33,17 @@ static lssb_status tunnel_rest(lssb_op *op)
     return LSSB_PENDING;
 }
 
-/* The connection was lost, as the client's error says. */
+/* The connection was lost, as the client's error says. Of one that is being
+ * closed that is no news: the server was faster. */
 static lssb_status tunnel_detach(lssb_op *op)
 {
     lssb_tunnel *tunnel = tunnel_of(op);
 
     tunnel->connected = false;
-    lssb_tunnel_note_loss(tunnel, tunnel->client->error.status);
-    tunnel_state(tunnel)->flags |= TUNNEL_TELL_LOST;
+    if ((tunnel_state(tunnel)->flags & TUNNEL_LEAVE) == 0) {
+        lssb_tunnel_note_loss(tunnel, tunnel->client->error.status);
+        tunnel_state(tunnel)->flags |= TUNNEL_TELL_LOST;
+    }
     lssb_tunnel_end_bridges(tunnel, false, LSSB_E_TUNNEL, NULL);
     return tunnel_rest(op);
 }

@@ -38,6 +38,8 @@ enum {
 #define YAMUX_WORTH 16384           /* bytes of credit that are worth a frame,
                                        although more could be collected */
 #define YAMUX_ENDLESS (1u << 28)    /* ms: a round trip that is none */
+#define YAMUX_CUTS 6                /* of patience, each to a quarter */
+#define YAMUX_FLOWS_MS 1000         /* without holding back: it flows on */
 
 /* A ping, or a go away, of ours. */
 enum { YAMUX_NONE = 0, YAMUX_QUEUED, YAMUX_SENT };
@@ -287,14 +289,21 @@ static void yamux_hold(struct lssb_yamux *session,
     if (took == 0 && holding == stream->own.holding)
         return;
     stream->own.held_ms = yamux_held_ms(session, stream);
-    if (stream->own.holding)
+    if (stream->own.holding) {
         session->own.held_ms += session->own.now - stream->own.held_at;
+        session->own.free_at = session->own.now;
+    } else if (holding &&
+               session->own.now - session->own.free_at >= YAMUX_FLOWS_MS) {
+        session->own.cuts = 0;
+    }
     stream->own.holding = holding;
     stream->own.held_at =
         holding ? session->own.now : yamux_idle_clock(session);
     if (took < stream->own.held_left) {
         stream->own.held_left -= took;
     } else {
+        if (stream->own.held_left > 0)
+            session->own.cuts = 0;
         stream->own.held_ms = 0;
         stream->own.held_left = 0;
     }
@@ -357,6 +366,17 @@ void lssb_yamux_reset(struct lssb_yamux *session,
     stream->own.reset = true;
     yamux_hold(session, stream, 0, false);
     yamux_due(session, stream, YAMUX_DUE_RST);
+}
+
+uint32_t lssb_yamux_patience(const struct lssb_yamux *session, uint32_t ms)
+{
+    return ms >> 2 * session->own.cuts;
+}
+
+void lssb_yamux_cut_patience(struct lssb_yamux *session)
+{
+    if (session->own.cuts < YAMUX_CUTS)
+        session->own.cuts++;
 }
 
 void lssb_yamux_want(struct lssb_yamux *session,

@@ -83,9 +83,12 @@ static struct {
     const char *replies[16];        /* instead of an upgrade, in turn; NULL */
     unsigned connections;
     bool deaf;                      /* says nothing any more */
+    unsigned crossing;              /* connections that go away, and refuse the
+                                       streams that they hear of then */
     bool text;                      /* sends text messages */
     unsigned messages;              /* binary ones of the client's */
     unsigned resets, ends, opened;  /* of streams, by the client */
+    uint64_t opened_at;             /* the last one */
     unsigned closes;                /* close frames of the client's */
     unsigned pongs;                 /* of the client's, to any ping */
     unsigned aways;
@@ -180,11 +183,17 @@ static void box_answer(struct box_end *end, struct box_stream *stream)
     stream->port = (uint16_t)(stream->head[1] << 8 | stream->head[2]);
     EXPECT_INT(stream->head[0], 1);
     box.opened++;
+    box.opened_at = script.now;
     if (stream->port <= BOX_STRANGE)
         status = stream->port == BOX_STRANGE ? 77 : (uint8_t)stream->port;
     if (stream->port == BOX_SILENT)
         return;
     stream->ends = status != 0 || stream->port == BOX_ENDS;
+    if (box.crossing > 0 && box.connections <= box.crossing) {
+        lssb_yamux_go_away(&end->session, LSSB_YAMUX_NORMAL);
+        lssb_yamux_reset(&end->session, &stream->stream);
+        return;
+    }
     if (stream->port == BOX_RESETS) {
         lssb_yamux_reset(&end->session, &stream->stream);
         return;

@@ -635,6 +635,43 @@ static void a_small_buffer_holds_back_for_five_seconds(void)
     end();
 }
 
+/* Each that is in the way after another one has a quarter of its time. */
+static void stuck_readers_share_the_time_that_they_hold_back(void)
+{
+    struct local *stuck[3], *other;
+    uint64_t began, held;
+    int i;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.stream_buffer = 1024;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    box.give = 300000;
+    listens(BOX_GIVE);
+    for (i = 0; i < 3; i++) {
+        stuck[i] = local_connects(NULL, 0, true);
+        stuck[i]->room = 100;
+    }
+    settle();
+    other = local_connects(NULL, 0, true);
+    began = script.now;
+    while (other->got_len < box.give && script.now < began + 60000)
+        lssb_wait(me.client, NULL, 100);
+    held = script.now - began;
+    EXPECT(held >= 4900 && held <= 7000);
+    for (i = 0; i < 3; i++)
+        EXPECT(stuck[i]->closed && stuck[i]->was_reset);
+    EXPECT(is_pattern(other));
+    passes(10000);                  /* it flows on: all the time again */
+    stuck[0] = local_connects(NULL, 0, true);
+    stuck[0]->room = 100;
+    began = script.now;
+    while (!stuck[0]->closed && script.now < began + 60000)
+        lssb_wait(me.client, NULL, 100);
+    EXPECT(script.now - began >= 4900);
+    end();
+}
+
 static void memory_is_used_again(void)
 {
     char got[8];
@@ -700,6 +737,63 @@ static void more_connections_than_allowed_wait(void)
     EXPECT(!locals[1]->closed);
     end();
     EXPECT(locals[1]->was_reset);
+}
+
+/* Nothing but the timer says that there is room: the reset goes out a step
+ * after it. */
+static void a_bridge_that_is_given_back_is_for_the_next_connection(void)
+{
+    struct local *first, *second;
+    uint64_t began;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.streams = 2;
+    begin_as_prepared();
+    how.status_ms = 200;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    listens(BOX_SILENT);
+    began = script.now;
+    first = local_connects("x", 1, false);
+    second = local_connects("x", 1, false);
+    passes(150);
+    EXPECT(first->used && !second->used);
+    box.opened = 0;
+    passes(2000);
+    EXPECT(first->closed && first->was_reset);
+    EXPECT(second->closed && second->was_reset);
+    EXPECT_INT(box.opened, 1);
+    EXPECT(box.opened_at - began <= 210);
+    end();
+}
+
+/* The reset of one that was late makes room for an answer more. */
+static void a_place_among_the_unanswered_is_for_who_waits(void)
+{
+    lssb_tunnel_stream late;
+    lssb_op first = { 0 }, second = { 0 };
+    uint64_t began;
+
+    prepare(SCRIPT_WHOLE);
+    begin_as_prepared();
+    how.status_ms = 200;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    box.deaf = true;
+    began = script.now;
+    lssb_call_slot(&tunnel.reserved.state.carrier)->own.session.unacked =
+        LSSB_YAMUX_UNACKED - 1;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, &first),
+               LSSB_PENDING);
+    passes(100);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &late, &second),
+               LSSB_PENDING);
+    passes(50);
+    EXPECT_INT(box.opened, 1);
+    passes(2000);
+    EXPECT_INT(first.status, LSSB_E_TIMEOUT);
+    EXPECT_INT(box.opened, 2);
+    EXPECT(box.opened_at - began <= 210);
+    lssb_tunnel_stream_close(&late);
+    end();
 }
 
 static void a_system_without_room_is_asked_again(void)
@@ -900,6 +994,42 @@ static void going_away_lets_streams_finish(void)
     EXPECT_STR(events, "away 0\nback 0\n");
     EXPECT_INT(box.resets, 0);
     lssb_tunnel_stream_close(&late);
+    end();
+}
+
+/* The server has said that it goes away, and refuses what it hears then: not
+ * more than the header was sent, so the next connection has it. */
+static void a_stream_that_crosses_a_going_away_is_opened_again(void)
+{
+    lssb_op op = { 0 };
+    char got[8];
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    box.crossing = 1;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, &op),
+               LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, 10000), LSSB_OK);
+    EXPECT_INT(box.connections, 2);
+    EXPECT_INT(tunnel.streams, 1);
+    EXPECT_STR(events, "away 0\nback 0\n");
+    EXPECT_INT(lssb_tunnel_write(&stream, "abc", 3, &n, 1000), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, 1000), LSSB_OK);
+    EXPECT_INT(n, 3);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static void a_server_that_always_goes_away_is_not_asked_for_ever(void)
+{
+    begin(SCRIPT_WHOLE);
+    box.crossing = 100;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+               LSSB_E_TUNNEL);
+    EXPECT_INT(box.connections, 4);
+    EXPECT(strstr(lssb_error_text(me.client), "instead of answering") != NULL);
+    EXPECT_INT(tunnel.streams, 0);
+    lssb_tunnel_stream_close(&stream);
     end();
 }
 
@@ -1424,6 +1554,35 @@ static void a_close_is_bounded_when_nothing_goes_out(void)
     end();
 }
 
+/* AddressSanitizer says so when anything is read afterwards. */
+static void a_close_that_ends_early_gives_everything_back(void)
+{
+    int canceled;
+
+    for (canceled = 0; canceled < 2; canceled++) {
+        lssb_tunnel *own = calloc(1, sizeof *own);
+        lssb_op op = { 0 };
+
+        prepare(SCRIPT_WHOLE);
+        begin_as_prepared();
+        EXPECT_INT(lssb_tunnel_open(own, &sandbox, &how, NULL), LSSB_OK);
+        EXPECT_INT(lssb_tunnel_connect(own, BOX_HOLD, &stream, NULL), LSSB_OK);
+        script.stuck_sending = true;
+        lssb_tunnel_write(&stream, events, sizeof events, NULL, 100);
+        op.deadline_ms = canceled ? 0 : 100;
+        EXPECT_INT(lssb_tunnel_close(own, &op), LSSB_PENDING);
+        if (canceled)
+            lssb_cancel(&op);
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER),
+                   canceled ? LSSB_E_CANCELED : LSSB_E_DEADLINE);
+        EXPECT_INT(own->status, LSSB_E_CANCELED);
+        memset(own, 0xA5, sizeof *own);
+        free(own);
+        EXPECT_INT(lssb_wait(me.client, NULL, 20000), LSSB_OK);
+        script_client_close(&me);
+    }
+}
+
 static void a_tunnel_is_closed_in_every_phase(void)
 {
     unsigned steps;
@@ -1785,8 +1944,11 @@ static const struct test tests[] = {
     TEST(a_large_buffer_is_a_large_window_at_once),
     TEST(a_slow_reader_slows_down_itself_only),
     TEST(a_small_buffer_holds_back_for_five_seconds),
+    TEST(stuck_readers_share_the_time_that_they_hold_back),
     TEST(memory_is_used_again),
     TEST(more_connections_than_allowed_wait),
+    TEST(a_bridge_that_is_given_back_is_for_the_next_connection),
+    TEST(a_place_among_the_unanswered_is_for_who_waits),
     TEST(a_system_without_room_is_asked_again),
     TEST(a_listener_says_what_is_wrong),
     TEST(what_breaks_the_rules_ends_the_connection),
@@ -1794,6 +1956,8 @@ static const struct test tests[] = {
     TEST(a_flood_of_pings_holds_up_nothing),
     TEST(a_dead_peer_is_noticed),
     TEST(going_away_lets_streams_finish),
+    TEST(a_stream_that_crosses_a_going_away_is_opened_again),
+    TEST(a_server_that_always_goes_away_is_not_asked_for_ever),
     TEST(who_waits_for_the_others_does_not_wait_for_ever),
     TEST(who_waited_for_the_others_has_all_the_time_then),
     TEST(ids_that_are_used_up_need_another_connection),
@@ -1815,6 +1979,7 @@ static const struct test tests[] = {
     TEST(connecting_again_is_bounded),
     TEST(a_closed_tunnel_ends_all_and_never_comes_back),
     TEST(a_close_is_bounded_when_nothing_goes_out),
+    TEST(a_close_that_ends_early_gives_everything_back),
     TEST(a_tunnel_is_closed_in_every_phase),
     TEST(a_client_takes_its_tunnels_with_it),
     TEST(an_abandoned_client_closes_descriptors_and_says_nothing),
