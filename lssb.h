@@ -1438,7 +1438,9 @@ typedef struct lssb_registry_list {
     struct lssb_page reserved;
 } lssb_registry_list;
 
-/* Stores the next registries of the walk; as lssb_sandbox_next. */
+/* Stores the next registries of the walk; as lssb_sandbox_next, but the service
+ * pages them by offset only: what is deleted or made meanwhile shifts the rest,
+ * so that some may be missed or told twice. */
 lssb_status lssb_registry_next(lssb_client *client, lssb_registry_list *list,
                                lssb_registry *registries, size_t max,
                                size_t *count, lssb_op *op);
