@@ -26,9 +26,10 @@ all="musl armhf armhf-mbedtls arm64 arm64-mbedtls s390x s390x-mbedtls
     mips powerpc riscv64 i386 windows winelib cortex-m0+ cortex-m3 cortex-m4 cortex-m7"
 
 # target NAME: what a target is. $cc, $ar, $tls, $run (what runs its programs),
-# $flags (further variables of the Makefile), $suite (what is run there).
+# $flags (further variables of the Makefile), $suite (what is run there), $only
+# (the test programs that are enough, where not all are).
 target() {
-    prefix= arch= tls=none run= flags= exe= suite="unit live"
+    prefix= arch= tls=none run= flags= exe= only= suite="unit live"
     case $1 in
     musl) tls=bearssl suite="unit slow live secure own" ;;
     armhf*) arch=armhf prefix=arm-linux-gnueabihf- run=qemu-arm-static ;;
@@ -51,7 +52,7 @@ target() {
     if [ -n "$arch" ]; then
         root=$build/sysroot/$arch tls=bearssl suite="unit live secure"
         flags="BEARSSL=$root/bearssl MBEDTLS=$root/mbedtls"
-        case $1 in *-mbedtls) tls=mbedtls suite="tls live secure" ;; esac
+        case $1 in *-mbedtls) tls=mbedtls only=unit_tls ;; esac
     fi
     case $run in qemu-*) run="$run -L /usr/${prefix%-}" ;; esac
     case $1 in
@@ -63,7 +64,6 @@ target() {
     cortex-m7) cpu='-mcpu=cortex-m7 -mfloat-abi=hard -mfpu=fpv5-d16' ;;
     esac
     case $1 in cortex-*) cflags="-Os -mthumb $cpu" ;; *) cflags='-O2 -g' ;; esac
-    only=
     [ -n "$quick" ] || return 0
     cflags=-O1
     case $1 in
@@ -201,7 +201,6 @@ plan() {
                 esac
                 printf '%s\n' "$program" "$run $build/$1/tests/$program$exe"
             done ;;
-        tls) printf '%s\n' unit_tls "$run $build/$1/tests/unit_tls" ;;
         live) printf '%s\n' 'everything, once' "$self anywhere $build $1" \
             'the control plane' "$self live $build $1" \
             'the quickstart, cut in the middle' "$self demo $build $1" ;;
