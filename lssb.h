@@ -266,6 +266,7 @@ struct lssb_op_state {
     uint16_t attempt;
     uint8_t phase;
     uint8_t step;
+    uint8_t sent;                   /* at its end: a byte was */
 };
 
 /* One call under way. Yours, all zeros before its first use; it may be used

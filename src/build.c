@@ -111,16 +111,17 @@ static void build_context_failed(struct build_state *state,
     build_fail(state);
 }
 
-/* Tells the outcome. */
+/* Tells the outcome. The client's last failure is that of the build or, if it
+ * went well, the one that it was before the builder was deleted. */
 static void build_finish(lssb_op *op)
 {
     struct build_state *state = build_of(op);
 
     if (state->status == LSSB_OK)
         build_step(state, LSSB_BUILD_DONE);
-    else
-        state->client->error = state->error;
-    op->reserved.state.attempt = (uint16_t)state->error.attempts;
+    state->client->error = state->error;
+    if (state->status != LSSB_OK)
+        op->reserved.state.attempt = (uint16_t)state->error.attempts;
     lssb_call_finish(op, state->status);
 }
 
@@ -346,15 +347,22 @@ static void build_capture(struct build_state *state)
 
 /* -------------------------------------------------------------- cleaning -- */
 
-/* Whether a request cannot have reached the service. */
-static bool build_was_unsent(const lssb_error *error)
+/* Whether an answer to the creation says that nothing was made. Any other may
+ * leave a box behind: one that was not ready in time (408), one that failed
+ * (422). */
+static bool build_is_refusal(const lssb_error *error)
 {
-    if (error->http_status == 0 && error->status > LSSB_E_CANCELED)
-        return true;                /* found before anything was sent */
-    return error->status == LSSB_E_NO_SLOT ||
-           error->layer == LSSB_LAYER_RESOLVE ||
-           error->layer == LSSB_LAYER_CONNECT ||
-           error->layer == LSSB_LAYER_PROXY || error->layer == LSSB_LAYER_TLS;
+    switch (error->http_status) {
+    case 400:
+    case 401:
+    case 403:
+    case 404:
+    case 409:
+    case 429:
+        return true;
+    default:
+        return error->status == LSSB_E_PROXY;
+    }
 }
 
 /* What the creation's end says of the builder: it is there; there is none; or
@@ -367,9 +375,7 @@ static void build_note_builder(struct build_state *state)
     if (state->inner.status == LSSB_OK || state->box.id[0] != '\0' ||
         state->box.name[0] != '\0')
         return;
-    if (build_was_unsent(error) ||
-        (error->http_status >= 400 && error->http_status < 500))
-        state->made = false;
+    state->made = lssb_call_was_sent(&state->inner) && !build_is_refusal(error);
     state->uncertain = error->http_status == 0;
 }
 
@@ -396,6 +402,8 @@ static bool build_clean(lssb_op *op)
         build_finish(op);
         return true;
     }
+    if (state->status == LSSB_OK)   /* what fails from here on is no failure */
+        state->error = state->client->error;
     state->tried = state->build->step;
     state->looks = state->uncertain ? BUILD_LOOKS : 0;
     state->clean_by = state->client->now + BUILD_CLEAN_MS;

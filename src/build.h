@@ -23,7 +23,8 @@ struct build_context {
 struct build_state {
     lssb_op inner;                  /* the call under way */
     lssb_error inner_error;
-    lssb_error error;               /* why the build fails */
+    lssb_error error;               /* why the build fails; if it does not, the
+                                       client's last failure before cleaning */
     lssb_status status;             /* the same; LSSB_OK: it does not */
     lssb_status why;                /* it is to end: canceled, late; or OK */
     lssb_client *client;

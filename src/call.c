@@ -128,6 +128,11 @@ void lssb_call_finish(lssb_op *op, lssb_status outcome)
     lssb_slot_release(op, false);
 }
 
+bool lssb_call_was_sent(const lssb_op *op)
+{
+    return op->reserved.state.sent != 0;
+}
+
 /* Ends a call with a failure that this library found. */
 static void call_fail(lssb_op *op, lssb_status status, lssb_layer layer,
                       const char *message)

@@ -1864,6 +1864,8 @@ LSSB_PRIVATE lssb_status lssb_call_heard(lssb_op *op, lssb_status said);
 /* The client that an operation belongs to, and the slot it has. */
 LSSB_PRIVATE lssb_client *lssb_call_client(const lssb_op *op);
 LSSB_PRIVATE struct lssb_slot *lssb_call_slot(const lssb_op *op);
+/* Once a call has ended: whether a byte of its last request was sent. */
+LSSB_PRIVATE bool lssb_call_was_sent(const lssb_op *op);
 /* A number below `limit`, by the port's entropy. */
 LSSB_PRIVATE uint32_t lssb_random_below(lssb_client *client, uint32_t limit);
 

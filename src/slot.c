@@ -134,6 +134,7 @@ void lssb_slot_release(lssb_op *op, bool keep)
     if (slot == NULL)
         return;
     op->reserved.state.slot = NULL;
+    op->reserved.state.sent = slot->conn.sent_any;
     slot->op = NULL;
     slot->claimed = false;
     slot->full = false;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "scripted_tls.h"
 #include "scripted_ws.h"
 
 #define API "/v2/sandboxes"
@@ -244,6 +245,7 @@ static lssb_error error;
 static char heard[4096];            /* of the log */
 static char steps[200];             /* their names, in turn */
 static int told;
+static uint64_t cleaning_at;        /* when that began */
 
 static lssb_status hear(void *user, const void *bytes, size_t len)
 {
@@ -257,6 +259,8 @@ static void hear_step(void *user, lssb_build_step step, uint64_t moved,
 {
     (void)user;
     (void)total;
+    if (step == LSSB_BUILD_CLEANING)
+        cleaning_at = script.now;
     if (moved == 0 && strlen(steps) < 150) {
         strcat(steps, lssb_build_step_name(step));
         strcat(steps, " ");
@@ -269,11 +273,9 @@ static void tell(lssb_op *o)
     told++;
 }
 
-/* Opens a client, and makes everything ready. */
-static void ready(void)
+/* Makes everything ready for a client that is configured. */
+static void ready_with_config(void)
 {
-    script_config(&me.config);
-    me.config.slots = 1;
     if (script_client_open(&me) != LSSB_OK)
         script_stuck("no client");
     memset(&build, 0, sizeof build);
@@ -292,9 +294,24 @@ static void ready(void)
     op.done = tell;
 }
 
+/* Opens a client, and makes everything ready. */
+static void ready(void)
+{
+    script_config(&me.config);
+    me.config.slots = 1;
+    ready_with_config();
+}
+
 static lssb_status start(void)
 {
     return lssb_snapshot_build(me.client, &build, &how, &snapshot, &op);
+}
+
+/* Whether an answer to the creation says that there is no builder. */
+static bool says_there_is_none(int32_t status)
+{
+    return status == 400 || status == 401 || status == 403 || status == 404 ||
+           status == 409 || status == 429;
 }
 
 /* What must hold after any build: it was told once, no file is open, and the
@@ -308,7 +325,7 @@ static void check(void)
         EXPECT(error.status == op.status && error.message[0] != '\0');
     if (script_heard("POST " API "/boxes") == 0)
         EXPECT(!build.builder_left);
-    else if (error.http_status < 400 || error.http_status >= 500 ||
+    else if (!says_there_is_none(error.http_status) ||
              build.step != LSSB_BUILD_CREATING)
         EXPECT(script_heard(deletion) > 0 || build.builder_left);
     if (script_heard(deletion) == 0 && op.status == LSSB_OK)
@@ -554,6 +571,24 @@ static const struct {
       LSSB_BUILD_CREATING, 0, "build snapshot: creating the builder: " },
     { "no permission", 0, { 403, "{}", NULL, SCRIPT_LENGTH, 0 }, { 0, 0 },
       LSSB_E_AUTH, LSSB_BUILD_CREATING, 0, "creating the builder: " },
+    { "no such thing", 0, { 404, "{}", NULL, SCRIPT_LENGTH, 0 }, { 0, 0 },
+      LSSB_E_NOT_FOUND, LSSB_BUILD_CREATING, 0, "creating the builder: " },
+    { "a bad request", 0, { 400, "{}", NULL, SCRIPT_LENGTH, 0 }, { 0, 0 },
+      LSSB_E_VALIDATION, LSSB_BUILD_CREATING, 0, "creating the builder: " },
+    { "no key", 0, { 401, "{}", NULL, SCRIPT_LENGTH, 0 }, { 0, 0 },
+      LSSB_E_AUTH, LSSB_BUILD_CREATING, 0, "creating the builder: " },
+    { "too many boxes", 0,
+      { 429, "{\"detail\":{\"error\":\"SandboxQuotaExceeded\",\"message\":"
+             "\"x\"}}", NULL, SCRIPT_LENGTH, 0 }, { 0, 0 },
+      LSSB_E_QUOTA, LSSB_BUILD_CREATING, 0, "creating the builder: " },
+    { "the builder is not ready in time", 0,
+      { 408, "{\"detail\":\"Timeout waiting for sandbox to be ready\"}", NULL,
+        SCRIPT_LENGTH, 0 }, { 0, 0 }, LSSB_E_TIMEOUT, LSSB_BUILD_CREATING, 1,
+      "creating the builder: " },
+    { "the builder's image is not there", 0,
+      { 422, "{\"detail\":{\"error\":\"ImagePullFailed\",\"message\":\"x\"}}",
+        NULL, SCRIPT_LENGTH, 0 }, { 0, 0 }, LSSB_E_CREATION,
+      LSSB_BUILD_CREATING, 1, "creating the builder: " },
     { "the service breaks", 0, { 500, "{}", NULL, SCRIPT_LENGTH, 0 }, { 0, 0 },
       LSSB_E_API, LSSB_BUILD_CREATING, 1, "creating the builder: " },
     { "no answer comes to the creation", 0,
@@ -617,6 +652,92 @@ static void whatever_fails_the_builder_is_deleted(void)
             EXPECT(strstr(error.message, rows[i].says) != NULL);
         }
     }
+}
+
+/* A TLS backend that fails once, in the handshake or behind a request. */
+static enum { TLS_NEVER, TLS_HANDSHAKE, TLS_REQUEST } tls_fails;
+
+static lssb_status tls_pump_fails(void *session)
+{
+    struct script_tls *tls = session;
+    lssb_status status;
+
+    if (tls_fails == TLS_HANDSHAKE)
+        tls->dead = LSSB_E_PROTOCOL;
+    status = script_tls_pump(session);
+    if (tls_fails == TLS_REQUEST && tls->setup->send_buffer[0] == 23 &&
+        tls->out_from == tls->out_to)
+        status = tls->dead = LSSB_E_PROTOCOL;
+    if (tls->dead != LSSB_OK)
+        tls_fails = TLS_NEVER;
+    return status;
+}
+
+static void a_builder_is_looked_for_if_tls_fails_once_it_was_asked_for(void)
+{
+    lssb_tls_backend backend = script_tls;
+    int when;
+
+    backend.pump = tls_pump_fails;
+    for (when = TLS_HANDSHAKE; when <= TLS_REQUEST; when++) {
+        test_row = when == TLS_HANDSHAKE ? "handshake" : "request";
+        serve();
+        script_config(&me.config);
+        me.config.endpoint = "https://api.test";
+        me.config.tls = &backend;
+        script.records = true;
+        tls_fails = when == TLS_HANDSHAKE ? TLS_HANDSHAKE : TLS_REQUEST;
+        ready_with_config();
+        EXPECT_INT(start(), LSSB_PENDING);
+        finish();
+        EXPECT_INT(op.status, LSSB_E_PROTOCOL);
+        EXPECT_INT(error.layer, LSSB_LAYER_TLS);
+        EXPECT_INT(build.step, LSSB_BUILD_CREATING);
+        EXPECT_INT(script_heard("POST " API "/boxes"), when == TLS_REQUEST);
+        EXPECT_INT(script_heard(deletion), when == TLS_REQUEST);
+        EXPECT(!build.builder_left);
+    }
+}
+
+static void a_build_that_went_well_leaves_no_words_of_a_failure(void)
+{
+    char before[LSSB_MESSAGE_SIZE];
+    lssb_sandbox box;
+
+    serve();
+    routes[4].replies[0].status = 403;
+    ready();
+    EXPECT_INT(start(), LSSB_PENDING);
+    lssb_wait(me.client, &op, LSSB_FOREVER);
+    EXPECT_INT(op.status, LSSB_OK);
+    EXPECT(build.builder_left);
+    EXPECT_STR(lssb_error_text(me.client), "");
+    EXPECT_INT(lssb_last_error(me.client)->status, LSSB_OK);
+    finish();
+
+    serve();
+    routes[4].replies[0].status = 403;
+    ready();
+    EXPECT(lssb_sandbox_get(me.client, "", &box, NULL) < 0);
+    strcpy(before, lssb_error_text(me.client));
+    EXPECT(before[0] != '\0');
+    EXPECT_INT(start(), LSSB_PENDING);
+    lssb_wait(me.client, &op, LSSB_FOREVER);
+    EXPECT_INT(op.status, LSSB_OK);
+    EXPECT_STR(lssb_error_text(me.client), before);
+    finish();
+}
+
+static void a_server_that_is_silent_is_waited_for_half_a_minute(void)
+{
+    serve();
+    routes[4].replies[0].how = SCRIPT_SILENT;
+    ready();
+    EXPECT_INT(start(), LSSB_PENDING);
+    finish();
+    EXPECT_INT(op.status, LSSB_OK);
+    EXPECT(build.builder_left);
+    EXPECT_INT(script.now - cleaning_at, 30000);
 }
 
 static void a_builder_that_may_come_to_be_yet_is_looked_for_again(void)
@@ -902,6 +1023,9 @@ static const struct test tests[] = {
     TEST(what_is_wrong_with_the_options_is_said_at_once),
     TEST(a_struct_in_use_is_refused),
     TEST(whatever_fails_the_builder_is_deleted),
+    TEST(a_builder_is_looked_for_if_tls_fails_once_it_was_asked_for),
+    TEST(a_build_that_went_well_leaves_no_words_of_a_failure),
+    TEST(a_server_that_is_silent_is_waited_for_half_a_minute),
     TEST(a_builder_that_may_come_to_be_yet_is_looked_for_again),
     TEST(the_error_has_the_last_lines_of_a_long_log),
     TEST(who_hears_the_log_may_stop_the_build),
