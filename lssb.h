@@ -2328,7 +2328,8 @@ lssb_status lssb_tunnel_read(lssb_tunnel_stream *stream, void *bytes,
 lssb_status lssb_tunnel_write(lssb_tunnel_stream *stream, const void *bytes,
                               size_t len, size_t *taken, uint32_t wait_ms);
 
-/* Sends no more: the other side reads its end. Reading goes on. */
+/* Sends no more: the other side reads its end, of a stream that is not open yet
+ * once it is. Reading goes on. */
 lssb_status lssb_tunnel_finish(lssb_tunnel_stream *stream);
 
 /* Lets go of a stream: one that has not finished in both directions is reset;
@@ -2362,9 +2363,9 @@ typedef struct lssb_listener {
     void *bridge;                   /* the library's; NULL: closed */
 } lssb_listener;
 
-/* Listens at once; nothing of the options is borrowed. What connects waits for
- * the port in the box, then is bridged; what cannot be is reset, and an event
- * says why. To a Unix socket only this user may connect, whatever the umask
+/* Listens at once; borrowed of the options: `listen`, until the tunnel is
+ * closed. What connects waits for the port in the box, then is bridged; what
+ * cannot be is reset, and an event says why. To a Unix socket only this user may connect, whatever the umask
  * (mode 0600). One that is there already gives way if it is this user's, two
  * seconds old, and nobody listens on it: a dead process left it.
  *
@@ -2476,7 +2477,7 @@ lssb_status lssb_download_url(const lssb_sandbox *box,
  * sandbox. `url` is lssb_link.url, from whichever program made it. As
  * lssb_file_download otherwise: parts, conditions, tried again, gone on with
  * after a loss if the file is the same, by its ETag or, if it has none, by the
- * date of its last change. The operation's headers go to it, but X-Api-Key and
+ * date of its last change, a minute or more before the reply's. The operation's headers go to it, but X-Api-Key and
  * what contains the API key: LSSB_E_INVALID_ARGUMENT. LSSB_E_AUTH: the link has
  * expired, or is none; LSSB_E_NOT_FOUND (file). Messages never hold the URL. */
 lssb_status lssb_link_download(lssb_client *client, const char *url,

@@ -236,8 +236,13 @@ static bool file_wants_part(const lssb_range *range)
     return range->start > 0 || range->length > 0 || range->last > 0;
 }
 
+#define FILE_DATE_S 60              /* between a change and a reply: then the
+                                       file cannot have changed once more within
+                                       the same second (RFC 9110 8.8.2.2) */
+
 /* What a part that is gone on with is of, if that can be known: a strong ETag;
- * behind a link also the time of the last change. "": nothing. */
+ * behind a link also the time of the last change, well before that of the
+ * reply, which `wait_end_at` is. "": nothing. */
 static const char *file_validator(const lssb_op *op)
 {
     const lssb_file *file = op->reserved.state.out;
@@ -247,7 +252,9 @@ static const char *file_validator(const lssb_op *op)
         return file->etag;
     if (file->etag[0] == '\0' && lssb_call_exchange(op)->url != NULL &&
         lssb_parse_http_date(file->last_modified, strlen(file->last_modified),
-                             &seconds))
+                             &seconds) &&
+        seconds >= 0 && op->reserved.state.wait_end_at >= FILE_DATE_S &&
+        (uint64_t)seconds <= op->reserved.state.wait_end_at - FILE_DATE_S)
         return file->last_modified;
     return "";
 }
@@ -354,6 +361,23 @@ static bool file_is_other(const lssb_file *file, const char *name,
            (strlen(known) != len || memcmp(known, value, len) != 0);
 }
 
+/* Whether a part is of a file of another size. */
+static bool file_is_resized(const lssb_file *file, uint64_t total)
+{
+    return total != file->size && total != LSSB_SIZE_UNKNOWN &&
+           file->size != LSSB_SIZE_UNKNOWN;
+}
+
+/* Remembers when a reply was made. */
+static void file_date(lssb_op *op, const char *value, size_t len)
+{
+    int64_t seconds;
+
+    file_of(op)->wait_end_at = 0;
+    if (lssb_parse_http_date(value, len, &seconds) && seconds > 0)
+        file_of(op)->wait_end_at = (uint64_t)seconds;
+}
+
 /* The headers of a reply that say what the file is. */
 static lssb_status file_header(lssb_op *op, int status, const char *name,
                                const char *value, size_t len)
@@ -366,12 +390,16 @@ static lssb_status file_header(lssb_op *op, int status, const char *name,
         if (lssb_same_name(name, name_len, "Content-Range", 13) &&
             file_content_range(value, len, &start, &end, &total) &&
             start == file->start + file_of(op)->progress)
-            file_of(op)->step |= FILE_RANGE_SEEN;
+            file_of(op)->step |= file_is_resized(file, total)
+                                     ? FILE_RANGE_SEEN | FILE_OTHER
+                                     : FILE_RANGE_SEEN;
         if (file_is_other(file, name, value, len))
             file_of(op)->step |= FILE_OTHER;
         return LSSB_OK;
     }
-    if (lssb_same_name(name, name_len, "ETag", 4))
+    if (lssb_same_name(name, name_len, "Date", 4))
+        file_date(op, value, len);
+    else if (lssb_same_name(name, name_len, "ETag", 4))
         lssb_copy(file->etag, sizeof file->etag, value, len);
     else if (lssb_same_name(name, name_len, "Last-Modified", 13))
         lssb_copy(file->last_modified, sizeof file->last_modified, value, len);
@@ -488,6 +516,7 @@ static bool file_again(lssb_op *op)
     if (file_of(op)->progress > 0)
         return file_validator(op)[0] != '\0';
     file_forget(file_info(op));
+    file_of(op)->wait_end_at = 0;
     return true;
 }
 

@@ -365,6 +365,63 @@ static void a_service_changes_whole_or_not_at_all(void)
     }
 }
 
+#define SECRET_TIME "0000000000111111111122222222223333333333"
+#define SECRET(members) \
+    RH(200, "Connection: close\r\n", "{\"token\":\"secret-1\"," members "}")
+
+/* Neither the caller's struct nor the client's memory has it any more. */
+static void what_is_no_link_is_forgotten_with_its_token(void)
+{
+    static const struct {
+        const char *name;
+        lssb_access access;
+        struct rec_reply reply;
+        lssb_status outcome;
+        bool to_a_file;
+    } rows[] = {
+        { "a service", LSSB_ACCESS_TOKEN,
+          SECRET("\"browser_url\":\"b\",\"service_url\":\"s\","
+                 "\"expires_at\":\"e\""), LSSB_OK, false },
+        { "a time that does not fit", LSSB_ACCESS_TOKEN,
+          SECRET("\"browser_url\":\"b\",\"service_url\":\"s\","
+                 "\"expires_at\":\"" SECRET_TIME "\""), LSSB_E_TOO_LONG,
+          false },
+        { "no service_url", LSSB_ACCESS_TOKEN, SECRET("\"browser_url\":"
+          "\"b\",\"expires_at\":\"e\""), LSSB_E_REFUSED, false },
+        { "an open link", LSSB_ACCESS_RESTRICTED, SECRET("\"browser_url\":"
+          "\"b\",\"service_url\":\"s\""), LSSB_E_REFUSED, false },
+        { "a file", LSSB_ACCESS_TOKEN, SECRET("\"download_url\":\"d\""),
+          LSSB_OK, true },
+        { "a file's time that does not fit", LSSB_ACCESS_TOKEN,
+          SECRET("\"download_url\":\"d\",\"expires_at\":\"" SECRET_TIME
+                 "\""), LSSB_E_TOO_LONG, true },
+        { "no download_url", LSSB_ACCESS_TOKEN, SECRET("\"expires_at\":"
+          "\"e\""), LSSB_E_REFUSED, true }
+    };
+    lssb_link_options file = {0};
+    lssb_link link;
+    size_t i;
+
+    file.path = "/f";
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].name;
+        begin();
+        where.access = rows[i].access;
+        rec_serve(&rows[i].reply, 1);
+        memset(&link, 0, sizeof link);
+        EXPECT_INT(finish(rows[i].to_a_file
+                              ? lssb_download_url(&box, &file, &link, fresh())
+                              : lssb_service_url(&box, &where, &service,
+                                                 fresh())), rows[i].outcome);
+        if (rows[i].outcome != LSSB_OK) {
+            EXPECT(!holds(&link, sizeof link, "secret-1"));
+            EXPECT(!holds(&service, sizeof service, "secret-1"));
+        }
+        EXPECT(!holds(&memory, sizeof memory, "secret-1"));
+        end();
+    }
+}
+
 /* A request of which half is sent keeps its token while another one gets a new
  * one for both. */
 static void a_request_has_one_token_throughout(void)
@@ -998,6 +1055,8 @@ static void a_part_of_a_link_is_asked_for_and_told(void)
 
 #define CHANGED "Mon, 21 Sep 2026 14:13:20 GMT"
 #define CHANGED_SINCE "Mon, 21 Sep 2026 14:13:21 GMT"
+#define DATED_LATER "Date: Mon, 21 Sep 2026 14:14:20 GMT\r\n"
+#define DATED_SOON "Date: Mon, 21 Sep 2026 14:14:19 GMT\r\n"
 
 static void a_link_is_gone_on_with_if_the_file_is_the_same(void)
 {
@@ -1010,17 +1069,32 @@ static void a_link_is_gone_on_with_if_the_file_is_the_same(void)
           "Range: bytes=2-\r\nIf-Range: \"1\"\r\n",
           RH(206, "ETag: \"1\"\r\nContent-Range: bytes 2-4/5\r\n", "llo"),
           LSSB_OK },
-        { "by its time", "Last-Modified: " CHANGED "\r\n",
+        { "by its time", DATED_LATER "Last-Modified: " CHANGED "\r\n",
           "Range: bytes=2-\r\nIf-Range: " CHANGED "\r\n",
           RH(206, "Last-Modified: " CHANGED "\r\nContent-Range: bytes 2-4/5"
              "\r\n", "llo"), LSSB_OK },
+        { "by its time, told first", "Last-Modified: " CHANGED "\r\n"
+          DATED_LATER,
+          "Range: bytes=2-\r\nIf-Range: " CHANGED "\r\n",
+          RH(206, "Last-Modified: " CHANGED "\r\nContent-Range: bytes 2-4/*"
+             "\r\n", "llo"), LSSB_OK },
+        { "a time within a minute says too little", "Last-Modified: " CHANGED
+          "\r\n" DATED_SOON, NULL, { 0, NULL, NULL, REC_LENGTH, 0 },
+          LSSB_E_CONNECTION },
+        { "a time without that of the reply, too", "Last-Modified: " CHANGED
+          "\r\n", NULL, { 0, NULL, NULL, REC_LENGTH, 0 },
+          LSSB_E_CONNECTION },
+        { "a part of one of another size", "ETag: \"1\"\r\n",
+          "If-Range: \"1\"\r\n",
+          RH(206, "ETag: \"1\"\r\nContent-Range: bytes 2-4/6\r\n", "llo"),
+          LSSB_E_CONNECTION },
         { "it has changed: the whole comes", "ETag: \"1\"\r\n",
           "If-Range: \"1\"\r\n", R(200, "other"), LSSB_E_CONNECTION },
         { "a part of another", "ETag: \"1\"\r\n", "If-Range: \"1\"\r\n",
           RH(206, "ETag: \"2\"\r\nContent-Range: bytes 2-4/5\r\n", "xyz"),
           LSSB_E_CONNECTION },
-        { "a part of one that has changed since", "Last-Modified: " CHANGED
-          "\r\n", "If-Range: " CHANGED "\r\n",
+        { "a part of one that has changed since", DATED_LATER "Last-Modified: "
+          CHANGED "\r\n", "If-Range: " CHANGED "\r\n",
           RH(206, "Last-Modified: " CHANGED_SINCE "\r\nContent-Range: bytes "
              "2-4/5\r\n", "xyz"), LSSB_E_CONNECTION },
         { "another part", "ETag: \"1\"\r\n", "If-Range: \"1\"\r\n",
@@ -1921,7 +1995,8 @@ int main(void)
         TEST(a_service_is_made_again_at_its_margin),
         TEST(a_service_of_no_place_is_made_for_each_request),
         TEST(a_service_changes_whole_or_not_at_all),
-        TEST(a_request_has_one_token_throughout),
+        TEST(what_is_no_link_is_forgotten_with_its_token),
+    TEST(a_request_has_one_token_throughout),
         TEST(what_cannot_be_is_refused_with_words),
         TEST(a_token_goes_in_clear_text_to_loopback_only),
         TEST(the_structs_have_room_for_what_is_the_librarys),
