@@ -567,8 +567,9 @@ typedef struct lssb_access_delegation {
 
 typedef struct lssb_sandbox_options {
     const char *name;               /* NULL: the server makes one up */
-    const char *snapshot_id;        /* at most one of these two; neither: the */
-    const char *snapshot_name;      /* server's default. "name" or "name:tag" */
+    const char *snapshot_id;        /* at most one of these two, `snapshot` */
+    const char *snapshot_name;      /* and template_name; none: the server's
+                                       default. "name" or "name:tag" */
     bool no_wait;                   /* true: return while it is provisioning */
     uint32_t timeout_s;             /* for becoming ready; 0: 30 */
     int64_t idle_ttl_s;             /* stop after so much inactivity: a
@@ -599,6 +600,8 @@ typedef struct lssb_sandbox_options {
     const char *more;               /* a JSON object: its members are sent
                                        along as they are, for what this release
                                        does not know; none that it does */
+    const char *snapshot;           /* newer servers: instead of snapshot_name,
+                                       with the same meaning */
 } lssb_sandbox_options;
 
 /* Creates a sandbox and, unless no_wait, waits until it is ready. *box is
@@ -691,9 +694,13 @@ typedef struct lssb_deletion {
     size_t name_count;
     void (*skipped)(void *user, const char *name, const char *reason);
     void *user;                     /* skipped: for each that was not deleted;
-                                       may be NULL */
+                                       may be NULL. A reason of more than
+                                       LSSB_MESSAGE_SIZE - 1 bytes is cut. The
+                                       texts are valid during the call only */
     size_t deleted;                 /* set: how many were */
     size_t skipped_count;           /* set: how many were not */
+    void (*gone)(void *user, const char *name);
+                                    /* for each that was deleted; may be NULL */
 } lssb_deletion;
 
 /* Deletes many sandboxes at once. That some were skipped is no failure. */
@@ -1418,6 +1425,7 @@ typedef struct lssb_registry_options {
     const char *url;
     const char *username;
     const char *password;
+    const char *more;               /* a JSON object of further members */
 } lssb_registry_options;
 
 /* All of these: 90 s by default. LSSB_E_ALREADY_EXISTS. */
@@ -1471,6 +1479,7 @@ typedef struct lssb_template_options {
     const lssb_volume_mount *volume_mounts;
     size_t volume_mount_count;
     const lssb_details *details;    /* "/volume_mounts/0/mount_path", … */
+    const char *more;               /* a JSON object of further members */
 } lssb_template_options;
 
 typedef struct lssb_template {
@@ -1508,6 +1517,7 @@ typedef struct lssb_volume_options {
     const char *size;               /* "10Gi"; with a change, only more */
     uint32_t timeout_s;             /* for becoming ready; 0: 60. Not with a
                                        change */
+    const char *more;               /* a JSON object of further members */
 } lssb_volume_options;
 
 typedef struct lssb_volume {
@@ -1546,6 +1556,7 @@ typedef struct lssb_pool_options {
     int32_t replicas;               /* with a change, 0: keep; LSSB_NONE: none,
                                        which pauses the pool */
     uint32_t timeout_s;             /* until the first is ready; 0: 30 */
+    const char *more;               /* a JSON object of further members */
 } lssb_pool_options;
 
 typedef struct lssb_pool {
@@ -1565,9 +1576,9 @@ lssb_status lssb_pool_create(lssb_client *client,
                              lssb_pool *pool, lssb_op *op);
 lssb_status lssb_pool_get(lssb_client *client, const char *name,
                           lssb_pool *pool, lssb_op *op);
-/* Changes name and replicas, if they are set; with neither, describes it. The
- * other members are not looked at. The errors of a creation, and
- * LSSB_E_NAME_CONFLICT. */
+/* Changes name and replicas, if they are set, and what `more` says; with
+ * nothing, describes it. The other members are not looked at. The errors of a
+ * creation, and LSSB_E_NAME_CONFLICT. */
 lssb_status lssb_pool_change(lssb_client *client, const char *name,
                              const lssb_pool_options *options,
                              lssb_pool *pool, lssb_op *op);
@@ -2400,6 +2411,7 @@ typedef struct lssb_service_options {
     uint32_t port;                  /* where it listens in the box */
     uint32_t expires_in_s;          /* 1 to 86,400; 0: 600. Tokens only */
     lssb_access access;
+    const char *more;               /* a JSON object of further members */
 } lssb_service_options;
 
 /* The way to a service. With a token: for programs `service_url`, with the
@@ -2457,6 +2469,7 @@ typedef struct lssb_link_options {
     const char *content_type;       /* what to serve it as; NULL: the server's
                                        choice */
     lssb_disposition disposition;
+    const char *more;               /* a JSON object of further members */
 } lssb_link_options;
 
 /* A link to one file. It holds its own credential (send none with it), wakes

@@ -201,6 +201,7 @@ static void legacy_template_body(const lssb_op *op, struct lssb_writer *to)
     lssb_spec_text(&json, "storage", options->storage);
     lssb_json_close(&json);
     legacy_volume_mounts(&json, options);
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 
@@ -375,6 +376,7 @@ static void legacy_volume_body(const lssb_op *op, struct lssb_writer *to)
     lssb_spec_required(&json, "size", options->size,
                        "size is missing or empty");
     legacy_wait(&json, legacy_volume_s(options));
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 
@@ -388,6 +390,7 @@ static void legacy_volume_change_body(const lssb_op *op,
     lssb_json_object(&json, NULL);
     lssb_spec_text(&json, "name", options->name);
     lssb_spec_text(&json, "size", options->size);
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 
@@ -496,7 +499,8 @@ lssb_status lssb_volume_change(lssb_client *client, const char *name,
                                lssb_volume *volume, lssb_op *op)
 {
     if (options == NULL ||
-        (!lssb_spec_given(options->name) && !lssb_spec_given(options->size)))
+        (!lssb_spec_given(options->name) && !lssb_spec_given(options->size) &&
+         options->more == NULL))
         return lssb_volume_get(client, name, volume, op);
     return legacy_change(client, &legacy_volume_change, name, options,
                          options->name, volume, op);
@@ -577,6 +581,7 @@ static void legacy_pool_body(const lssb_op *op, struct lssb_writer *to)
         to->wrong = "replicas is less than 1";
     lssb_json_number(&json, "replicas", options->replicas);
     legacy_wait(&json, legacy_pool_s(options));
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 
@@ -593,6 +598,7 @@ static void legacy_pool_change_body(const lssb_op *op, struct lssb_writer *to)
     if (options->replicas != 0)
         lssb_json_number(&json, "replicas",
                          options->replicas > 0 ? options->replicas : 0);
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 
@@ -705,7 +711,8 @@ lssb_status lssb_pool_change(lssb_client *client, const char *name,
                              lssb_pool *pool, lssb_op *op)
 {
     if (options == NULL ||
-        (!lssb_spec_given(options->name) && options->replicas == 0))
+        (!lssb_spec_given(options->name) && options->replicas == 0 &&
+         options->more == NULL))
         return lssb_pool_get(client, name, pool, op);
     return legacy_change(client, &legacy_pool_change, name, options,
                          options->name, pool, op);

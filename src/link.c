@@ -18,19 +18,22 @@ static struct lssb_op_state *link_of(lssb_op *op)
 static lssb_status link_refuse(lssb_op *op, void *out, size_t size,
                                const char *why)
 {
-    lssb_wipe(out, size);
+    (void)out;(void)size;
     return lssb_fail(&lssb_call_client(op)->error, LSSB_E_REFUSED,
                      LSSB_LAYER_SERVICE, lssb_call_exchange(op)->name, ": ",
                      why, NULL);
 }
 
-/* Fills the struct, then forgets what was kept of the reply. */
+/* Fills the struct, then forgets what was kept of the reply; all of it if some
+ * of it does not fit. */
 static lssb_status link_got(lssb_op *op, const char *text, size_t len)
 {
     struct lssb_slot *slot = lssb_call_slot(op);
     lssb_status status = lssb_kind_got(op, text, len);
 
     lssb_wipe(slot->element, sizeof slot->element);
+    if (status < 0)
+        lssb_wipe(link_of(op)->out, lssb_call_exchange(op)->kind->size);
     return status;
 }
 
@@ -110,6 +113,7 @@ void lssb_link_service_body(const lssb_op *op, struct lssb_writer *to)
                                                     : LSSB_SERVICE_S);
     else
         lssb_json_string(&json, "access", link_access(options->access));
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 
@@ -369,6 +373,7 @@ static void link_file_body(const lssb_op *op, struct lssb_writer *to)
         lssb_json_string(&json, "content_disposition", "inline");
         break;
     }
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 

@@ -55,6 +55,7 @@ static void provision_create_body(const lssb_op *op, struct lssb_writer *to)
     lssb_json_bool(&json, "wait_for_ready", !options->no_wait);
     lssb_spec_text(&json, "snapshot_id", options->snapshot_id);
     lssb_spec_text(&json, "snapshot_name", options->snapshot_name);
+    lssb_spec_text(&json, "snapshot", options->snapshot);
     lssb_spec_text(&json, "template_name", options->template_name);
     if (!options->no_wait)
         lssb_json_number(&json, "timeout", provision_timeout_s(options));
@@ -146,10 +147,11 @@ static lssb_status provision_check(lssb_client *client, lssb_op *call,
         return lssb_refuse(client, call, "create sandbox: box: NULL", NULL);
     if (lssb_spec_given(options->snapshot_id) +
             lssb_spec_given(options->snapshot_name) +
+            lssb_spec_given(options->snapshot) +
             lssb_spec_given(options->template_name) > 1)
         return lssb_refuse(client, call, "create sandbox: more than one of "
-                           "snapshot_id, snapshot_name and template_name is "
-                           "given; give one", NULL);
+                           "snapshot_id, snapshot_name, snapshot and "
+                           "template_name is given; give one", NULL);
     if (options->mem_bytes > INT64_MAX ||
         options->fs_capacity_bytes > INT64_MAX)
         return lssb_refuse(client, call, "create sandbox: mem_bytes or "

@@ -493,19 +493,31 @@ static enum lssb_json_take sandbox_many_choose(void *ctx, int depth,
                : LSSB_JSON_SKIP;
 }
 
+/* One that was deleted. */
+static void sandbox_many_gone(lssb_deletion *deletion,
+                              const struct lssb_json *json)
+{
+    char name[LSSB_NAME_SIZE] = "";
+
+    deletion->deleted++;
+    lssb_json_decode(json->text, json->text_len, name, sizeof name);
+    if (deletion->gone != NULL)
+        deletion->gone(deletion->user, name);
+}
+
 /* One that was deleted, or was not. */
 static lssb_status sandbox_many_event(lssb_op *op, struct lssb_json *json,
                                       enum lssb_json_event event)
 {
     lssb_deletion *deletion = sandbox_of(op)->out;
-    char name[LSSB_NAME_SIZE] = "", reason[LSSB_NAME_SIZE] = "";
+    char name[LSSB_NAME_SIZE] = "", reason[LSSB_MESSAGE_SIZE] = "";
     const char *raw;
     size_t len;
 
     if (event != LSSB_JSON_ELEMENT)
         return LSSB_OK;
     if (strcmp(json->key, "deleted") == 0) {
-        deletion->deleted++;
+        sandbox_many_gone(deletion, json);
         return LSSB_OK;
     }
     deletion->skipped_count++;

@@ -595,6 +595,7 @@ static void registry_create_body(const lssb_op *op, struct lssb_writer *to)
     lssb_spec_required(&json, "url", options->url, "url is missing or empty");
     lssb_spec_required(&json, "username", options->username,
                        "username is missing or empty");
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 
@@ -609,6 +610,7 @@ static void registry_change_body(const lssb_op *op, struct lssb_writer *to)
     lssb_spec_text(&json, "password", options->password);
     lssb_spec_text(&json, "url", options->url);
     lssb_spec_text(&json, "username", options->username);
+    lssb_spec_more(&json, options->more);
     lssb_json_close(&json);
 }
 
@@ -722,7 +724,7 @@ lssb_status lssb_registry_change(lssb_client *client, const char *name,
     if (options == NULL ||
         (!lssb_spec_given(options->name) && !lssb_spec_given(options->url) &&
          !lssb_spec_given(options->username) &&
-         !lssb_spec_given(options->password)))
+         !lssb_spec_given(options->password) && options->more == NULL))
         return lssb_registry_get(client, name, registry, op);
     arguments.name = name;
     arguments.options = options;

@@ -1254,8 +1254,8 @@ static void a_creation_that_lacks_what_it_needs_is_refused_in_words(void)
                                    .fs_capacity_bytes = 1, .more = "[]" } }
     };
     static const lssb_registry_options registries[] = {
-        { "n", "u", "us", NULL }, { "n", "u", "", "p" },
-        { "n", NULL, "us", "p" }, { NULL, "u", "us", "p" }
+        { "n", "u", "us", NULL, NULL }, { "n", "u", "", "p", NULL },
+        { "n", NULL, "us", "p", NULL }, { NULL, "u", "us", "p", NULL }
     };
     lssb_template_options t = { .name = "n" };
     lssb_pool_options p = { .name = "n", .template_name = "t" };
@@ -1937,11 +1937,12 @@ static void a_service_that_cannot_be_is_refused_unsent(void)
         const char *words;
         lssb_service_options options;
     } rows[] = {
-        { "port", { 0, 0, LSSB_ACCESS_TOKEN } },
-        { "port", { 65536, 0, LSSB_ACCESS_TOKEN } },
-        { "expires_in_s", { 1, 86401, LSSB_ACCESS_TOKEN } },
-        { "expires_in_s", { 1, 60, LSSB_ACCESS_RESTRICTED } },
-        { "access", { 1, 0, (lssb_access)9 } }
+        { "port", { 0, 0, LSSB_ACCESS_TOKEN, NULL } },
+        { "port", { 65536, 0, LSSB_ACCESS_TOKEN, NULL } },
+        { "expires_in_s", { 1, 86401, LSSB_ACCESS_TOKEN, NULL } },
+        { "expires_in_s", { 1, 60, LSSB_ACCESS_RESTRICTED, NULL } },
+        { "access", { 1, 0, (lssb_access)9, NULL } },
+        { "more: ", { 1, 0, LSSB_ACCESS_TOKEN, "[]" } }
     };
     size_t i;
 
@@ -2784,6 +2785,120 @@ static void delegation_is_all_or_a_list(void)
     end();
 }
 
+#define NEW "\"new_one\" : [1, {}]"
+#define MORE "{ " NEW " }"
+
+/* Requests whose options hold one further member and what they must. */
+static lssb_status more_of_registry(lssb_op *o)
+{
+    static const lssb_registry_options options = { "n", "u", "us", "p", MORE };
+
+    return lssb_registry_create(client, &options, &registry, o);
+}
+
+static lssb_status more_to_registry(lssb_op *o)
+{
+    static const lssb_registry_options options = { .more = MORE };
+
+    return lssb_registry_change(client, "n", &options, &registry, o);
+}
+
+static lssb_status more_of_template(lssb_op *o)
+{
+    static const lssb_template_options options = {
+        .name = "n", .image = "i", .more = MORE
+    };
+
+    return lssb_template_create(client, &options, &a_template, o);
+}
+
+static lssb_status more_of_volume(lssb_op *o)
+{
+    static const lssb_volume_options options = { "n", "1Gi", 5, MORE };
+
+    return lssb_volume_create(client, &options, &volume, o);
+}
+
+static lssb_status more_to_volume(lssb_op *o)
+{
+    static const lssb_volume_options options = { .more = MORE };
+
+    return lssb_volume_change(client, "n", &options, &volume, o);
+}
+
+static lssb_status more_of_pool(lssb_op *o)
+{
+    static const lssb_pool_options options = { "n", "t", 1, 5, MORE };
+
+    return lssb_pool_create(client, &options, &pool, o);
+}
+
+static lssb_status more_to_pool(lssb_op *o)
+{
+    static const lssb_pool_options options = { .more = MORE };
+
+    return lssb_pool_change(client, "n", &options, &pool, o);
+}
+
+static lssb_status more_of_service(lssb_op *o)
+{
+    static const lssb_service_options options = {
+        80, 5, LSSB_ACCESS_TOKEN, MORE
+    };
+    return lssb_service_url(&box, &options, &service, o);
+}
+
+static lssb_status more_of_link(lssb_op *o)
+{
+    static const lssb_link_options options = {
+        "/a", 0, NULL, LSSB_DISPOSITION_UNSET, MORE
+    };
+    static lssb_link made;
+
+    return lssb_download_url(&box, &options, &made, o);
+}
+
+static void every_request_with_a_body_takes_further_members(void)
+{
+    static const struct {
+        const char *name;
+        lssb_status (*call)(lssb_op *);
+        const char *method, *path, *body;
+    } rows[] = {
+        { "registry", more_of_registry, "POST", ROOT, "{\"name\":\"n\","
+          "\"password\":\"p\",\"url\":\"u\",\"username\":\"us\"," NEW "}" },
+        { "change registry", more_to_registry, "PATCH", ROOT "/n",
+          "{" NEW "}" },
+        { "template", more_of_template, "POST", "/templates", "{\"name\":"
+          "\"n\",\"image\":\"i\",\"resources\":{\"cpu\":\"500m\","
+          "\"memory\":\"512Mi\"}," NEW "}" },
+        { "volume", more_of_volume, "POST", "/volumes", "{\"name\":\"n\","
+          "\"size\":\"1Gi\",\"wait_for_ready\":true,\"timeout\":5," NEW "}" },
+        { "change volume", more_to_volume, "PATCH", "/volumes/n",
+          "{" NEW "}" },
+        { "pool", more_of_pool, "POST", "/pools", "{\"name\":\"n\","
+          "\"template_name\":\"t\",\"replicas\":1,\"wait_for_ready\":true,"
+          "\"timeout\":5," NEW "}" },
+        { "change pool", more_to_pool, "PATCH", "/pools/n", "{" NEW "}" },
+        { "service URL", more_of_service, "POST", "/boxes/box-1/service-url",
+          "{\"port\":80,\"expires_in_seconds\":5," NEW "}" },
+        { "link", more_of_link, "POST", "/boxes/box-1/download-url",
+          "{\"path\":\"/a\"," NEW "}" }
+    };
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].name;
+        SERVE(R(200, "{\"download_url\":\"u\",\"browser_url\":\"b\","
+                     "\"service_url\":\"s\",\"token\":\"t\","
+                     "\"expires_at\":\"e\"}"));
+        EXPECT_INT(rows[i].call(NULL), LSSB_OK);
+        expect_api(0, rows[i].method, rows[i].path, rows[i].body);
+    }
+    end();
+}
+
 static void further_members_go_along_as_they_are(void)
 {
     static const struct {
@@ -2904,6 +3019,7 @@ int main(void)
         TEST(a_proxy_that_breaks_a_rule_is_refused_in_words),
         TEST(delegation_is_all_or_a_list),
         TEST(further_members_go_along_as_they_are),
+        TEST(every_request_with_a_body_takes_further_members),
         TEST(a_long_configuration_arrives_whole_through_a_small_buffer)
     };
 

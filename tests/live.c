@@ -28,8 +28,9 @@ static lssb_status count_tag(void *user, const char *tag, const char *id)
 
 static void registries_are_made_changed_listed_and_deleted(void)
 {
-    lssb_registry_options all = { "internal", "r.example.com", "robot", "s" };
-    lssb_registry_options moved = { NULL, "r2.example.com", NULL, NULL };
+    lssb_registry_options all = { "internal", "r.example.com", "robot", "s",
+                                  NULL };
+    lssb_registry_options moved = { NULL, "r2.example.com", NULL, NULL, NULL };
     lssb_registry_list list;
     lssb_registry registry;
     size_t count;
@@ -52,11 +53,12 @@ static void registries_are_made_changed_listed_and_deleted(void)
 
 static void templates_volumes_and_pools_depend_on_one_another(void)
 {
-    lssb_volume_options size = { "vol", "10Gi", 0 }, less = { NULL, "5Gi", 0 };
+    lssb_volume_options size = { "vol", "10Gi", 0, NULL };
+    lssb_volume_options less = { NULL, "5Gi", 0, NULL };
     lssb_volume_mount mount = { "vol", "/data" };
     lssb_template_options plain, with;
-    lssb_pool_options options = { "pool", "plain", 1, 0 };
-    lssb_pool_options none = { NULL, NULL, LSSB_NONE, 0 };
+    lssb_pool_options options = { "pool", "plain", 1, 0, NULL };
+    lssb_pool_options none = { NULL, NULL, LSSB_NONE, 0, NULL };
     lssb_template made;
     lssb_volume volume;
     lssb_pool pool;
@@ -149,8 +151,9 @@ static void a_box_has_mounts_a_proxy_and_rights_and_is_searched(void)
 
 static void a_service_is_shared_by_token_or_by_login(void)
 {
-    lssb_service_options options = { 3000, 0, LSSB_ACCESS_TOKEN };
-    lssb_link_options to = { "/root/a b", 60, NULL, LSSB_DISPOSITION_UNSET };
+    lssb_service_options options = { 3000, 0, LSSB_ACCESS_TOKEN, NULL };
+    lssb_link_options to = { "/root/a b", 60, NULL, LSSB_DISPOSITION_UNSET,
+                             NULL };
     lssb_plain_list list;
     lssb_shared_port port;
     lssb_service service;

@@ -265,6 +265,8 @@ static void a_creation_sends_what_is_set_and_nothing_else(void)
           { .idle_ttl_s = LSSB_NEVER, .delete_after_stop_s = LSSB_NEVER } },
         { "{\"wait_for_ready\":true,\"timeout\":30}",
           { .snapshot_id = "", .snapshot_name = "", .name = "" } },
+        { "{\"wait_for_ready\":true,\"snapshot\":\"python:3\",\"timeout\":30}",
+          { .snapshot = "python:3" } },
         { "{\"wait_for_ready\":true,\"timeout\":30,\"cpu_millicores\":500,"
           "\"env_vars\":{\"A\":\"1\",\"B\":\"x\\\"y\\n\"},"
           "\"labels\":{\"A\":\"1\"},\"tag_value_ids\":[\"t1\",\"t2\"],"
@@ -300,6 +302,7 @@ static void a_creation_that_cannot_work_is_refused_unsent(void)
         lssb_sandbox_options options;
     } rows[] = {
         { "snapshot", { .snapshot_id = "a", .snapshot_name = "b" } },
+        { "snapshot", { .snapshot_name = "a", .snapshot = "b" } },
         { "idle_ttl_s", { .idle_ttl_s = 61 } },
         { "idle_ttl_s", { .idle_ttl_s = -60 } },
         { "delete_after_stop_s", { .delete_after_stop_s = 30 } },
@@ -450,7 +453,15 @@ static void note_skip(void *user, const char *name, const char *reason)
              reason);
 }
 
-static void many_are_deleted_at_once_and_each_skip_is_told(void)
+static void note_gone(void *user, const char *name)
+{
+    struct skips *skips = user;
+    size_t len = strlen(skips->text);
+
+    snprintf(skips->text + len, sizeof skips->text - len, "%s gone;", name);
+}
+
+static void many_are_deleted_at_once_and_each_is_told(void)
 {
     static const char *const names[] = { "a", "b", "c\"d" };
     struct skips skips = { 0, "" };
@@ -459,22 +470,58 @@ static void many_are_deleted_at_once_and_each_skip_is_told(void)
     many.names = names;
     many.name_count = 3;
     many.skipped = note_skip;
+    many.gone = note_gone;
     many.user = &skips;
     begin();
-    SERVE(R(200, "{\"deleted\":[\"a\"],\"skipped\":[{\"name\":\"b\",\"reason\":"
+    SERVE(R(200, "{\"deleted\":[\"a\\n\",7],\"skipped\":[{\"name\":\"b\",\"reason\":"
                  "\"in use\"},{\"reason\":null},{\"name\":\"c\\\"d\","
                  "\"x\":[{}]}],\"more\":{\"deleted\":[1,2]}}"));
     EXPECT_INT(lssb_sandbox_delete_many(client, &many, NULL), LSSB_OK);
     expect_api(0, "POST", "/boxes/batch-delete",
                "{\"names\":[\"a\",\"b\",\"c\\\"d\"]}");
-    EXPECT_INT(many.deleted, 1);
+    EXPECT_INT(many.deleted, 2);
     EXPECT_INT(many.skipped_count, 3);
-    EXPECT_STR(skips.text, "b:in use;:;c\"d:;");
+    EXPECT_STR(skips.text, "a\n gone; gone;b:in use;:;c\"d:;");
     SERVE(R(200, "{\"deleted\":null}"));
     many.skipped = NULL;
+    many.gone = NULL;
     EXPECT_INT(lssb_sandbox_delete_many(client, &many, NULL), LSSB_OK);
     EXPECT_INT(many.deleted, 0);
     EXPECT_INT(many.skipped_count, 0);
+    end();
+}
+
+/* How long the last reason was. */
+static void note_length(void *user, const char *name, const char *reason)
+{
+    (void)name;
+    *(size_t *)user = strlen(reason);
+}
+
+static void a_reason_arrives_whole_up_to_the_size_of_a_message(void)
+{
+    static const struct {
+        int sent;
+        size_t told;
+    } rows[] = { { 127, 127 }, { 128, 128 }, { 383, 383 }, { 384, 383 } };
+    static const char *const names[] = { "a" };
+    char reply[512];
+    lssb_deletion many = { 0 };
+    size_t i, told;
+
+    many.names = names;
+    many.name_count = 1;
+    many.skipped = note_length;
+    many.user = &told;
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        snprintf(reply, sizeof reply, "{\"deleted\":[],\"skipped\":[{"
+                 "\"name\":\"a\",\"reason\":\"%0*d\"}]}", rows[i].sent, 0);
+        SERVE(R(200, reply));
+        told = 0;
+        EXPECT_INT(lssb_sandbox_delete_many(client, &many, NULL), LSSB_OK);
+        EXPECT_INT(told, rows[i].told);
+    }
     end();
 }
 
@@ -1634,6 +1681,22 @@ static void a_box_that_vanishes_or_an_error_ends_a_wait(void)
     end();
 }
 
+static void a_box_that_stays_failed_ends_the_start_at_the_fourth_poll(void)
+{
+    begin();
+    box.state = LSSB_STATE_FAILED;
+    SERVE(R(202, ""), STATE("failed"), STATE("failed"), STATE("failed"),
+          STATE("failed"), STATE("ready"), R(200, MINIMAL));
+    EXPECT_INT(call(START), LSSB_E_CREATION);
+    EXPECT_INT(rec.request_count, 5);
+    box.state = LSSB_STATE_FAILED;
+    SERVE(R(202, ""), STATE("failed"), STATE("failed"), STATE("failed"),
+          STATE("ready"), R(200, MINIMAL));
+    EXPECT_INT(call(START), LSSB_OK);
+    EXPECT_INT(rec.request_count, 6);
+    end();
+}
+
 static void a_start_outlives_the_state_from_before_it(void)
 {
     begin();
@@ -2478,7 +2541,8 @@ static const struct test tests[] = {
     TEST(an_update_of_nothing_is_a_get_and_an_empty_reply_asks_for_the_box),
     TEST(the_small_calls_are_sent_as_the_tables_say),
     TEST(a_start_posts_then_polls_then_gets_whatever_its_reply_says),
-    TEST(many_are_deleted_at_once_and_each_skip_is_told),
+    TEST(many_are_deleted_at_once_and_each_is_told),
+    TEST(a_reason_arrives_whole_up_to_the_size_of_a_message),
     TEST(usage_arrives_whole),
     TEST(a_complete_box_arrives_however_it_is_framed),
     TEST(a_reply_split_anywhere_is_the_same),
@@ -2510,6 +2574,7 @@ static const struct test tests[] = {
     TEST(a_wait_without_a_time_lasts_two_minutes),
     TEST(a_box_that_vanishes_or_an_error_ends_a_wait),
     TEST(a_start_outlives_the_state_from_before_it),
+    TEST(a_box_that_stays_failed_ends_the_start_at_the_fourth_poll),
     TEST(a_creation_waits_for_a_box_that_is_not_ready_yet),
     TEST(every_filter_is_encoded_into_the_query),
     TEST(a_last_page_ends_the_walk),

@@ -391,7 +391,7 @@ static lssb_status create_explicit(void)
 /* ------------------------------------------------------------ registries -- */
 
 static const lssb_registry_options all = { "in/ternal", "registry.example.com",
-                                           "robot", "s3\"cret" };
+                                           "robot", "s3\"cret", NULL };
 static lssb_registry registry;
 
 static lssb_status registry_create(void)
