@@ -1739,6 +1739,7 @@ struct lssb_bridge {
                                        away */
     bool opened;                    /* to be told before that */
     bool greeted;                   /* the header is sent */
+    bool ends;                      /* the caller sends no more on it */
     bool readable;                  /* the local socket may have something */
     bool writable;                  /* and may take something */
     bool shut;                      /* it was told the end */

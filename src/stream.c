@@ -270,15 +270,15 @@ static lssb_status stream_send_some(lssb_tunnel_stream *stream,
     struct lssb_bridge *bridge = stream->bridge;
     lssb_status status = stream_state(stream);
 
-    if (status != LSSB_OK)
+    if (status < 0)
         return status;
-    if (bridge->stream.finished)
+    if (bridge->ends)
         return lssb_fail(&stream->tunnel->client->error, LSSB_E_OPERATION,
                          LSSB_LAYER_CALLER, "write to tunnel: the stream was "
                          "finished", NULL);
-    if (*done < len)
+    if (status == LSSB_OK && *done < len)
         *done += stream_send(bridge, bytes + *done, len - *done);
-    return *done == len ? LSSB_OK : LSSB_AGAIN;
+    return status == LSSB_OK && *done == len ? LSSB_OK : LSSB_AGAIN;
 }
 
 lssb_status lssb_tunnel_write(lssb_tunnel_stream *stream, const void *bytes,
@@ -320,10 +320,11 @@ lssb_status lssb_tunnel_finish(lssb_tunnel_stream *stream)
 
     if (status == LSSB_OK)
         status = stream_state(stream);
-    if (status != LSSB_OK)
+    if (status < 0)
         return status;
     bridge = stream->bridge;
-    if (bridge->stream.finished)
+    bridge->ends = true;
+    if (status == LSSB_AGAIN || bridge->stream.finished)
         return LSSB_OK;
     lssb_yamux_finish(lssb_bridge_session(bridge), &bridge->stream);
     lssb_tunnel_push(stream->tunnel);

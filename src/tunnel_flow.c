@@ -45,6 +45,8 @@ static void tunnel_status(struct lssb_bridge *bridge, uint8_t byte)
     bridge->phase = LSSB_BRIDGE_OPEN;
     bridge->due_at = 0;
     bridge->opened = bridge->kind->announced;
+    if (bridge->ends)
+        lssb_yamux_finish(lssb_bridge_session(bridge), &bridge->stream);
     if (bridge->kind->step != NULL)
         bridge->kind->step(bridge);
     if (opener != NULL)

@@ -289,6 +289,26 @@ static void reading_does_not_step_and_writing_takes_what_fits(void)
     end();
 }
 
+static void a_stream_may_be_finished_before_it_is_open(void)
+{
+    lssb_op op = { 0 };
+    lssb_status last;
+    char got[16];
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GREET, &stream, &op),
+               LSSB_PENDING);
+    EXPECT_INT(lssb_tunnel_finish(&stream), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_write(&stream, "x", 1, &n, 0), LSSB_E_OPERATION);
+    EXPECT_INT(lssb_wait(me.client, &op, 1000), LSSB_OK);
+    EXPECT_INT(reads_all(&stream, got, sizeof got, &last), 8);
+    EXPECT_INT(last, LSSB_END);
+    EXPECT_INT(box.ends, 1);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
 static void a_connect_ends_when_it_is_canceled_or_late(void)
 {
     lssb_op op = { 0 };
@@ -1902,7 +1922,8 @@ static void every_call_fails(enum script_mode mode, bool tls,
         a_day(&day);
         calls = script.calls;
         EXPECT(calls > 60);
-        for (day.fail_at = 1 + (unsigned long)i; day.fail_at <= calls && test_failures == 0;
+        for (day.fail_at = 1 + (unsigned long)i;
+             day.fail_at <= calls && test_failures == 0;
              day.fail_at += stride) {
             sprintf(row, "%s, call %lu", rows[i].name, day.fail_at);
             test_row = row;
@@ -1931,6 +1952,7 @@ static const struct test tests[] = {
     TEST(what_is_written_comes_back_however_bytes_arrive),
     TEST(a_port_that_does_not_answer_well_is_told_apart),
     TEST(reading_does_not_step_and_writing_takes_what_fits),
+    TEST(a_stream_may_be_finished_before_it_is_open),
     TEST(a_connect_ends_when_it_is_canceled_or_late),
     TEST(there_are_no_more_streams_than_were_asked_for),
     TEST(a_reset_is_no_end),
