@@ -18,7 +18,7 @@ static struct lssb_op_state *link_of(lssb_op *op)
 static lssb_status link_refuse(lssb_op *op, void *out, size_t size,
                                const char *why)
 {
-    (void)out;(void)size;
+    lssb_wipe(out, size);
     return lssb_fail(&lssb_call_client(op)->error, LSSB_E_REFUSED,
                      LSSB_LAYER_SERVICE, lssb_call_exchange(op)->name, ": ",
                      why, NULL);
