@@ -147,13 +147,14 @@ lssb_status lssb_path_stat(lssb_tools *tools, const char *path, uint32_t flags,
 /* That there is nothing is an answer. */
 static lssb_status path_exists_ended(lssb_tools *tools, int32_t code)
 {
-    bool *exists = path_of(tools)->out;
-    lssb_status status = lssb_tools_outcome(tools, code);
+    struct lssb_tools_state *state = path_of(tools);
+    bool *exists = state->out;
 
-    *exists = status == LSSB_OK;
-    if (status == LSSB_E_NOT_FOUND || status == LSSB_E_NOT_DIRECTORY)
+    *exists = code == 0;
+    if (code != 127 && (state->failure == LSSB_E_NOT_FOUND ||
+                        state->failure == LSSB_E_NOT_DIRECTORY))
         return LSSB_OK;
-    return status;
+    return lssb_tools_outcome(tools, code);
 }
 
 static const struct lssb_tools_job path_exists = {
@@ -203,13 +204,26 @@ static const struct lssb_tools_job path_remove = {
     .ended = lssb_tools_outcome
 };
 
+/* To itself there is nothing to do, as rename(2) has it. A link that leads to a
+ * directory is one to mv, which would go there, unless it knows -T: else the
+ * link steps aside, and comes back if mv fails. */
 static const struct lssb_tools_job path_rename = {
     .name = "rename",
     .resource = LSSB_RESOURCE_FILE,
     .script = LSSB_TOOLS_BEGIN PATH_EXISTS PATH_REPLACE
-        "if [ -h \"$b\" ];then rm -f \"$b\"||exit\n"
-        "elif [ -d \"$b\" ];then x \"$b\" 'Is a directory'\n"
-        "elif [ -d \"$a\" ]&&[ ! -h \"$a\" ];then x \"$b\" 'Not a directory'\n"
+        "[ \"${a##*/}\" != \"${b##*/}\" ]||"
+        "[ ! \"${a%/*}/.\" -ef \"${b%/*}/.\" ]||exit 0\n"
+        "if [ ! -h \"$b\" ];then\n"
+        "[ ! -d \"$b\" ]||x \"$b\" 'Is a directory'\n"
+        "[ ! -d \"$a\" ]||[ -h \"$a\" ]||x \"$b\" 'Not a directory'\n"
+        "elif [ -d \"$a\" ]||[ -d \"$b\" ];then\n"
+        "mv -fT \"$a\" \"$b\" 2>/dev/null&&exit\n"
+        "t=$b.$$\n"
+        "[ ! -e \"$t\" ]&&[ ! -h \"$t\" ]||x \"$t\" 'File exists'\n"
+        "mv -f \"$b\" \"$t\"||exit\n"
+        "mv -f \"$a\" \"$b\"||{ s=$?;mv -f \"$t\" \"$b\";exit $s;}\n"
+        "rm -f \"$t\"\n"
+        "exit\n"
         "fi;fi\n"
         "mv -f \"$a\" \"$b\"",
     .ended = lssb_tools_outcome
@@ -375,7 +389,8 @@ static lssb_status path_hears_watch(void *user, const void *bytes, size_t len)
                               path_tell_change);
 }
 
-/* A newline in a name becomes "//n", so that a record is a line. What was there
+/* A newline in a name becomes "//n", so that a record is a line; behind a slash
+ * of the name that is "///n". What was there
  * and what is there are compared by awk. */
 static const struct lssb_tools_job path_watch = {
     .name = "watch",

@@ -62,7 +62,7 @@ static const struct lssb_tools_job process_list = {
         "Uid:*)u=${l#Uid:?};u=${u%%[!0-9]*};;\n"
         "VmRSS:*)r=${l%% kB};r=${r##*[!0-9]};break;;\n"
         "esac;done;} 2>/dev/null <$d/status\n"
-        "echo \"@$p $2 $3 $4 $u $((${12}+${13})) ${20} $r $1 $n\"\n"
+        "printf '%s\\n' \"@$p $2 $3 $4 $u $((${12}+${13})) ${20} $r $1 $n\"\n"
         "od -An -v -tx1 -N4000 $d/cmdline 2>/dev/null\n"
         "done\n"
         "echo @.",
@@ -172,6 +172,15 @@ lssb_status lssb_process_signal(lssb_tools *tools, int64_t pid,
                         (flags & LSSB_GROUP) != 0);
 }
 
+/* A command that has ended: its number may be another's by now. */
+static lssb_status process_over(lssb_tools *tools, lssb_op *call)
+{
+    lssb_tools_say(tools, LSSB_E_NOT_FOUND, "the command has ended");
+    if (call->error != NULL)
+        *call->error = tools->box->client->error;
+    return call->status = LSSB_E_NOT_FOUND;
+}
+
 lssb_status lssb_command_signal(lssb_tools *tools, const lssb_command *command,
                                 const char *signal, lssb_op *op)
 {
@@ -186,6 +195,11 @@ lssb_status lssb_command_signal(lssb_tools *tools, const lssb_command *command,
     if (command == NULL || command->id[0] == '\0')
         return lssb_tools_refuse(tools, call, "command: it has not been "
                                  "started");
+    if (command->status == LSSB_OK)
+        return process_over(tools, call);
+    if (by_id && strchr(command->id, '\n') != NULL)
+        return lssb_tools_refuse(tools, call, "command: its id has a newline, "
+                                 "and cannot be looked for");
     signal = process_name(signal);
     if (!by_id || signal == NULL)
         return process_send(tools, call, op == NULL, command->pid, signal,

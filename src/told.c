@@ -10,7 +10,7 @@
  *
  * where MARK (of a watch only) is one character, and NAME is a path as find
  * tells it: any bytes, but never two slashes in a row. In it "//n" stands for a
- * newline where records are lines. The last record has no name. All of it is
+ * newline where records are lines, which may stand behind a slash. The last record has no name. All of it is
  * from the box, and nothing of it is believed.
  */
 #include "internal.h"
@@ -26,6 +26,7 @@ enum told_state {
     TOLD_LINE,                      /* of a process: up to its '@' */
     TOLD_STATE,
     TOLD_PLAIN,                     /* its name */
+    TOLD_ESCAPE,                    /* behind a backslash in it */
     TOLD_HEX                        /* its arguments */
 };
 
@@ -145,9 +146,16 @@ static enum lssb_told told_complete(struct lssb_tools_state *told)
     return told->field == 2 ? LSSB_TOLD_END : LSSB_TOLD_WRONG;
 }
 
-/* What stands behind two slashes: the end of the name, or a newline in it. */
+/* What stands behind two slashes: the end of the name, or a newline in it. Of
+ * three the first one is the name's own. */
 static bool told_slashes(struct lssb_tools_state *told, int byte)
 {
+    bool slash = told->name_len > 0 && told->name[told->name_len - 1] == '/';
+
+    if (byte == '/')
+        return !slash && told_name(told, byte);
+    if (slash && byte == ' ')
+        return false;               /* no name ends with one */
     told->state = byte == ' ' ? TOLD_NUMBERS : TOLD_NAME;
     if (byte == ' ')
         return true;
@@ -209,6 +217,7 @@ static enum lssb_told told_record(struct lssb_tools_state *told, int byte)
     case TOLD_LINE:
     case TOLD_STATE:
     case TOLD_PLAIN:
+    case TOLD_ESCAPE:
     case TOLD_HEX:
         right = false;
         break;
@@ -273,6 +282,23 @@ void lssb_told_entry(const struct lssb_tools_state *told, lssb_entry *entry)
 
 /* ------------------------------------------------------------ processes -- */
 
+/* A character of a process's name: a newline, which the kernel writes as "\n",
+ * or a backslash, "\\", perhaps. What is too long is cut. */
+static bool told_plain(struct lssb_tools_state *told, char c)
+{
+    if (told->state == TOLD_PLAIN && c == '\\') {
+        told->state = TOLD_ESCAPE;
+        return true;
+    }
+    if (told->state == TOLD_ESCAPE && c != 'n' && c != '\\')
+        return false;
+    if (told->state == TOLD_ESCAPE && c == 'n')
+        c = '\n';
+    told->state = TOLD_PLAIN;
+    return told->name_len >= LSSB_TOLD_PROCESS_NAME ||
+           told_name(told, (uint8_t)c);
+}
+
 /* A character behind "@": numbers, a letter, a name up to the end of the line.
  * "@." is the end of the list. */
 static enum lssb_told told_process_line(struct lssb_tools_state *told, char c)
@@ -297,14 +323,14 @@ static enum lssb_told told_process_line(struct lssb_tools_state *told, char c)
             told->state = TOLD_PLAIN;
         else
             right = false;
-    } else if (c == '\n') {
+    } else if (told->state == TOLD_PLAIN && c == '\n') {
         right = told_name(told, ' ');
         told->name[told->name_len - 1] = '\0';
         told->word_len = told->name_len;
         told->bit_count = 0;
         told->state = TOLD_HEX;
-    } else if (told->name_len < LSSB_TOLD_PROCESS_NAME) {
-        right = told_name(told, (uint8_t)c);
+    } else {
+        right = told_plain(told, c);
     }
     return right ? LSSB_TOLD_MORE : LSSB_TOLD_WRONG;
 }

@@ -14,7 +14,8 @@
                                        anybody who listens */
 
 /* What every script begins with. x complains about a path and ends; e passes
- * bytes on as text; a and b are the paths, f what is asked of each file. */
+ * bytes on as text; a and b are the paths, f what is asked of each file. Slashes
+ * at the end go: behind a link they would mean what it leads to. */
 static const char tools_prologue[] =
     "x(){ printf '%s: %s\\n' \"$1\" \"$2\" >&2;exit 1;}\n"
     "e(){ if command -v base64 >/dev/null;then echo '#b';base64;"
@@ -24,6 +25,8 @@ static const char tools_prologue[] =
     "[ -z \"$LSSB_BX\" ]||{ b=$(printf %b. \"$LSSB_BX\");b=${b%.};}\n"
     "case $a in /*);;*)a=/home/user/$a;;esac\n"
     "case $b in /*);;*)b=/home/user/$b;;esac\n"
+    "while :;do case $a in ?*/)a=${a%/};;*)break;;esac;done\n"
+    "while :;do case $b in ?*/)b=${b%/};;*)break;;esac;done\n"
     "f='%f %s %Y %Z %i %u %g %h'\n";
 
 static struct lssb_tools_state *tools_of(lssb_tools *tools)

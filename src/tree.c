@@ -285,27 +285,23 @@ static void tree_wrong(lssb_tree *tree, lssb_status status)
 static bool tree_next_line(lssb_tree *tree)
 {
     struct tree_up *up = tree_up(tree);
-    uint8_t bytes[TREE_PIECE / 8];
+    char *bytes = lssb_tree_state(tree)->name;  /* only failures need it */
     struct lssb_writer writer;
-    size_t len = 0, want;
+    size_t len, want = TREE_PIECE;
     ptrdiff_t got;
 
     lssb_writer_start(&writer, up->line, sizeof up->line, 0);
     up->line_at = 0;
-    while (writer.len + (sizeof bytes + 2) / 3 * 4 <= TREE_LINE &&
-           up->at < up->pack.size) {
-        want = sizeof bytes;
-        if (want > up->pack.size - up->at)
-            want = (size_t)(up->pack.size - up->at);
-        for (len = 0; len < want; len += (size_t)got) {
-            got = lssb_pack_read(&up->pack, up->at + len, bytes + len,
-                                 want - len);
-            if (got <= 0)
-                return false;
-        }
-        lssb_put_base64(&writer, bytes, len);
-        up->at += len;
+    if (want > up->pack.size - up->at)
+        want = (size_t)(up->pack.size - up->at);
+    for (len = 0; len < want; len += (size_t)got) {
+        got = lssb_pack_read(&up->pack, up->at + len, bytes + len,
+                             want - len);
+        if (got <= 0)
+            return false;
     }
+    lssb_put_base64(&writer, bytes, len);
+    up->at += len;
     lssb_put_text(&writer, up->at == up->pack.size ? "\n=\n" : "\n");
     up->ending = up->at == up->pack.size;
     up->line_len = (uint16_t)writer.len;

@@ -18,18 +18,19 @@ struct tree_down {
     intptr_t source;                /* and what it is a copy of */
     uint64_t copied;
     uint16_t parent_len;
-    uint16_t dropped_len;
+    uint16_t judged_len;
     uint16_t from;                  /* of the block, what is not read yet */
     uint16_t len;
     bool root_open;
     bool parent_open;               /* and it is not the root */
     bool file_open;
     bool source_open;
-    bool dropping;
+    bool refused;                   /* the last directory of `judged` */
     bool complete;
     uint8_t block[TREE_PIECE];
     char parent_path[LSSB_TAR_PATH];
-    char dropped[LSSB_TAR_PATH];    /* a directory that was not wanted */
+    char judged[LSSB_TAR_PATH];     /* what the caller was asked about last:
+                                       of that, directories only count */
 };
 
 /* tree_place.c: a tree's tools, and what it has on the way down. */

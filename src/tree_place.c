@@ -259,7 +259,8 @@ static bool tree_link_stays(const char *name, const char *target)
 }
 
 /* Opens what a second name is for, to copy it. What is not there was left out,
- * and what is no file has none: so is this. */
+ * and what is no file has none: so is this. The copy has no rights that it has
+ * not: it may be a file that was there before. */
 static lssb_status tree_open_source(lssb_tree *tree)
 {
     struct tree_down *down = lssb_tree_down(tree);
@@ -268,6 +269,7 @@ static lssb_status tree_open_source(lssb_tree *tree)
     const char *target = down->tar.entry.target;
     size_t len = strlen(target), at = len;
     intptr_t directory = down->root;
+    lssb_local_info info;
     int32_t code = 0;
     lssb_status status;
 
@@ -277,43 +279,79 @@ static lssb_status tree_open_source(lssb_tree *tree)
     status = tree_walk(tree, down->root, false, path, at > 0 ? at - 1 : 0,
                        false, &directory);
     if (status == LSSB_OK)
+        status = files->info(files->context, directory, path + at, &info,
+                             &code);
+    if (status == LSSB_OK)
         status = files->open_file(files->context, directory, path + at,
                                   &down->source, &code);
     if (at > 0 && (status == LSSB_OK || directory != down->root))
         files->close(files->context, directory);
     down->source_open = status == LSSB_OK;
+    if (down->source_open)
+        down->tar.entry.mode &= info.mode;
     down->copied = 0;
     if (status == LSSB_E_UNSAFE || status == LSSB_E_STOPPED)
         return LSSB_E_STOPPED;      /* and said */
     return LSSB_OK;
 }
 
-/* Whether the caller wants the entry at hand, and what it is in. */
+/* How many bytes of a path's directories the caller was asked about already,
+ * and wanted. */
+static size_t tree_shared(const struct tree_down *down, const char *path)
+{
+    size_t i, shared = 0;
+
+    for (i = 0; i < down->judged_len && path[i] == down->judged[i]; i++)
+        if (path[i] == '/')
+            shared = i;
+    return i == down->judged_len && path[i] == '/' ? i : shared;
+}
+
+/* Whether the caller wants the first `len` bytes of a path. */
+static bool tree_judge(lssb_tree *tree, const char *path, size_t len,
+                       const lssb_local_info *info)
+{
+    struct tree_down *down = lssb_tree_down(tree);
+    bool directory = info->kind == LSSB_ENTRY_DIRECTORY;
+    bool wanted;
+
+    memcpy(down->judged, path, len);
+    down->judged[len] = '\0';
+    wanted = tree->wanted(tree->user, down->judged, info);
+    if (directory)
+        down->judged_len = (uint16_t)len;
+    down->refused = directory && !wanted;
+    return wanted;
+}
+
+/* Whether the caller wants the entry at hand. It is asked about each directory
+ * on the way to it, too: an archive need not have an entry for those, and they
+ * are made all the same. */
 static bool tree_is_wanted(lssb_tree *tree)
 {
     struct tree_down *down = lssb_tree_down(tree);
     const struct lssb_tar_entry *entry = &down->tar.entry;
+    const char *name = entry->name;
     lssb_local_info info;
+    size_t at;
 
-    if (down->dropping &&
-        tree_is_below(entry->name, down->dropped, down->dropped_len))
-        return false;
     if (tree->wanted == NULL)
         return true;
+    if (down->refused && tree_is_below(name, down->judged, down->judged_len))
+        return false;
     memset(&info, 0, sizeof info);
+    info.kind = LSSB_ENTRY_DIRECTORY;
+    info.mode = 0755;
+    down->judged_len = (uint16_t)tree_shared(down, name);
+    for (at = down->judged_len + 1u; name[at] != '\0'; at++)
+        if (name[at] == '/' && !tree_judge(tree, name, at, &info))
+            return false;
     info.kind = entry->kind;
     info.mode = entry->mode & 0777;
     info.size = entry->size;
     info.mtime_s = entry->mtime_s;
     info.mtime_ns = entry->mtime_ns;
-    if (tree->wanted(tree->user, entry->name, &info))
-        return true;
-    if (entry->kind == LSSB_ENTRY_DIRECTORY) {
-        down->dropping = true;
-        down->dropped_len = (uint16_t)strlen(entry->name);
-        memcpy(down->dropped, entry->name, down->dropped_len);
-    }
-    return false;
+    return tree_judge(tree, name, at, &info);
 }
 
 /* Whether the entry at hand may be made at all. */
@@ -373,6 +411,9 @@ lssb_status lssb_tree_write(lssb_tree *tree, const void *bytes, size_t len)
 
     if (!down->file_open)
         return LSSB_OK;
+    if (len > down->tar.most_bytes - tree->bytes)
+        return lssb_tree_stop(tree, LSSB_E_UNSAFE, down->tar.entry.name,
+                              "the tree has too many bytes", 0);
     tree->bytes += len;
     status = files->write(files->context, down->file, bytes, len, &code);
     if (status != LSSB_OK)
@@ -404,9 +445,6 @@ lssb_status lssb_tree_copy(lssb_tree *tree)
             down->source_open = false;
             return LSSB_OK;
         }
-        if (tree->bytes + (uint64_t)got > down->tar.most_bytes)
-            return lssb_tree_stop(tree, LSSB_E_UNSAFE, down->tar.entry.name,
-                                  "the tree has too many bytes", 0);
         status = lssb_tree_write(tree, state->name, (size_t)got);
         if (status != LSSB_OK)
             return status;

@@ -335,6 +335,70 @@ static void a_link_to_a_directory_is_removed_alone(void)
     EXPECT(exists("l/d/x") && !exists("l/link"));
 }
 
+static void a_slash_behind_a_link_does_not_lead_through_it(void)
+{
+    lssb_entry entry;
+
+    sh("cd /home/user && mkdir -p b/d/x b/e && ln -s d b/1 && ln -s d b/2 && "
+       "ln -s d b/3 && ln -s d b/4");
+    expect(lssb_path_stat(&tools, "b/1/", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.kind, LSSB_ENTRY_SYMLINK);
+    expect(lssb_path_remove(&tools, "b/1/", LSSB_RECURSIVE, NULL), LSSB_OK);
+    expect(lssb_path_remove(&tools, "b/2///", 0, NULL), LSSB_OK);
+    EXPECT(!exists("b/1") && !exists("b/2"));
+    expect(lssb_path_rename(&tools, "b/3/", "b/5/", 0, NULL), LSSB_OK);
+    expect(lssb_path_stat(&tools, "b/5", 0, &entry, NULL), LSSB_OK);
+    EXPECT_STR(entry.target, "d");
+    expect(lssb_path_copy(&tools, "b/4/", "b/6/", LSSB_RECURSIVE, NULL),
+           LSSB_OK);
+    expect(lssb_path_stat(&tools, "b/6", 0, &entry, NULL), LSSB_OK);
+    EXPECT_STR(entry.target, "d");
+    expect(lssb_path_chmod(&tools, "b/d/", 0750, LSSB_RECURSIVE, NULL),
+           LSSB_OK);
+    EXPECT(exists("b/d/x"));
+    expect(lssb_path_remove(&tools, "//", LSSB_RECURSIVE, NULL),
+           LSSB_E_PERMISSION);
+}
+
+static void a_link_is_replaced_or_stays(void)
+{
+    lssb_entry entry;
+
+    sh("cd /home/user && mkdir -p r/d/x r/from r/e && ln -s d r/l && "
+       "ln -s d r/to && ln -s no r/dangling && echo 1 >r/f && ln r/f r/g");
+    expect(lssb_path_rename(&tools, "r/l", "r/./l", LSSB_REPLACE, NULL),
+           LSSB_OK);
+    expect(lssb_path_rename(&tools, "r/f", "r/d/../f", LSSB_REPLACE, NULL),
+           LSSB_OK);
+    expect(lssb_path_rename(&tools, "r/d", "r//d/", LSSB_REPLACE, NULL),
+           LSSB_OK);
+    expect(lssb_path_rename(&tools, "r/l", "r/l", 0, NULL),
+           LSSB_E_ALREADY_EXISTS);
+    expect(lssb_path_stat(&tools, "r/l", 0, &entry, NULL), LSSB_OK);
+    EXPECT_STR(entry.target, "d");
+    EXPECT(exists("r/f") && exists("r/d/x"));
+    expect(lssb_path_rename(&tools, "r/l", "r/to", LSSB_REPLACE, NULL),
+           LSSB_OK);
+    EXPECT(!exists("r/l") && !exists("r/d/l"));
+    expect(lssb_path_stat(&tools, "r/to", 0, &entry, NULL), LSSB_OK);
+    EXPECT_STR(entry.target, "d");
+    expect(lssb_path_rename(&tools, "r/d", "r/d/y/z", 0, NULL),
+           LSSB_E_NOT_FOUND);
+    sh("cd /home/user && ln -s ../d r/d/in");
+    EXPECT(lssb_path_rename(&tools, "r/d", "r/d/in", LSSB_REPLACE, NULL) < 0);
+    expect(lssb_path_stat(&tools, "r/d/in", 0, &entry, NULL), LSSB_OK);
+    EXPECT_STR(entry.target, "../d");   /* mv failed: it is there still */
+    expect(lssb_path_rename(&tools, "r/from", "r/dangling", LSSB_REPLACE,
+                            NULL), LSSB_OK);
+    expect(lssb_path_stat(&tools, "r/dangling", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.kind, LSSB_ENTRY_DIRECTORY);
+    expect(lssb_path_rename(&tools, "r/e", "r/to", LSSB_REPLACE, NULL),
+           LSSB_OK);
+    expect(lssb_path_stat(&tools, "r/to", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.kind, LSSB_ENTRY_DIRECTORY);
+    EXPECT(!exists("r/d/e"));
+}
+
 static void a_hundred_thousand_names_pass_in_the_memory_of_one(void)
 {
     struct seen seen = { NULL, 0, 0, { 0 }, 0, 0 };
@@ -427,6 +491,39 @@ static void a_command_without_a_pid_is_found_by_its_id(void)
     lssb_command_close(&command, NULL);
 }
 
+static lssb_status find_name(void *user, const lssb_process *process)
+{
+    struct found *found = user;
+
+    found->all++;
+    found->count += strcmp(process->name, found->argument) == 0;
+    return LSSB_OK;
+}
+
+static void a_process_with_a_newline_in_its_name_is_listed(void)
+{
+    lssb_run_options how = { 0 };
+    lssb_command command = { 0 };
+    lssb_chunk chunk;
+    struct found found = { "a\n@.\\n b", { 0 }, 0, 0 };
+
+    how.shell = "/bin/sh";
+    how.timeout_s = 60;
+    expect(lssb_command_start(&command, &box,
+                              "printf 'a\\n@.\\\\n b' >/proc/$$/comm; "
+                              "echo up; while :; do sleep 1; done", &how,
+                              NULL), LSSB_OK);
+    expect(lssb_command_next(&command, &chunk, 10000), LSSB_OK);
+    expect(lssb_process_list(&tools, find_name, &found, NULL), LSSB_OK);
+    EXPECT_INT(found.count, 1);
+    EXPECT(found.all >= 2);
+    lssb_command_kill(&command);
+    expect(lssb_command_wait(&command, NULL, NULL), LSSB_OK);
+    expect(lssb_command_signal(&tools, &command, "TERM", NULL),
+           LSSB_E_NOT_FOUND);
+    lssb_command_close(&command, NULL);
+}
+
 /* -------------------------------------------------------------- watching -- */
 
 /* What happens to a name, told as it happens. */
@@ -488,6 +585,46 @@ static void a_directory_is_watched_until_it_is_gone(void)
     EXPECT_STR(watch.names[3], "new\n name");
     expect(lssb_path_remove(&tools, "w", LSSB_RECURSIVE, NULL), LSSB_OK);
     expect(lssb_wait(client, &op, 20000), LSSB_E_NOT_FOUND);
+}
+
+static size_t times_added(const struct watch *watch)
+{
+    size_t i, times = 0;
+
+    for (i = 0; i < watch->count; i++)
+        times += watch->changes[i] == LSSB_ADDED;
+    return times;
+}
+
+static void newlines_about_slashes_are_watched(void)
+{
+    static const char *const made[] = { "\nx", "d\n/y", "d\n/\n/ z" };
+    lssb_tools watcher = { 0 };
+    struct watch watch = { { 0 }, { { 0 } }, 0 };
+    lssb_op op = { 0 };
+    size_t i, j, times;
+
+    sh("mkdir -p \"$(printf '/home/user/w3/d\\n/\\n/')\"");
+    watcher.box = &box;
+    expect(lssb_path_watch(&watcher, "w3", LSSB_RECURSIVE, 100, note, &watch,
+                           &op), LSSB_PENDING);
+    until(&watch, 1, &op);
+    sh("cd /home/user/w3 && echo 1 >\"$(printf '\\nx')\" && "
+       "echo 2 >\"$(printf 'd\\n/y')\" && "
+       "echo 3 >\"$(printf 'd\\n/\\n/ z')\"");
+    for (i = 0; i < 200 && op.status == LSSB_PENDING && times_added(&watch) < 3;
+         i++)
+        lssb_wait(client, &op, 100);
+    for (i = 0; i < 3; i++) {
+        test_row = made[i];
+        for (times = j = 0; j < watch.count; j++)
+            times += watch.changes[j] == LSSB_ADDED &&
+                     strcmp(watch.names[j], made[i]) == 0;
+        EXPECT_INT(times, 1);
+    }
+    test_row = "";
+    lssb_cancel(&op);
+    expect(lssb_wait(client, &op, 20000), LSSB_E_CANCELED);
 }
 
 static void a_watch_is_canceled(void)
@@ -742,10 +879,14 @@ int main(void)
         TEST(what_is_there_is_described),
         TEST(directories_are_moved_and_copied_whole),
         TEST(a_link_to_a_directory_is_removed_alone),
+        TEST(a_slash_behind_a_link_does_not_lead_through_it),
+        TEST(a_link_is_replaced_or_stays),
         TEST(a_hundred_thousand_names_pass_in_the_memory_of_one),
         TEST(processes_are_listed_and_signalled),
         TEST(a_command_without_a_pid_is_found_by_its_id),
+        TEST(a_process_with_a_newline_in_its_name_is_listed),
         TEST(a_directory_is_watched_until_it_is_gone),
+        TEST(newlines_about_slashes_are_watched),
         TEST(a_watch_is_canceled),
         TEST(a_tree_goes_up_and_comes_down_the_same),
         TEST(a_part_of_a_tree_moves_and_failures_are_told),

@@ -164,6 +164,8 @@ static const struct {
       LSSB_E_UNSUPPORTED, "" },
     { "without a word", "", "", 3, LSSB_E_OPERATION, "" },
     { "cut", ONE, "", 0, LSSB_E_PROTOCOL, "[a] - 644 3 100 7;" },
+    { "a slash at a name's end", "./a///n/// 81a4 3 100 1 1 1 1 1\n" LAST, "",
+      0, LSSB_E_PROTOCOL, "" },
     { "cut in a name", ONE "./b", "", 0, LSSB_E_PROTOCOL,
       "[a] - 644 3 100 7;" },
     { "too few numbers", "./a// 81a4 3 100\n" LAST, "", 0, LSSB_E_PROTOCOL,
@@ -249,6 +251,60 @@ static void a_name_that_has_no_end_is_refused(void)
     EXPECT_INT(list(base64(long_name, 4999), 512, "", 0, &seen, NULL),
                LSSB_E_PROTOCOL);
     end();
+}
+
+static lssb_status see_length(void *user, const lssb_entry *entry)
+{
+    *(size_t *)user = strlen(entry->name);
+    return LSSB_OK;
+}
+
+static void a_name_has_room_up_to_a_bound(void)
+{
+    static char text[4200];
+    size_t most = sizeof tools.reserved.state.name - 1, len, seen;
+
+    for (len = most; len <= most + 1; len++) {
+        seen = 0;
+        memset(text, 'x', len);
+        strcpy(text + len, "// 81a4 3 100 101 7 0 0 1\n" LAST);
+        begin(base64(text, strlen(text)), "", 0);
+        EXPECT_INT(lssb_path_list(&tools, "x", 0, see_length, &seen, NULL),
+                   len == most ? LSSB_OK : LSSB_E_PROTOCOL);
+        EXPECT_INT(seen, len == most ? most : 0);
+        end();
+    }
+}
+
+static void that_there_is_nothing_is_no_error(void)
+{
+    static const struct {
+        const char *err;
+        int code;
+        lssb_status status;
+        bool there;
+    } rows[] = {
+        { "", 0, LSSB_OK, true },
+        { "stat: x: No such file or directory\n", 1, LSSB_OK, false },
+        { "stat: x: Not a directory\n", 1, LSSB_OK, false },
+        { "stat: x: Permission denied\n", 1, LSSB_E_PERMISSION, false },
+        { "stat: not found\n", 127, LSSB_E_UNSUPPORTED, false },
+        { "sh: No such file or directory\n", 127, LSSB_E_UNSUPPORTED, false },
+        { "", 1, LSSB_E_OPERATION, false },
+    };
+    size_t i;
+    bool there;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].err;
+        begin("", rows[i].err, rows[i].code);
+        EXPECT_INT(lssb_path_exists(&tools, "x", &there, NULL),
+                   rows[i].status);
+        EXPECT_INT(there, rows[i].there);
+        if (rows[i].status == LSSB_OK)
+            EXPECT_STR(lssb_error_text(me.client), "");
+        end();
+    }
 }
 
 static void an_entry_that_is_not_taken_is_offered_again(void)
@@ -493,6 +549,7 @@ static void signals_go_to_a_process_a_group_or_a_command(void)
     begin("", "", 0);
     strcpy(command.id, "c 1");
     command.pid = 7;
+    command.status = LSSB_PENDING;
     EXPECT_INT(lssb_command_signal(&tools, &command, "INT", NULL), LSSB_OK);
     EXPECT(strstr(peers.said, "\"LSSB_S\":\"INT\",\"LSSB_N\":\"-7\"") != NULL);
     end();
@@ -506,6 +563,46 @@ static void signals_go_to_a_process_a_group_or_a_command(void)
     EXPECT(strstr(peers.said, "\"LSSB_S\":\"INT\",\"LSSB_N\":\"c 1\"") !=
            NULL);
     end();
+}
+
+/* One that was let go of, or is lost, may go on. */
+static void what_has_ended_gets_no_signal(void)
+{
+    static const struct {
+        lssb_status status, said;
+        const char *id;
+        int64_t pid;
+    } rows[] = {
+        { LSSB_OK, LSSB_E_NOT_FOUND, "c", 7 },
+        { LSSB_OK, LSSB_E_NOT_FOUND, "c", LSSB_UNKNOWN },
+        { LSSB_END, LSSB_OK, "c", 7 },
+        { LSSB_E_CONNECTION, LSSB_OK, "c", LSSB_UNKNOWN },
+        { LSSB_PENDING, LSSB_E_INVALID_ARGUMENT, "c\nd", LSSB_UNKNOWN },
+        { LSSB_PENDING, LSSB_OK, "c\nd", 7 },
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        lssb_error error;
+        lssb_command command;
+        lssb_op op;
+
+        memset(&command, 0, sizeof command);
+        memset(&op, 0, sizeof op);
+        memset(&error, 0, sizeof error);
+        strcpy(command.id, rows[i].id);
+        command.status = rows[i].status;
+        command.pid = rows[i].pid;
+        begin("", "", 0);
+        EXPECT_INT(lssb_command_signal(&tools, &command, "INT", NULL),
+                   rows[i].said);
+        op.error = &error;
+        lssb_command_signal(&tools, &command, "INT", &op);
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), rows[i].said);
+        EXPECT_INT(error.status, rows[i].said);
+        EXPECT_INT(peers.count, rows[i].said == LSSB_OK ? 2 : 0);
+        end();
+    }
 }
 
 /* ------------------------------------------------------------- processes -- */
@@ -536,6 +633,10 @@ static void processes_are_told_or_refused(void)
           "1 0 1 1 0 30 550 12288 S [a @b] 6 [sh]" },
         { "@2 1 1 1 5 0 0 0 Z zed\n@.\n", LSSB_OK,
           "2 1 1 1 5 0 0 0 Z [zed] 0 []" },
+        { "@2 1 1 1 5 0 0 0 Z z\\n@.\\\\n\n@.\n", LSSB_OK,
+          "2 1 1 1 5 0 0 0 Z [z\n@.\\n] 0 []" },
+        { "@2 1 1 1 5 0 0 0 Z z\\x\n@.\n", LSSB_E_PROTOCOL, "" },
+        { "@2 1 1 1 5 0 0 0 Z z\\\n@.\n", LSSB_E_PROTOCOL, "" },
         { "@2 1 1 1 5 0 0 0 Z zed\n", LSSB_E_PROTOCOL, "" },
         { "", LSSB_E_PROTOCOL, "" },
         { "hello", LSSB_E_PROTOCOL, "" },
@@ -559,6 +660,18 @@ static void processes_are_told_or_refused(void)
             EXPECT_STR(seen.text, rows[i].seen);
             end();
         }
+}
+
+/* The box has told more than it keeps. */
+static void a_part_of_an_output_that_is_lost_is_told(void)
+{
+    begin("@2 1 1 1 5 0 0 0 Z zed\n@.\n", "", 0);
+    model.ring = 3;                 /* what is left makes sense */
+    EXPECT_INT(lssb_process_list(&tools, see_process, NULL, NULL),
+               LSSB_E_CONNECTION);
+    EXPECT_STR(lssb_error_text(me.client),
+               "list processes: a part of the output was lost on the way");
+    end();
 }
 
 /* ------------------------------------------------------- one, watching -- */
@@ -595,8 +708,10 @@ static void changes_are_told_in_several_pieces(void)
     static const char ready[] = "!// 0 0\n";
     static const char news[] = "+./a//nb// 81a4 3 100 101 7 0 0 1\n"
                                "-./c// 81a4 3 100 101 7 0 0 1\n"
-                               "*./d// 81a4 3 100 101 7 0 0 1\n";
-    char text[600];
+                               "*./d// 81a4 3 100 101 7 0 0 1\n"
+                               "+./e///n/f//n//n// 81a4 3 100 101 7 0 0 1\n"
+                               "+.///n// 81a4 3 100 101 7 0 0 1\n";
+    char text[800];
     struct seen seen;
 
     memset(&seen, 0, sizeof seen);
@@ -609,7 +724,7 @@ static void changes_are_told_in_several_pieces(void)
     program.exit_code = 1;
     EXPECT_INT(lssb_path_watch(&tools, "x", 0, 1234, see_change, &seen, NULL),
                LSSB_E_NOT_FOUND);
-    EXPECT_STR(seen.text, "1[]2[a\nb]4[c]3[d]2[a\nb]");
+    EXPECT_STR(seen.text, "1[]2[a\nb]4[c]3[d]2[e/\n/f\n\n]2[\n]2[a\nb]");
     EXPECT(strstr(peers.said, "\"LSSB_T\":\"1.234\"") != NULL);
     EXPECT(strstr(peers.said, "\"idle_timeout_seconds\":30,") != NULL);
     end();
@@ -642,7 +757,13 @@ static void archive_add(const char *name, char type, const char *target,
     unsigned sum = 0;
 
     memset(head, 0, 512);
-    memcpy(head, name, strlen(name) < 100 ? strlen(name) : 100);
+    if (strlen(name) > 100) {       /* its first directories apart */
+        const char *slash = strchr(name + strlen(name) - 101, '/');
+
+        memcpy(head + 345, name, (size_t)(slash - name));
+        name = slash + 1;
+    }
+    memcpy(head, name, strlen(name));
     archive_number(head + 100, 7, mode);
     archive_number(head + 108, 7, 0);
     archive_number(head + 116, 7, 0);
@@ -783,6 +904,8 @@ static const struct {
       ". ./f", 0, true },
     { "too deep", { { DEEP DEEP "x", '0', "", 0644, "x" } }, LSSB_E_UNSAFE,
       ".", 0, false },
+    { "a link that winds within, deeper",
+      { { "d/l", '2', "a/../b", 0777, "" } }, LSSB_OK, ".", 1, false },
     { "twice the same", { { "f", '0', "", 0644, "x" },
                           { "f", '0', "", 0644, "y" } },
       LSSB_E_ALREADY_EXISTS, ". ./f", 0, false },
@@ -865,6 +988,114 @@ static void what_is_made_has_no_more_rights_than_it_should(void)
     local("rm -rf \"$PWD\"");
 }
 
+static void a_path_is_as_deep_as_a_tree_may_be(void)
+{
+    make_here();
+    memset(&archive, 0, sizeof archive);
+    archive_add(DEEP DEEP "x" + 2, '0', "", 0644, "x");
+    archive.len += 1024;
+    come_down(archive.len, 512, 0);
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_OK);
+    EXPECT_STR(local("find in -type d | wc -l; find in -name x | wc -l"),
+               "64\n1");
+    end();
+    local("rm -rf \"$PWD\"");
+}
+
+/* A second name for a file that was there before: no more may read the copy. */
+static void a_copy_has_no_more_rights_than_what_it_is_of(void)
+{
+    make_here();
+    local("umask 0; echo secret >in/key; chmod 600 in/key");
+    memset(&archive, 0, sizeof archive);
+    archive_add("pub", '1', "key", 0777, "");
+    archive.len += 1024;
+    come_down(archive.len, 512, 0);
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_OK);
+    EXPECT_STR(local("stat -c %a in/pub; cat in/pub"), "600\nsecret");
+    end();
+    local("rm -rf \"$PWD\"");
+}
+
+/* What the caller is asked about, and refuses: paths that a space ends. */
+struct asked {
+    char text[600];
+    const char *refused;
+};
+
+static bool ask(void *user, const char *path, const lssb_local_info *info)
+{
+    struct asked *asked = user;
+    char word[64];
+
+    snprintf(word, sizeof word, "%s%s ", path,
+             info->kind == LSSB_ENTRY_DIRECTORY ? "/" : "");
+    strcat(asked->text, word);
+    return strstr(asked->refused, word) == NULL;
+}
+
+static void the_caller_is_asked_about_every_directory_of_a_path(void)
+{
+    static const struct {
+        const char *name;
+        struct hostile_entry entries[4];
+        const char *refused, *asked, *made;
+        unsigned left_out;
+    } rows[] = {
+        { "in order", { { "a", '5', "", 0755, "" },
+                        { "a/b", '5', "", 0755, "" },
+                        { "a/b/c", '0', "", 0644, "x" },
+                        { "a/d", '0', "", 0644, "x" } }, "",
+          "a/ a/b/ a/b/c a/d ", ". ./a ./a/b ./a/b/c ./a/d", 0 },
+        { "without its directories",
+          { { ".git/hooks/x", '0', "", 0755, "x" },
+            { ".git/y", '0', "", 0755, "x" }, { "a", '0', "", 0644, "x" } },
+          ".git/ ", ".git/ a ", ". ./a", 2 },
+        { "a directory within", { { "a/b/c", '0', "", 0644, "x" },
+                                  { "a/b", '5', "", 0755, "" },
+                                  { "a/bc", '0', "", 0644, "x" } },
+          "a/b/ ", "a/ a/b/ a/bc ", ". ./a ./a/bc", 2 },
+        { "another one between", { { "a", '5', "", 0755, "" },
+                                   { "z", '5', "", 0755, "" },
+                                   { "a/x", '0', "", 0644, "x" },
+                                   { "z/x", '0', "", 0644, "x" } },
+          "a/ z/ ", "a/ z/ a/ z/ ", ".", 4 },
+        { "what is no directory at first", { { "a", '6', "", 0644, "" },
+                                             { "a/x", '0', "", 0644, "x" } },
+          "a/ ", "a a/ ", ".", 2 },
+        { "a directory with rights of its own",
+          { { "a/x", '0', "", 0644, "x" }, { "a", '5', "", 0700, "" },
+            { "a/y", '0', "", 0644, "x" } }, "a/y ",
+          "a/ a/x a/ a/y ", ". ./a ./a/x", 1 },
+    };
+    size_t i, j;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        struct asked asked;
+
+        test_row = rows[i].name;
+        make_here();
+        local("rm in/old");
+        memset(&archive, 0, sizeof archive);
+        for (j = 0; j < 4 && rows[i].entries[j].name != NULL; j++)
+            archive_add(rows[i].entries[j].name, rows[i].entries[j].type, "",
+                        rows[i].entries[j].mode, rows[i].entries[j].content);
+        archive.len += 1024;
+        come_down(archive.len, 512, 0);
+        memset(&asked, 0, sizeof asked);
+        asked.refused = rows[i].refused;
+        tree.wanted = ask;
+        tree.user = &asked;
+        EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_OK);
+        EXPECT_STR(asked.text, rows[i].asked);
+        EXPECT_INT(tree.left_out, rows[i].left_out);
+        EXPECT_STR(local("cd in; find . | LC_ALL=C sort | tr '\\n' ' ' | "
+                         "sed 's/ $//'"), rows[i].made);
+        end();
+        local("rm -rf \"$PWD\"");
+    }
+}
+
 static void an_archive_that_is_cut_leaves_no_file_in_part(void)
 {
     size_t len;
@@ -912,6 +1143,22 @@ static void limits_and_what_the_caller_wants_are_kept(void)
     tree.most_entries = 2;
     EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_E_UNSAFE);
     EXPECT_STR(local("ls in"), "f\ng");
+    end();
+    local("rm -rf in/*");
+    memset(&archive, 0, sizeof archive);
+    archive_add("f", '0', "", 0644, "xyz");
+    archive_add("g", '1', "f", 0644, "");
+    archive_add("h", '0', "", 0644, "xyz");
+    archive.len += 1024;
+    come_down(archive.len, 512, 0);
+    tree.most_bytes = 8;            /* what follows upon copies does */
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_E_UNSAFE);
+    EXPECT(tree.bytes <= 8);
+    end();
+    local("rm -rf in/*");
+    come_down(archive.len - 1024, 512, 1);  /* cut, with a code as below */
+    EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL),
+               LSSB_E_OPERATION);
     end();
     come_down(archive.len, 512, 1); /* tar: a file changed as it was read */
     local("rm -rf in/*");
@@ -1189,6 +1436,9 @@ int main(void)
         TEST(a_listing_is_told_or_refused),
         TEST(what_is_no_listing_is_refused),
         TEST(a_name_that_has_no_end_is_refused),
+        TEST(a_name_has_room_up_to_a_bound),
+        TEST(a_part_of_an_output_that_is_lost_is_told),
+        TEST(that_there_is_nothing_is_no_error),
         TEST(an_entry_that_is_not_taken_is_offered_again),
         TEST(an_entry_is_offered_again_behind_a_lost_connection),
         TEST(a_callback_stops_or_cancels),
@@ -1198,11 +1448,15 @@ int main(void)
         TEST(a_path_goes_along_unread_by_the_shell),
         TEST(wrong_arguments_are_refused_at_once),
         TEST(signals_go_to_a_process_a_group_or_a_command),
+        TEST(what_has_ended_gets_no_signal),
         TEST(processes_are_told_or_refused),
         TEST(a_link_is_described_with_its_target),
         TEST(changes_are_told_in_several_pieces),
         TEST(what_a_hostile_box_sends_stays_where_it_belongs),
         TEST(what_is_made_has_no_more_rights_than_it_should),
+        TEST(a_path_is_as_deep_as_a_tree_may_be),
+        TEST(a_copy_has_no_more_rights_than_what_it_is_of),
+        TEST(the_caller_is_asked_about_every_directory_of_a_path),
         TEST(an_archive_that_is_cut_leaves_no_file_in_part),
         TEST(limits_and_what_the_caller_wants_are_kept),
         TEST(a_tree_goes_up_as_an_archive),
