@@ -1725,20 +1725,12 @@ typedef struct lssb_files {
                                 const char *name, const char *target,
                                 int32_t *code);
 
-    /* Gives a name in a directory to what has another one there, over what had
-     * it (no directory), in one step. */
-    lssb_status (*rename)(void *context, intptr_t directory, const char *from,
-                          const char *to, int32_t *code);
-
     /* Removes a name: that of a directory, which must be empty, if
      * `is_directory`, else any other. */
     lssb_status (*remove)(void *context, intptr_t directory, const char *name,
                           bool is_directory, int32_t *code);
 
-    /* Permissions and the time of the last change, of an open file or
-     * directory. */
-    lssb_status (*set_mode)(void *context, intptr_t handle, uint32_t mode,
-                            int32_t *code);
+    /* The time of the last change of an open file or directory. */
     lssb_status (*set_mtime)(void *context, intptr_t handle, int64_t seconds,
                              uint32_t nanoseconds, int32_t *code);
 

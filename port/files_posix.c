@@ -61,6 +61,21 @@ static lssb_status files_outcome(int result, int32_t *code)
     return result == 0 ? LSSB_OK : files_failed(code);
 }
 
+/* The same of opening what may be a link: the BSDs have numbers of their own
+ * for that. */
+static lssb_status files_open_failed(int32_t *code)
+{
+    lssb_status status = files_failed(code);
+
+    if (*code == EMLINK)            /* FreeBSD */
+        return LSSB_E_REFUSED;
+#ifdef EFTYPE
+    if (*code == EFTYPE)            /* NetBSD */
+        return LSSB_E_REFUSED;
+#endif
+    return status;
+}
+
 /* Whether a name is one component that stays in its directory. */
 static bool files_name_is_plain(const char *name)
 {
@@ -82,7 +97,7 @@ static lssb_status files_open(intptr_t directory, const char *name, int flags,
                     (mode_t)mode);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
-        return files_failed(code);
+        return files_open_failed(code);
     *handle = fd;
     return LSSB_OK;
 }
@@ -253,7 +268,9 @@ static lssb_status files_write(void *context, intptr_t file, const void *bytes,
     while (len > 0) {
         ssize_t n = write((int)file, from, len < FILES_MOST ? len : FILES_MOST);
 
-        if (n < 0 && errno != EINTR)
+        if (n == 0)                 /* it would go on for ever */
+            errno = EIO;
+        if (n == 0 || (n < 0 && errno != EINTR))
             return files_failed(code);
         if (n > 0) {
             from += n;
@@ -283,17 +300,6 @@ static lssb_status files_make_symlink(void *context, intptr_t directory,
     return files_outcome(symlinkat(target, (int)directory, name), code);
 }
 
-static lssb_status files_rename(void *context, intptr_t directory,
-                                const char *from, const char *to,
-                                int32_t *code)
-{
-    (void)context;
-    if (!files_name_is_plain(from) || !files_name_is_plain(to))
-        return files_refused(code, EINVAL);
-    return files_outcome(renameat((int)directory, from, (int)directory, to),
-                         code);
-}
-
 static lssb_status files_remove(void *context, intptr_t directory,
                                 const char *name, bool is_directory,
                                 int32_t *code)
@@ -315,13 +321,6 @@ static lssb_status files_remove(void *context, intptr_t directory,
                                   is_directory ? AT_REMOVEDIR : 0), code);
 }
 
-static lssb_status files_set_mode(void *context, intptr_t handle,
-                                  uint32_t mode, int32_t *code)
-{
-    (void)context;
-    return files_outcome(fchmod((int)handle, (mode_t)mode), code);
-}
-
 static lssb_status files_set_mtime(void *context, intptr_t handle,
                                    int64_t seconds, uint32_t nanoseconds,
                                    int32_t *code)
@@ -332,6 +331,10 @@ static lssb_status files_set_mtime(void *context, intptr_t handle,
     memset(times, 0, sizeof times);
     times[0].tv_nsec = UTIME_OMIT;
     times[1].tv_sec = (time_t)seconds;
+    if ((int64_t)times[1].tv_sec != seconds) {  /* 32 bits, behind 2038 */
+        errno = EOVERFLOW;
+        return files_failed(code);
+    }
     times[1].tv_nsec = (long)nanoseconds;
     return files_outcome(futimens((int)handle, times), code);
 }
@@ -355,9 +358,7 @@ const lssb_files lssb_posix_files = {
     .write = files_write,
     .make_directory = files_make_directory,
     .make_symlink = files_make_symlink,
-    .rename = files_rename,
     .remove = files_remove,
-    .set_mode = files_set_mode,
     .set_mtime = files_set_mtime,
     .close = files_close
 };
