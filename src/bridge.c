@@ -266,7 +266,7 @@ static const char *bridge_wrong(const lssb_listen_options *options,
 
     memset(address, 0, sizeof *address);
     if (options->port == 0)
-        return "port: 0";
+        return "port: a port in the box, 1 to 65,535, was expected";
     if (options->local_port < LSSB_ANY_PORT || options->local_port > 65535)
         return "local_port: 0 to 65,535, or LSSB_ANY_PORT, was expected";
     if (text != NULL && text[0] == '/')

@@ -97,7 +97,9 @@ static struct lssb_bridge *stream_bridge(lssb_tunnel *tunnel, uint16_t port,
                                          lssb_op *call, lssb_status *status)
 {
     struct lssb_bridge *bridge = NULL;
-    const char *why = stream == NULL ? "stream: NULL" : "port: 0";
+    const char *why = stream == NULL
+                          ? "stream: NULL"
+                          : "port: 1 to 65,535 was expected";
 
     *status = LSSB_E_INVALID_ARGUMENT;
     if (stream != NULL && port != 0) {

@@ -258,7 +258,8 @@ void lssb_bridge_drop(struct lssb_bridge *bridge)
                     bridge->stream.finished && bridge->stream.peer_finished
                         ? LSSB_OK
                         : LSSB_E_CANCELED,
-                    "closed");
+                    "connect through tunnel: the stream was closed before it "
+                    "was open");
     lssb_tunnel_push(tunnel);       /* the reset, so that memory is free */
     tunnel_sweep(tunnel);
 }

@@ -1472,6 +1472,24 @@ static void who_waits_for_a_connection_does_not_wait_for_ever(void)
     end();
 }
 
+/* Nobody's terminal is told what to do by a server. */
+static void what_a_server_says_reaches_events_as_text(void)
+{
+    begin(SCRIPT_WHOLE);
+    listens(BOX_ECHO);
+    box.replies[1] = "HTTP/1.1 403 No\r\nContent-Type: application/json\r\n"
+                     "Content-Length: 28\r\n\r\n"
+                     "{\"message\":\"no\\u001b[2Jway\"}";
+    box.now->handle->broken = true;
+    passes(10);
+    local_connects("x", 1, false);
+    passes(1000);
+    EXPECT_STR(events, "lost 0\nrefused 7\n");
+    EXPECT(strstr(last_message, "no?[2Jway") != NULL);
+    EXPECT(strstr(tunnel.error.message, "no?[2Jway") != NULL);
+    end();
+}
+
 static void connecting_again_is_bounded(void)
 {
     static const struct {
@@ -1556,6 +1574,25 @@ static void a_closed_tunnel_ends_all_and_never_comes_back(void)
     EXPECT_INT(box.away_code, LSSB_YAMUX_NORMAL);
     EXPECT_INT(box.closes, 1);
     EXPECT_INT(box.connections, 1);
+    end();
+}
+
+static void a_connection_that_ends_while_it_is_closed_is_not_lost(void)
+{
+    lssb_op op = { 0 };
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_HOLD, &stream, NULL), LSSB_OK);
+    script.stuck_sending = true;
+    lssb_tunnel_write(&stream, last_message, sizeof last_message, NULL, 100);
+    lssb_tunnel_write(&stream, events, sizeof events, NULL, 100);
+    EXPECT_INT(lssb_tunnel_close(&tunnel, &op), LSSB_PENDING);
+    lssb_step(me.client);
+    EXPECT_INT(op.status, LSSB_PENDING);
+    box.now->over = true;
+    EXPECT_INT(lssb_wait(me.client, &op, 1000), LSSB_OK);
+    EXPECT_STR(events, "");
+    EXPECT_INT(tunnel.status, LSSB_END);
     end();
 }
 
@@ -1998,8 +2035,10 @@ static const struct test tests[] = {
     TEST(each_lost_stream_says_what_it_was_lost_by),
     TEST(local_programs_are_served_while_it_connects_again),
     TEST(who_waits_for_a_connection_does_not_wait_for_ever),
+    TEST(what_a_server_says_reaches_events_as_text),
     TEST(connecting_again_is_bounded),
     TEST(a_closed_tunnel_ends_all_and_never_comes_back),
+    TEST(a_connection_that_ends_while_it_is_closed_is_not_lost),
     TEST(a_close_is_bounded_when_nothing_goes_out),
     TEST(a_close_that_ends_early_gives_everything_back),
     TEST(a_tunnel_is_closed_in_every_phase),
