@@ -14,8 +14,8 @@
                                        anybody who listens */
 
 /* What every script begins with. x complains about a path and ends; e passes
- * bytes on as text; a and b are the paths, f what is asked of each file. Slashes
- * at the end go: behind a link they would mean what it leads to. */
+ * bytes on as text; a and b are the paths, f what is asked of each file.
+ * Slashes at the end go: behind a link they would mean what it leads to. */
 static const char tools_prologue[] =
     "x(){ printf '%s: %s\\n' \"$1\" \"$2\" >&2;exit 1;}\n"
     "e(){ if command -v base64 >/dev/null;then echo '#b';base64;"

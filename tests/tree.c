@@ -992,7 +992,7 @@ static void a_path_is_as_deep_as_a_tree_may_be(void)
 {
     make_here();
     memset(&archive, 0, sizeof archive);
-    archive_add(DEEP DEEP "x" + 2, '0', "", 0644, "x");
+    archive_add(&(DEEP DEEP "x")[2], '0', "", 0644, "x");
     archive.len += 1024;
     come_down(archive.len, 512, 0);
     EXPECT_INT(lssb_tree_download(&tree, "/x", at("in"), NULL), LSSB_OK);
