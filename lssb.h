@@ -1868,8 +1868,9 @@ lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
  *     lssb_path_list(&tools, "/home/user", 0, print, NULL, NULL);
  *
  * Paths are absolute, or relative to /home/user, as with files; any bytes but
- * NUL: blanks, newlines, quotes, what is no UTF-8. They never become part of
- * the text that the shell reads. Names come back byte by byte, too. Such a path
+ * NUL: blanks, newlines, quotes, what is no UTF-8. Slashes at the end do not
+ * count: behind a link they do not mean what it leads to. Paths never become
+ * part of the text that the shell reads. Names come back byte by byte, too. Such a path
  * has at most 4,095 bytes; the bytes that are no UTF-8, and the backslashes
  * beside them, count four times and twice, and together they have 1 KiB.
  *
@@ -2003,9 +2004,11 @@ lssb_status lssb_path_remove(lssb_tools *tools, const char *path,
 
 /* Gives what `from` names the path `to`, a directory as well: never into a
  * directory that is there. Where something is: LSSB_E_ALREADY_EXISTS, found by
- * looking first; with LSSB_REPLACE a file or link there is replaced (files in
- * one step), a directory not: LSSB_E_IS_DIRECTORY. From one file system to
- * another it is copied and removed. */
+ * looking first; with LSSB_REPLACE a file or link there is replaced (in one
+ * step; a link to a directory in three, where mv has no -T, and any link by a
+ * directory), a directory not: LSSB_E_IS_DIRECTORY; and to rename something to
+ * itself does nothing. From one file system to another it is copied and
+ * removed. */
 lssb_status lssb_path_rename(lssb_tools *tools, const char *from,
                              const char *to, uint32_t flags, lssb_op *op);
 
@@ -2070,8 +2073,8 @@ typedef struct lssb_process {
 typedef lssb_status (*lssb_process_fn)(void *user,
                                        const lssb_process *process);
 
-/* Tells the processes that a box's commands see, by number: not those that the
- * list itself needs. */
+/* Tells the processes that a box's commands see, in no order: not those that
+ * the list itself needs. */
 lssb_status lssb_process_list(lssb_tools *tools, lssb_process_fn take,
                               void *user, lssb_op *op);
 
@@ -2094,8 +2097,10 @@ lssb_status lssb_process_signal(lssb_tools *tools, int64_t pid,
  *     how.env = &env;
  *     how.env_count = 1;
  *
- * LSSB_E_NOT_FOUND: it has ended, or cannot be found. SIGKILL needs none of
- * this: lssb_command_kill. */
+ * LSSB_E_NOT_FOUND: it has ended, or cannot be found; of one whose status is
+ * LSSB_OK that is known, and the box is not asked. An id with a newline cannot
+ * be looked for: LSSB_E_INVALID_ARGUMENT. SIGKILL needs none of this:
+ * lssb_command_kill. */
 lssb_status lssb_command_signal(lssb_tools *tools, const lssb_command *command,
                                 const char *signal, lssb_op *op);
 
@@ -2120,7 +2125,11 @@ typedef struct lssb_tree {
     bool (*wanted)(void *user, const char *path, const lssb_local_info *info);
                                     /* asked for each entry, its path from the
                                        top on; false: without it, and without
-                                       what is below it. NULL: all of them */
+                                       what is below it. Down: also for each
+                                       directory on its way that has, or had,
+                                       no entry (mode 0755 then), and again
+                                       where entries are in no order. NULL: all
+                                       of them */
     void (*progress)(void *user, uint64_t moved, uint64_t total);
                                     /* bytes of the archive; may be NULL. total:
                                        LSSB_SIZE_UNKNOWN on the way down */
@@ -2165,8 +2174,9 @@ lssb_status lssb_tree_upload(lssb_tree *tree, const char *local,
  *
  * Where something has the same name: LSSB_E_ALREADY_EXISTS, or with `replace`
  * it is removed first; a directory stays one, with what is in it. A second name
- * of a file (a hard link) becomes a copy, one of a link is left out. If the
- * call fails what is complete stays, and no file is there in part.
+ * of a file (a hard link) becomes a copy, with no more permissions than that
+ * has; one of a link is left out. If the call fails what is complete stays, and
+ * no file is there in part.
  * LSSB_E_UNSAFE also for what is no archive at all, or exceeds a limit;
  * LSSB_E_REFUSED, LSSB_E_OPERATION: a local file cannot be made or written, its
  * path in the message, system_code. LSSB_E_NOT_FOUND (file: in the box; else
