@@ -554,6 +554,15 @@ typedef struct lssb_details {
     void *user;
 } lssb_details;
 
+/* The same of a list: `index` is the thing's in the array that the call fills.
+ * A `path` that is NULL: what this call told before does not count, for the
+ * page is read anew; nor does, in the end, what is not below *count. */
+typedef struct lssb_list_details {
+    lssb_status (*take)(void *user, size_t index, const char *path,
+                        const char *value, size_t len);
+    void *user;
+} lssb_list_details;
+
 struct lssb_mount_config;           /* see "mounts and the proxy" */
 struct lssb_proxy_config;
 
@@ -631,6 +640,9 @@ struct lssb_page {
     uint64_t offset;
     uint32_t skip;
     uint8_t mode;
+    uint8_t repeats;
+    char first[LSSB_NAME_SIZE];     /* what the walk began with */
+    const lssb_list_details *details;
 };
 
 /* A walk through the list of sandboxes. All zeros, then set filters. */
@@ -643,14 +655,16 @@ typedef struct lssb_sandbox_list {
     const char *sort_by;            /* "name", "status", "created_at", … */
     const char *sort_order;         /* "asc", "desc" */
     struct lssb_page reserved;
+    const lssb_list_details *details;   /* "/labels/team", …; may be NULL */
 } lssb_sandbox_list;
 
 /* Stores the next sandboxes of the walk, at most `max`, and their number.
  * LSSB_OK when there was at least one, LSSB_END when there are no more (at
  * once, without `done`, when that is known already). Any number can be walked
  * with room for one. Pages by cursor with servers that know it, by offset with
- * others (protocol 2.4). What the filters point to is borrowed until the walk
- * is over. LSSB_E_API: not a sandbox API. */
+ * others (protocol 2.4); one that knows neither tells all of them at once, and
+ * each is stored once. What the list points to is borrowed until the walk is
+ * over. LSSB_E_API: not a sandbox API. */
 lssb_status lssb_sandbox_next(lssb_client *client, lssb_sandbox_list *list,
                               lssb_sandbox *boxes, size_t max, size_t *count,
                               lssb_op *op);
@@ -1445,6 +1459,7 @@ lssb_status lssb_registry_delete(lssb_client *client, const char *name,
 typedef struct lssb_registry_list {
     const char *name_contains;
     struct lssb_page reserved;
+    const lssb_list_details *details;
 } lssb_registry_list;
 
 /* Stores the next registries of the walk; as lssb_sandbox_next, but the service
@@ -1460,9 +1475,10 @@ lssb_status lssb_registry_next(lssb_client *client, lssb_registry_list *list,
  * with LSSB_E_API and all else with LSSB_E_NOT_FOUND. A box is made from a
  * template by lssb_sandbox_options, template_name.
  *
- * A walk through such a list: all zeros. */
+ * A walk through such a list: all zeros, then `details`, or not. */
 typedef struct lssb_plain_list {
     struct lssb_page reserved;
+    const lssb_list_details *details;   /* "/volume_mounts/0/mount_path", … */
 } lssb_plain_list;
 
 typedef struct lssb_volume_mount {

@@ -2328,6 +2328,7 @@ struct lssb_walk {
     size_t max;
     size_t *count;
     uint32_t attempt_ms;            /* 0: the client's */
+    const lssb_list_details *details;   /* may be NULL */
 };
 LSSB_PRIVATE lssb_status lssb_list_next(lssb_client *client,
                                         const struct lssb_exchange *x,

@@ -91,10 +91,13 @@ static lssb_status legacy_next(lssb_client *client,
                                lssb_plain_list *list, void *things, size_t max,
                                size_t *count, lssb_op *op)
 {
-    struct lssb_walk walk = { NULL, list, NULL, things, max, count, 0 };
+    struct lssb_walk walk = { NULL, list, NULL, things, max, count, 0,
+                              NULL };
 
-    if (list != NULL)
+    if (list != NULL) {
         walk.page = &list->reserved;
+        walk.details = list->details;
+    }
     return lssb_list_next(client, x, &walk, op);
 }
 

@@ -303,10 +303,13 @@ lssb_status lssb_service_next(const lssb_sandbox *box, lssb_plain_list *list,
                               lssb_shared_port *ports, size_t max,
                               size_t *count, lssb_op *op)
 {
-    struct lssb_walk walk = { NULL, NULL, box, ports, max, count, 0 };
+    struct lssb_walk walk = { NULL, NULL, box, ports, max, count, 0,
+                              NULL };
 
-    if (list != NULL)
+    if (list != NULL) {
         walk.page = &list->reserved;
+        walk.details = list->details;
+    }
     return lssb_list_next(box != NULL ? box->client : NULL, &link_shared_list,
                           &walk, op);
 }

@@ -5,7 +5,8 @@
  * Protocol 2.4. A newer server gives a cursor, an older one counts; which of
  * them it is shows in its first reply. A page is read one element at a time,
  * straight into the array; of a page that is longer than the array the rest is
- * asked for again, by the next call.
+ * asked for again, by the next call. A server that does not page at all shows
+ * by a page that begins with what the walk began with.
  */
 #include "internal.h"
 
@@ -20,6 +21,8 @@ enum list_mode {
 };
 
 /* What a page's reply showed, in `step`. */
+#define LIST_REPEATS 2              /* it begins as the walk began */
+#define LIST_TOLD 4                 /* the caller heard details of it */
 #define LIST_SAW_ITEMS 16           /* or next_cursor: a newer server */
 #define LIST_IN_ITEMS 32            /* which of the two arrays is read */
 #define LIST_IN_OLD 64
@@ -127,6 +130,19 @@ static bool list_reads(lssb_op *op, const char *key)
     return true;
 }
 
+/* Whether the caller gets an element's details: it has them asked for, and the
+ * element, which is of that array, is one of those that are stored. */
+static bool list_wants_details(lssb_op *op, const char *array)
+{
+    const struct lssb_page *page = list_page(op);
+    const struct lssb_op_state *state = list_of(op);
+    uint8_t other = strcmp(array, "items") == 0 ? LIST_IN_OLD : LIST_IN_ITEMS;
+
+    return page->details != NULL && (state->step & other) == 0 &&
+           state->progress >= page->skip &&
+           state->progress - page->skip < state->size;
+}
+
 enum lssb_json_take lssb_list_choose(void *ctx, int depth, const char *parent,
                                      const char *key)
 {
@@ -134,7 +150,7 @@ enum lssb_json_take lssb_list_choose(void *ctx, int depth, const char *parent,
     const struct lssb_kind *kind = list_kind(op);
 
     if (depth == 1 && parent[0] != '\0')
-        return lssb_kind_keep(kind, key, false);
+        return lssb_kind_keep(kind, key, list_wants_details(op, parent));
     if (depth != 1)
         return LSSB_JSON_SKIP;
     if (strcmp(key, "items") == 0) {
@@ -148,6 +164,65 @@ enum lssb_json_take lssb_list_choose(void *ctx, int depth, const char *parent,
     return strcmp(key, kind->items) == 0 ? LSSB_JSON_SPLIT : LSSB_JSON_SKIP;
 }
 
+/* One detail of the element at hand. */
+static lssb_status list_detail(lssb_op *op, const struct lssb_json *json)
+{
+    const struct lssb_page *page = list_page(op);
+    struct lssb_op_state *state = list_of(op);
+
+    if (strncmp(json->path, "/run_config/", 12) == 0)
+        state->step |= LSSB_STEP_SAW_CONFIG;
+    state->step |= LIST_TOLD;
+    return lssb_call_heard(
+        op, page->details->take(page->details->user,
+                                (size_t)(state->progress - page->skip),
+                                json->path, json->slice, json->slice_len));
+}
+
+/* What the caller heard of this page does not count. */
+static lssb_status list_forget(lssb_op *op)
+{
+    const lssb_list_details *details = list_page(op)->details;
+
+    if ((list_of(op)->step & LIST_TOLD) == 0)
+        return LSSB_OK;
+    list_of(op)->step &= (uint8_t)~LIST_TOLD;
+    return lssb_call_heard(op, details->take(details->user, 0, NULL, NULL, 0));
+}
+
+/* What a thing is known by: its id, else its name. */
+static void list_name(const struct lssb_json *json, char *name, size_t size)
+{
+    size_t len;
+    const char *raw = lssb_json_find(json->text, json->text_len, "id", &len);
+
+    if (raw == NULL || *raw != '"')
+        raw = lssb_json_find(json->text, json->text_len, "name", &len);
+    name[0] = '\0';
+    if (raw != NULL)
+        lssb_json_decode(raw, len, name, size);
+}
+
+/* The first of a page, by an offset: that of the walk is kept; where it comes
+ * back, what was told so far is passed over. */
+static lssb_status list_begins(lssb_op *op, const struct lssb_json *json)
+{
+    struct lssb_page *page = list_page(op);
+    char name[sizeof page->first];
+
+    if (page->mode == LIST_CURSOR)
+        return LSSB_OK;
+    list_name(json, name, sizeof name);
+    if (page->offset == 0)
+        memcpy(page->first, name, sizeof name);
+    if (page->offset == 0 || name[0] == '\0' ||
+        strcmp(name, page->first) != 0)
+        return LSSB_OK;
+    list_of(op)->step |= LIST_REPEATS;
+    page->skip = (uint32_t)page->offset;
+    return list_forget(op);
+}
+
 /* One thing of the page; the caller has those before `skip` already. */
 lssb_status lssb_list_event(lssb_op *op, struct lssb_json *json,
                             enum lssb_json_event event)
@@ -156,28 +231,39 @@ lssb_status lssb_list_event(lssb_op *op, struct lssb_json *json,
     const struct lssb_page *page = list_page(op);
     const struct lssb_kind *kind = list_kind(op);
     uint64_t index, room;
+    lssb_status status = LSSB_OK;
 
+    if (event == LSSB_JSON_VALUE)
+        return list_detail(op, json);
     if (event != LSSB_JSON_ELEMENT || !list_reads(op, json->key))
         return LSSB_OK;
     index = state->progress++;
-    if (index < page->skip)
-        return LSSB_OK;
+    if (index == 0)
+        status = list_begins(op, json);
+    if (status != LSSB_OK || index < page->skip)
+        return status;
     room = index - page->skip;
     if (room >= state->size) {
         state->step |= LIST_LEFT_SOME;
         return LSSB_OK;
     }
-    return lssb_kind_fill(op, kind,
-                          (char *)state->extra + (size_t)room * kind->size,
-                          json->text, json->text_len);
+    status = lssb_kind_fill(op, kind,
+                            (char *)state->extra + (size_t)room * kind->size,
+                            json->text, json->text_len);
+    state->step &= (uint8_t)~LSSB_STEP_SAW_CONFIG;
+    return status;
 }
 
 /* Forgets the part of a page that came. */
 bool lssb_list_again(lssb_op *op)
 {
+    lssb_status status = list_forget(op);
+
     list_of(op)->progress = 0;
     list_of(op)->step = 0;
-    return true;
+    if (list_is_old(op))
+        list_page(op)->skip = 0;
+    return status == LSSB_OK;
 }
 
 /* Whether the reply names a next page; stores its cursor. */
@@ -232,6 +318,24 @@ static lssb_status list_turn(lssb_op *op, const char *text, size_t len,
     return status;
 }
 
+/* The same after a page that began as the walk did. One that was not as long
+ * as was asked for, or had something behind what was told before, is of a
+ * server that does not page. Else as many things may have come into being in
+ * between: once that is believed. */
+static void list_turn_back(lssb_op *op, uint64_t told)
+{
+    struct lssb_page *page = list_page(op);
+    uint64_t got = list_of(op)->progress;
+
+    page->skip = 0;
+    page->offset += told > 0 ? told : got;
+    if ((list_of(op)->step & LIST_LEFT_SOME) != 0)
+        return;
+    if (told > 0 || got != list_page_size(op) || page->repeats > 0)
+        page->mode = LIST_OVER;
+    page->repeats = 1;
+}
+
 /* Where the walk goes on after this page, of which `told` things were given. */
 static lssb_status list_advance(lssb_op *op, const char *text, size_t len,
                                 uint64_t told)
@@ -239,6 +343,11 @@ static lssb_status list_advance(lssb_op *op, const char *text, size_t len,
     struct lssb_page *page = list_page(op);
     uint8_t step = list_of(op)->step;
 
+    if ((step & LIST_REPEATS) != 0) {
+        list_turn_back(op, told);
+        return LSSB_OK;
+    }
+    page->repeats = 0;
     if ((step & LIST_LEFT_SOME) == 0)
         return list_turn(op, text, len, list_of(op)->progress);
     if (page->mode == LIST_OFFSET ||
@@ -270,7 +379,8 @@ lssb_status lssb_list_done(lssb_op *op, const char *text, size_t len)
         return LSSB_OK;
     if (page->mode == LIST_OVER)
         return LSSB_END;
-    lssb_list_again(op);
+    if (!lssb_list_again(op))
+        return LSSB_E_STOPPED;
     return lssb_call_next(op, lssb_call_exchange(op), 0);
 }
 
@@ -289,6 +399,9 @@ lssb_status lssb_list_next(lssb_client *client, const struct lssb_exchange *x,
         return lssb_refuse(client, call, x->name, ": the walk, the array or "
                            "its count is NULL, or max is 0", NULL);
     *walk->count = 0;
+    walk->page->details = walk->details;
+    if (walk->page->mode == LIST_OFFSET)
+        walk->page->skip = 0;       /* of a page that failed half way */
     if (walk->page->mode == LIST_FIRST && x->kind->paging == LSSB_PAGING_OFFSET)
         walk->page->mode = LIST_OFFSET;
     if (walk->page->mode == LIST_OVER)

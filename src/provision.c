@@ -374,10 +374,13 @@ lssb_status lssb_sandbox_next(lssb_client *client, lssb_sandbox_list *list,
                               lssb_sandbox *boxes, size_t max, size_t *count,
                               lssb_op *op)
 {
-    struct lssb_walk walk = { NULL, list, NULL, boxes, max, count, 0 };
+    struct lssb_walk walk = { NULL, list, NULL, boxes, max, count, 0,
+                              NULL };
 
-    if (list != NULL && (list->label_count == 0 || list->labels != NULL))
+    if (list != NULL && (list->label_count == 0 || list->labels != NULL)) {
         walk.page = &list->reserved;
+        walk.details = list->details;
+    }
     return lssb_list_next(client, &provision_list, &walk, op);
 }
 

@@ -444,10 +444,13 @@ lssb_status lssb_snapshot_next(lssb_client *client, lssb_snapshot_list *list,
                                lssb_snapshot *snapshots, size_t max,
                                size_t *count, lssb_op *op)
 {
-    struct lssb_walk walk = { NULL, list, NULL, snapshots, max, count, 0 };
+    struct lssb_walk walk = { NULL, list, NULL, snapshots, max, count, 0,
+                              NULL };
 
-    if (list != NULL && (list->label_count == 0 || list->labels != NULL))
+    if (list != NULL && (list->label_count == 0 || list->labels != NULL)) {
         walk.page = &list->reserved;
+        walk.details = list->details;
+    }
     return lssb_list_next(client, &snapshot_list, &walk, op);
 }
 
@@ -748,10 +751,13 @@ lssb_status lssb_registry_next(lssb_client *client, lssb_registry_list *list,
                                lssb_registry *registries, size_t max,
                                size_t *count, lssb_op *op)
 {
-    struct lssb_walk walk = { NULL, list, NULL, registries, max, count, 0 };
+    struct lssb_walk walk = { NULL, list, NULL, registries, max, count, 0,
+                              NULL };
 
-    if (list != NULL)
+    if (list != NULL) {
         walk.page = &list->reserved;
+        walk.details = list->details;
+    }
     walk.attempt_ms = REGISTRY_TIMEOUT_MS;
     return lssb_list_next(client, &registry_list, &walk, op);
 }

@@ -1860,6 +1860,142 @@ static void a_cursor_that_repeats_ends_the_walk(void)
     end();
 }
 
+#define BOX(name) "{\"name\":\"" name "\"}"
+#define BOXES(list) "{\"sandboxes\":[" list "]}"
+
+static void a_server_that_does_not_page_tells_each_box_once(void)
+{
+    static const struct {
+        const char *name, *reply;
+        size_t max, requests;
+        const char *steps[4];       /* the last one is empty: the end */
+    } rows[] = {
+        { "all at once", BOXES(BOX("a") "," BOX("b")), 4, 2, { "ab", "" } },
+        { "as many as room", BOXES(BOX("a") "," BOX("b")), 2, 3,
+          { "ab", "" } },
+        { "one by one", BOXES(BOX("a") "," BOX("b")), 1, 2,
+          { "a", "b", "" } },
+        { "one", BOXES(BOX("a")), 1, 3, { "a", "" } },
+        { "more than room", BOXES(BOX("a") "," BOX("b") "," BOX("c")), 2, 2,
+          { "ab", "c", "" } },
+        { "by the id", BOXES("{\"id\":\"1\",\"name\":\"a\"},"
+          "{\"id\":\"2\",\"name\":\"a\"}"), 1, 2, { "a", "a", "" } },
+        { "none", BOXES(""), 1, 2, { "" } }
+    };
+    size_t i, step;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].name;
+        begin();
+        memset(&walk, 0, sizeof walk);
+        SERVE(R(200, rows[i].reply), R(200, rows[i].reply),
+              R(200, rows[i].reply));
+        rec.reply_count = rows[i].requests;
+        for (step = 0; rows[i].steps[step][0] != '\0'; step++)
+            expect_next(rows[i].max, rows[i].steps[step]);
+        expect_next(rows[i].max, "");
+        EXPECT_INT(rec.request_count, rows[i].requests);
+        end();
+    }
+}
+
+static void a_box_that_comes_into_being_during_a_walk_ends_it_not(void)
+{
+    begin();
+    memset(&walk, 0, sizeof walk);
+    SERVE(R(200, BOXES(BOX("a"))), R(200, BOXES(BOX("a"))),
+          R(200, BOXES(BOX("b"))), R(200, BOXES(BOX("c"))),
+          R(200, BOXES("")));
+    expect_next(1, "a");
+    expect_next(1, "b");
+    expect_next(1, "c");
+    expect_next(1, "");
+    expect_api(2, "GET", "/boxes?limit=1&offset=2", NULL);
+    end();
+}
+
+/* What is told of the boxes of a list. */
+static lssb_status note_each(void *user, size_t index, const char *path,
+                             const char *value, size_t len)
+{
+    struct details_text *into = user;
+    size_t used = strlen(into->text);
+
+    if (path == NULL)
+        snprintf(into->text + used, sizeof into->text - used, "forget\n");
+    else
+        snprintf(into->text + used, sizeof into->text - used, "%u%s=%s\n",
+                 (unsigned)index, path, value);
+    EXPECT(path == NULL || strlen(value) == len);
+    return strcmp(value != NULL ? value : "", "stop") == 0 ? LSSB_END
+                                                           : LSSB_OK;
+}
+
+static void details_of_a_list_come_with_the_place_of_their_box(void)
+{
+    static const char first[] =
+        "{\"items\":[{\"name\":\"a\",\"labels\":{\"x\":\"1\"},"
+        "\"run_config\":{\"user\":\"u\"}},{\"labels\":{\"x\":\"2\"},"
+        "\"name\":\"b\"},{\"name\":\"c\",\"tags\":[\"t\"],\"run_config\":"
+        "null}],\"sandboxes\":[{\"name\":\"a\",\"labels\":{\"x\":\"1\"}}],"
+        "\"next_cursor\":null}";
+    struct details_text into = { "" };
+    lssb_list_details each = { note_each, NULL };
+
+    each.user = &into;
+    begin();
+    memset(&walk, 0, sizeof walk);
+    walk.details = &each;
+    SERVE(R(200, first), R(200, first));
+    expect_next(2, "ab");
+    EXPECT(page[0].has_run_config);
+    EXPECT(!page[1].has_run_config);
+    EXPECT_STR(into.text, "0/labels/x=1\n0/run_config/user=u\n"
+               "1/labels/x=2\n");
+    into.text[0] = '\0';
+    expect_next(2, "c");
+    EXPECT(!page[0].has_run_config);
+    EXPECT_STR(into.text, "0/tags/0=t\n0/run_config=null\n");
+    end();
+}
+
+static void details_that_do_not_count_are_taken_back(void)
+{
+    static const char both[] = BOXES("{\"name\":\"a\",\"l\":1},"
+                                     "{\"name\":\"b\"},"
+                                     "{\"name\":\"c\",\"l\":3}");
+    struct details_text into = { "" };
+    lssb_list_details each = { note_each, NULL };
+
+    each.user = &into;
+    begin();
+    memset(&walk, 0, sizeof walk);
+    walk.details = &each;
+    SERVE(RF(200, "", both, REC_CUT, 40), R(200, both), R(200, both));
+    expect_next(1, "a");
+    EXPECT_STR(into.text, "0/l=1\nforget\n0/l=1\n");
+    into.text[0] = '\0';
+    expect_next(2, "bc");
+    EXPECT_STR(into.text, "0/l=1\nforget\n1/l=3\n");
+    end();
+}
+
+static void a_detail_of_a_list_may_stop_it(void)
+{
+    struct details_text into = { "" };
+    lssb_list_details each = { note_each, NULL };
+    size_t count;
+
+    each.user = &into;
+    begin();
+    memset(&walk, 0, sizeof walk);
+    walk.details = &each;
+    SERVE(R(200, BOXES("{\"name\":\"a\",\"l\":\"stop\"}")));
+    EXPECT_INT(lssb_sandbox_next(client, &walk, page, 1, &count, NULL),
+               LSSB_E_STOPPED);
+    end();
+}
+
 static void an_older_server_is_walked_by_an_offset_counted_here(void)
 {
     begin();
@@ -1951,13 +2087,14 @@ static void a_list_of_100000_passes_through_the_same_buffers(void)
     begin();
     memset(&walk, 0, sizeof walk);
     SERVE(RF(200, "", "", REC_MANY, LONG_LIST),
-          RF(200, "", "", REC_MANY, LONG_LIST - 3000));
+          RF(200, "", "", REC_MANY, LONG_LIST));
     for (first = 0; first < 6000; first += count) {
         EXPECT_INT(lssb_sandbox_next(client, &walk, many, COUNT(many), &count,
                                      NULL), LSSB_OK);
         EXPECT_INT(count, COUNT(many));
-        snprintf(name, sizeof name, "box-%u", (unsigned)count - 1);
-        EXPECT_STR(many[0].name, "box-0");
+        snprintf(name, sizeof name, "box-%u", (unsigned)first);
+        EXPECT_STR(many[0].name, name);
+        snprintf(name, sizeof name, "box-%u", (unsigned)(first + count) - 1);
         EXPECT_STR(many[count - 1].name, name);
         if (count == 0)
             break;
@@ -2581,6 +2718,11 @@ static const struct test tests[] = {
     TEST(an_empty_list_has_no_boxes),
     TEST(a_cursor_that_repeats_ends_the_walk),
     TEST(an_older_server_is_walked_by_an_offset_counted_here),
+    TEST(a_server_that_does_not_page_tells_each_box_once),
+    TEST(a_box_that_comes_into_being_during_a_walk_ends_it_not),
+    TEST(details_of_a_list_come_with_the_place_of_their_box),
+    TEST(details_that_do_not_count_are_taken_back),
+    TEST(a_detail_of_a_list_may_stop_it),
     TEST(pages_larger_than_the_room_lose_nothing_and_repeat_nothing),
     TEST(page_sizes_stay_within_the_servers_limit),
     TEST(a_list_of_100000_passes_through_the_same_buffers),
