@@ -589,8 +589,12 @@ static void posix_close_handle(void *context, lssb_handle handle, bool reset)
 
 #define POSIX_BACKLOG 128
 
+#define POSIX_PROBE_MS 50           /* an address of this machine's answers at
+                                       once; what does not answer is none */
+
 /* Where SO_REUSEADDR lets a socket be bound beside one that listens on every
- * address (the BSDs, macOS), asks first whether anybody answers there. */
+ * address (the BSDs, macOS), asks first whether anybody answers there: that may
+ * take POSIX_PROBE_MS, the one wait of a call that has none otherwise. */
 static bool posix_is_taken(const struct sockaddr_storage *at, socklen_t len)
 {
 #if defined(__linux__) && !defined(LSSB_POSIX_PROBE)
@@ -599,7 +603,7 @@ static bool posix_is_taken(const struct sockaddr_storage *at, socklen_t len)
     return false;
 #else
     struct pollfd one = {0, POLLOUT, 0};
-    int error = 0;
+    int error = 0, ready;
     socklen_t size = (socklen_t)sizeof error;
 
     one.fd = posix_socket(at->ss_family);
@@ -607,12 +611,14 @@ static bool posix_is_taken(const struct sockaddr_storage *at, socklen_t len)
         return false;
     if (connect(one.fd, (const struct sockaddr *)at, len) != 0)
         error = errno;
-    if (error == EINPROGRESS || error == EINTR)
-        error = poll(&one, 1, 500) != 1 ||
-                        getsockopt(one.fd, SOL_SOCKET, SO_ERROR, &error,
-                                   &size) != 0
-                    ? ETIMEDOUT
-                    : error;
+    if (error == EINPROGRESS || error == EINTR) {
+        do
+            ready = poll(&one, 1, POSIX_PROBE_MS);
+        while (ready < 0 && errno == EINTR);
+        if (ready != 1 || getsockopt(one.fd, SOL_SOCKET, SO_ERROR, &error,
+                                     &size) != 0)
+            error = ETIMEDOUT;
+    }
     close(one.fd);
     return error == 0;
 #endif

@@ -13,6 +13,7 @@
 #if LSSB_TUNNEL
 
 #define BRIDGE_ACCEPTS 16           /* in a row, before others' turn */
+#define BRIDGE_ADDRESS "127.0.0.1"  /* where it listens if nobody says */
 #define BRIDGE_PAUSE_MS 100         /* when the system has no room for more */
 
 static lssb_client *bridge_client(const struct lssb_bridge *bridge)
@@ -274,7 +275,7 @@ static const char *bridge_wrong(const lssb_listen_options *options,
                    ? NULL
                    : "address: the path is too long";
     if (text == NULL)
-        text = "127.0.0.1";
+        text = BRIDGE_ADDRESS;
     if (!lssb_parse_address(text, strlen(text), address))
         return "address: an IP address, or a path that begins with a slash, "
                "was expected";
@@ -309,18 +310,39 @@ static const char *bridge_no_listener(lssb_io io, bool at_path)
                    : "the system refuses that address";
 }
 
+/* Where it was to listen: "listen at 127.0.0.1, port 80", or at a path. */
+static void bridge_where(char *place, size_t size,
+                         const lssb_listen_options *options,
+                         const lssb_address *address)
+{
+    struct lssb_text text;
+
+    lssb_text_start(&text, place, size);
+    lssb_text_add(&text, "listen at ");
+    lssb_text_add(&text, options->address != NULL ? options->address
+                                                  : BRIDGE_ADDRESS);
+    if (address->family == 0)
+        return;
+    lssb_text_add(&text, ", port ");
+    lssb_text_add_u64(&text, address->port);
+}
+
 /* Why a socket does not listen. */
-static lssb_status bridge_not_listening(lssb_client *client, lssb_io io,
-                                        int32_t code, bool at_path)
+static lssb_status bridge_not_listening(lssb_client *client,
+                                        const lssb_listen_options *options,
+                                        const lssb_address *address,
+                                        lssb_io io, int32_t code)
 {
     lssb_status status = LSSB_E_CONNECTION;
+    char where[128];
 
     if (io == LSSB_IO_IN_USE)
         status = LSSB_E_PORT_IN_USE;
     else if (io == LSSB_IO_UNSUPPORTED)
         status = LSSB_E_UNSUPPORTED;
-    lssb_tunnel_refuse(client, NULL, status, "listen",
-                       bridge_no_listener(io, at_path));
+    bridge_where(where, sizeof where, options, address);
+    lssb_tunnel_refuse(client, NULL, status, where,
+                       bridge_no_listener(io, address->family == 0));
     client->error.layer = LSSB_LAYER_TUNNEL;
     client->error.system_code = code;
     return status;
@@ -404,7 +426,7 @@ lssb_status lssb_tunnel_listen(lssb_tunnel *tunnel,
         return LSSB_OK;
     }
     bridge->phase = LSSB_BRIDGE_OVER;   /* swept with the others */
-    return bridge_not_listening(client, io, code, address.family == 0);
+    return bridge_not_listening(client, options, &address, io, code);
 }
 
 void lssb_listener_close(lssb_listener *listener)

@@ -379,8 +379,8 @@ static bool call_get_slot(lssb_op *op, const struct lssb_target *target)
         slot = lssb_slot_free(client);
     if (slot == NULL && lssb_slots_claimed(client))
         call_fail(op, LSSB_E_NO_SLOT, LSSB_LAYER_CLIENT,
-                  "every connection of the client is held by a command or a "
-                  "tunnel; close one, or configure more slots");
+                  "every connection of the client is held by a command, a "
+                  "tunnel or a WebSocket; close one, or configure more slots");
     if (slot == NULL)
         return false;
     slot->op = op;

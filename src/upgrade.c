@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * What commands and tunnels share: the request's and the reply's headers, which
- * failure means what and whether another attempt makes sense (protocol 5.7),
- * the farewell, and waiting by oneself.
+ * What commands, tunnels and WebSockets to services share: the request's and
+ * the reply's headers, which failure means what and whether another attempt
+ * makes sense (protocol 5.7), the farewell, and waiting by oneself.
  */
 #include "internal.h"
 

@@ -868,6 +868,10 @@ static void a_listener_says_what_is_wrong(void)
                    rows[i].status);
         EXPECT_INT(lssb_last_error(me.client)->status, rows[i].status);
         EXPECT(listener.bridge == NULL);
+        if (rows[i].io == LSSB_IO_IN_USE)
+            EXPECT_STR(lssb_error_text(me.client),
+                       "listen at 127.0.0.1, port 1: the local address is in "
+                       "use");
     }
     test_row = "";
     EXPECT_INT(lssb_tunnel_listen(&tunnel, NULL, &listener),
