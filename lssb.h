@@ -1247,7 +1247,11 @@ typedef struct lssb_mount_config {
     const lssb_aws *aws;            /* what these mounts may do; or NULL */
     const lssb_gcp *gcp;
     const char *json;               /* instead of all the above: the whole as a
-                                       JSON object */
+                                       JSON object. Checked are which mounts
+                                       and credentials go together, and that no
+                                       mount holds any; what else is in it is
+                                       the caller's to get right, here as in
+                                       every other `json` */
 } lssb_mount_config;
 
 typedef struct lssb_proxy_header {
@@ -1848,8 +1852,14 @@ typedef struct lssb_build {
  * and without devices, pipes and sockets: sorted, owned by root, links as
  * links. It is read twice, first to measure it, through fixed buffers, with a
  * handle for every directory on the way (64 at most); one that changes
- * meanwhile ends the build. Disk calls are made in lssb_step: 100,000 files
- * take a second, in one directory alone twenty.
+ * meanwhile ends the build.
+ *
+ * Disk calls are made in lssb_step: 100,000 files take a second, in one
+ * directory alone twenty, since its names are listed again for each 3 KB of
+ * them. While the context is measured, one lssb_step looks at 32 entries, or
+ * fewer where the patterns of .dockerignore take long. While it is sent, one
+ * passes over all that is left out between two files that are not: leave out
+ * directories rather than thousands of files by their names.
  *
  * There is no limit of time as a whole by default. Canceled, or late, the call
  * ends as soon as the builder is deleted: that takes 30 s at most, and if the
@@ -1861,7 +1871,7 @@ typedef struct lssb_build {
  * (snapshot): the context could not be unpacked, or the build failed; the
  * message ends with the last lines of its log. LSSB_E_INVALID_ARGUMENT: the
  * context is no directory, the Dockerfile no file in it, .dockerignore is
- * malformed. LSSB_E_TOO_LONG: a path, directories within one another, or build
+ * malformed, or larger than 64 KiB. LSSB_E_TOO_LONG: a path, directories within one another, or build
  * arguments of more than about 15 KB. LSSB_E_STOPPED: the context cannot be
  * read, or changed; on_log said so. Else as lssb_sandbox_create,
  * lssb_file_upload, lssb_run, lssb_snapshot_capture; messages begin with the

@@ -212,32 +212,32 @@ void lssb_spec_more(struct lssb_json_writer *json, const char *more)
 }
 
 /* Whether a JSON text has a member of that name, at any depth. */
-static bool spec_names(const char *text, const char *name)
+static bool spec_names(const char *text, size_t len, const char *name)
 {
+    const char *after = text + len, *end;
     char key[32];
-    const char *end;
 
-    for (; *text != '\0'; text = end + 1) {
+    for (; text < after; text = end + 1) {
         if (*text != '"') {
             end = text;
             continue;
         }
-        for (end = text + 1; *end != '"' && *end != '\0'; end++)
-            if (*end == '\\' && end[1] != '\0')
+        for (end = text + 1; end < after && *end != '"'; end++)
+            if (*end == '\\')
                 end++;
-        if (*end == '\0')
+        if (end >= after)
             return false;
         lssb_json_decode(text, (size_t)(end - text) + 1, key, sizeof key);
-        for (text = end + 1; spec_is_blank(*text); text++)
+        for (text = end + 1; text < after && spec_is_blank(*text); text++)
             continue;
-        if (*text == ':' && strcmp(key, name) == 0)
+        if (text < after && *text == ':' && strcmp(key, name) == 0)
             return true;
     }
     return false;
 }
 
 /* Whether a mount that is given as JSON holds a provider's credentials. */
-static bool spec_has_credentials(const char *text)
+static bool spec_has_credentials(const char *text, size_t len)
 {
     static const char *const names[] = {
         "access_key_id", "secret_access_key", "session_token",
@@ -247,7 +247,7 @@ static bool spec_has_credentials(const char *text)
     size_t i;
 
     for (i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (spec_names(text, names[i]))
+        if (spec_names(text, len, names[i]))
             return true;
     return false;
 }
@@ -524,14 +524,17 @@ static const char *spec_mount_type(const lssb_mount *mount)
     return mount->git != NULL ? "git" : "contexthub";
 }
 
+#define SPEC_CREDENTIALS \
+    "a mount's json holds a provider's credentials, which belong into the " \
+    "mount_config"
+
 /* One mount that is given as JSON. */
 static void spec_raw_mount(struct lssb_json_writer *json, const char *text)
 {
     spec_raw(json, NULL, text, "a mount's json: a JSON object was expected");
     if (json->to->mark == NULL && json->to->wrong == NULL &&
-        spec_has_credentials(text))
-        spec_wrong(json, "a mount's json holds a provider's credentials, "
-                         "which belong into the mount_config");
+        spec_has_credentials(text, strlen(text)))
+        spec_wrong(json, SPEC_CREDENTIALS);
 }
 
 static void spec_mount(struct lssb_json_writer *json, const lssb_mount *mount)
@@ -567,12 +570,55 @@ static void spec_mount(struct lssb_json_writer *json, const lssb_mount *mount)
     lssb_json_close(json);
 }
 
+/* The mount at an index of a configuration that is given as JSON, or NULL. */
+static const char *spec_mount_at(const char *text, uint64_t index, size_t *len)
+{
+    char path[32];
+    struct lssb_text to;
+
+    lssb_text_start(&to, path, sizeof path);
+    lssb_text_add(&to, "mounts/");
+    lssb_text_add_u64(&to, index);
+    return lssb_json_find(text, strlen(text), path, len);
+}
+
+/* NULL, or what is wrong with the mounts of such a configuration. */
+static const char *spec_raw_mounts_wrong(const char *text)
+{
+    uint64_t i;
+    size_t len;
+    const char *mount;
+
+    for (i = 0; (mount = spec_mount_at(text, i, &len)) != NULL; i++)
+        if (spec_has_credentials(mount, len))
+            return SPEC_CREDENTIALS;
+    return i == 0 ? "mount_config: at least one mount is expected" : NULL;
+}
+
+/* Whether any mount of such a configuration is of a kind. */
+static bool spec_any_raw_mount(const char *text, const char *word)
+{
+    uint64_t i;
+    size_t len, type_len;
+    const char *mount, *type;
+
+    for (i = 0; (mount = spec_mount_at(text, i, &len)) != NULL; i++) {
+        type = lssb_json_find(mount, len, "type", &type_len);
+        if (type != NULL && type_len == strlen(word) &&
+            memcmp(type, word, type_len) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Whether any mount is of a provider's kind. */
 static bool spec_any_mount(const lssb_mount_config *config, bool s3)
 {
     const char *word = s3 ? "\"s3\"" : "\"gcs\"";
     size_t i;
 
+    if (config->json != NULL)
+        return spec_any_raw_mount(config->json, word);
     for (i = 0; i < config->mount_count; i++) {
         const lssb_mount *mount = &config->mounts[i];
 
@@ -639,20 +685,54 @@ static bool spec_any_rule(const lssb_proxy_config *proxy, bool aws,
     return false;
 }
 
+/* Whether the mounts may do what AWS (or Google) asks an account for. */
+static bool spec_has_auth(const lssb_mount_config *config, bool aws)
+{
+    const char *raw;
+    size_t len;
+
+    if (config->json == NULL)
+        return aws ? config->aws != NULL : config->gcp != NULL;
+    raw = lssb_json_find(config->json, strlen(config->json),
+                         aws ? "auth/aws" : "auth/gcp", &len);
+    return raw != NULL && *raw != 'n';
+}
+
+/* NULL, or what is wrong with the mounts by themselves. A configuration as
+ * JSON without the member is of a shape that is not known here. */
+static const char *spec_mounts_wrong(const lssb_mount_config *config,
+                                     bool *known)
+{
+    size_t len;
+
+    *known = config->json == NULL ||
+             lssb_json_find(config->json, strlen(config->json), "mounts",
+                            &len) != NULL;
+    if (config->json != NULL)
+        return *known ? spec_raw_mounts_wrong(config->json) : NULL;
+    return config->mounts == NULL || config->mount_count == 0
+               ? "mount_config: at least one mount is expected"
+               : NULL;
+}
+
 /* NULL, or why credentials and mounts do not go together. */
 static const char *spec_auth_wrong(const lssb_mount_config *config,
                                    const lssb_proxy_config *proxy)
 {
-    if (config->mounts == NULL || config->mount_count == 0)
-        return "mount_config: at least one mount is expected";
-    if (spec_any_mount(config, true) && config->aws == NULL &&
+    bool known, aws = spec_has_auth(config, true);
+    bool gcp = spec_has_auth(config, false);
+    const char *wrong = spec_mounts_wrong(config, &known);
+
+    if (wrong != NULL || !known)
+        return wrong;
+    if (spec_any_mount(config, true) && !aws &&
         !spec_any_rule(proxy, true, true))
         return "mount_config: an s3 mount wants aws";
-    if (spec_any_mount(config, false) && config->gcp == NULL)
+    if (spec_any_mount(config, false) && !gcp)
         return "mount_config: a gcs mount wants gcp";
-    if (config->aws != NULL && !spec_any_mount(config, true))
+    if (aws && !spec_any_mount(config, true))
         return "mount_config: aws is given, but no mount is s3";
-    if (config->gcp != NULL && !spec_any_mount(config, false))
+    if (gcp && !spec_any_mount(config, false))
         return "mount_config: gcp is given, but no mount is gcs";
     return NULL;
 }
@@ -662,17 +742,9 @@ static void spec_check_providers(struct lssb_json_writer *json,
                                  const lssb_mount_config *config,
                                  const lssb_proxy_config *proxy)
 {
-    size_t len, n = config->json != NULL ? strlen(config->json) : 0;
-    bool aws = config->json != NULL
-                   ? lssb_json_find(config->json, n, "auth/aws", &len) != NULL
-                   : config->aws != NULL;
-    bool gcp = config->json != NULL
-                   ? lssb_json_find(config->json, n, "auth/gcp", &len) != NULL
-                   : config->gcp != NULL;
-
-    if (aws && spec_any_rule(proxy, true, false))
+    if (spec_has_auth(config, true) && spec_any_rule(proxy, true, false))
         spec_wrong(json, "aws is in both mount_config and proxy_config");
-    if (gcp && spec_any_rule(proxy, false, false))
+    if (spec_has_auth(config, false) && spec_any_rule(proxy, false, false))
         spec_wrong(json, "gcp is in both mount_config and proxy_config");
 }
 
@@ -702,6 +774,22 @@ static void spec_mount_config(struct lssb_json_writer *json,
     lssb_json_close(json);
 }
 
+/* The same given as JSON. What was measured before has been checked, too. */
+static void spec_raw_mount_config(struct lssb_json_writer *json,
+                                  const lssb_mount_config *config,
+                                  const lssb_proxy_config *proxy)
+{
+    const char *wrong;
+
+    spec_raw(json, "mount_config", config->json,
+             "mount_config: json: a JSON object was expected");
+    if (json->to->mark != NULL || json->to->wrong != NULL)
+        return;
+    wrong = spec_auth_wrong(config, proxy);
+    if (wrong != NULL)
+        spec_wrong(json, wrong);
+}
+
 void lssb_spec_mounts(struct lssb_json_writer *json,
                       const lssb_mount_config *config,
                       const lssb_proxy_config *proxy)
@@ -709,8 +797,7 @@ void lssb_spec_mounts(struct lssb_json_writer *json,
     if (config == NULL)
         return;
     if (config->json != NULL)
-        spec_raw(json, "mount_config", config->json,
-                 "mount_config: json: a JSON object was expected");
+        spec_raw_mount_config(json, config, proxy);
     else
         spec_mount_config(json, config, proxy);
     if (json->to->wrong == NULL)

@@ -2307,6 +2307,11 @@ static void mounts_are_sent_as_they_are_written_down(void)
           "true}]}}", { .mounts = one_s3, .mount_count = 1 },
           { .json = "{\"rules\":[{},{\"type\":\"aws\",\"enabled\":true}]}" },
           true },
+        { "raw, whole", CREATED "\"mount_config\":{\"auth\":{\"aws\":{"
+          "\"access_key_id\":{}}},\"mounts\":[{\"type\":\"s3\"},{\"type\":"
+          "\"new\"}]}}",
+          { .json = "{\"auth\":{\"aws\":{\"access_key_id\":{}}},\"mounts\":[{"
+            "\"type\":\"s3\"},{\"type\":\"new\"}]}" }, { 0 }, false },
         { "raw", CREATED "\"mount_config\":{\"x\": [1]}}",
           { .json = "{\"x\": [1]}" }, { 0 }, false }
     };
@@ -2487,6 +2492,10 @@ static void mounts_that_break_a_rule_are_refused_in_words(void)
         { "remote_url is missing", { .remote_url = "" } },
         { "white space", { .remote_url = " https://h/r" } },
         { "white space", { .remote_url = "https://h/r\n" } },
+        { "remote_url", { .remote_url = "https://h/r\xc2\xa0" } },
+        { "remote_url", { .remote_url = "https://h/a\xe2\x80\x83r" } },
+        { "remote_url", { .remote_url = "https://h/\xef\xbb\xbfr" } },
+        { "remote_url", { .remote_url = "https://h/r\x1c" } },
         { "https://", { .remote_url = "http://h/r" } },
         { "https://", { .remote_url = "ssh://h/r" } },
         { "https://", { .remote_url = "h/r" } },
@@ -2589,7 +2598,21 @@ static void credentials_go_with_what_needs_them_and_to_one_place_only(void)
         { "gcp is in both", { .mounts = one_gcs, .mount_count = 1,
                               .gcp = &gcp_account }, &all_raw },
         { "gcp is in both", { .json = "{\"auth\":{\"gcp\":{}}}" }, &all_raw },
-        { "mount_config: json", { .json = "nonsense" }, NULL }
+        { "mount_config: json", { .json = "nonsense" }, NULL },
+        { "at least one mount", { .json = "{\"mounts\":[]}" }, NULL },
+        { "at least one mount", { .json = "{\"mounts\":null}" }, NULL },
+        { "credentials", { .json = "{\"mounts\":[{\"a\":1},{\"type\":\"x\","
+          "\"x\":{\"session\\u005ftoken\" : 1}}]}" }, NULL },
+        { "s3 mount wants aws", { .json = "{\"mounts\":[{\"type\":\"git\"},"
+          "{\"type\":\"s3\"}]}" }, NULL },
+        { "s3 mount wants aws", { .json = "{\"auth\":{\"aws\":null},"
+          "\"mounts\":[{\"type\":\"s3\"}]}" }, &has_aws_off },
+        { "gcs mount wants gcp", { .json = "{\"mounts\":[{\"type\":\"gcs\"}]}" },
+          &has_gcp },
+        { "no mount is s3", { .json = "{\"auth\":{\"aws\":{}},\"mounts\":["
+          "{\"type\":\"git\"}]}" }, NULL },
+        { "no mount is gcs", { .json = "{\"auth\":{\"gcp\":{}},\"mounts\":["
+          "{\"type\":\"git\"}]}" }, NULL }
     };
     size_t i;
 
