@@ -187,8 +187,11 @@ static enum lssb_pack_choice build_choose(void *user, const char *path,
                                           const lssb_local_info *info)
 {
     struct build_state *state = user;
+    struct lssb_ignore *ignore = &state->of.context.ignore;
 
-    return lssb_ignore_choose(&state->of.context.ignore, path,
+    if (!state->of.context.pack.own.asking)
+        ignore->own.asked = false;  /* another path than the last time */
+    return lssb_ignore_choose(ignore, path,
                               info->kind == LSSB_ENTRY_DIRECTORY);
 }
 

@@ -11,15 +11,28 @@
 /* -------------------------------------------------------------- patterns -- */
 
 /* The states of a pattern: before the part that begins at a byte, or at its
- * end; and inside of the "**" that begins there. */
+ * end; and inside of the "**" that begins there. All of them are between two
+ * bytes. */
 struct ignore_states {
+    size_t from;
+    size_t to;                      /* behind the last one; 0: there is none */
     uint32_t before[LSSB_IGNORE_LINE / 32];
     uint32_t inside[LSSB_IGNORE_LINE / 32];
 };
 
-static void ignore_set(uint32_t *bits, size_t at)
+static void ignore_no_states(struct ignore_states *states)
+{
+    memset(states, 0, sizeof *states);
+    states->from = LSSB_IGNORE_LINE;
+}
+
+static void ignore_set(struct ignore_states *states, uint32_t *bits, size_t at)
 {
     bits[at / 32] |= UINT32_C(1) << at % 32;
+    if (states->from > at)
+        states->from = at;
+    if (states->to <= at)
+        states->to = at + 1;
 }
 
 static bool ignore_has(const uint32_t *bits, size_t at)
@@ -145,12 +158,12 @@ static void ignore_enter(struct ignore_states *states, const char *pattern,
     struct ignore_part part;
 
     for (;;) {
-        ignore_set(states->before, at);
+        ignore_set(states, states->before, at);
         if (at >= len || pattern[at] != '*')
             return;
         ignore_part(&part, pattern + at, len - at, 0);
         if (part.kind == 'g')
-            ignore_set(states->inside, at);
+            ignore_set(states, states->inside, at);
         at += part.len;
     }
 }
@@ -191,7 +204,7 @@ static void ignore_go_on(struct ignore_states *next, const char *pattern,
 
     ignore_part(&part, pattern + at, len - at, point);
     end = at + part.len;
-    ignore_set(next->inside, at);
+    ignore_set(next, next->inside, at);
     if (point == '/' || end == len || ignore_is_suffix(pattern, len))
         ignore_enter(next, pattern, len, end);
 }
@@ -220,31 +233,77 @@ static bool ignore_is_pattern(const char *pattern, size_t len)
     return len < LSSB_IGNORE_LINE;
 }
 
+/* The states behind a character, and how many there were before it. */
+static size_t ignore_step(struct ignore_states *now, const char *pattern,
+                          size_t len, uint32_t point)
+{
+    struct ignore_states next;
+    size_t at, count = now->to - now->from;
+
+    ignore_no_states(&next);
+    for (at = now->from; at < now->to && at < len; at++) {
+        if (ignore_has(now->before, at))
+            ignore_take(&next, pattern, len, at, point);
+        if (ignore_has(now->inside, at))
+            ignore_go_on(&next, pattern, len, at, point);
+    }
+    *now = next;
+    return count;
+}
+
+/* Which directories that a path is in the pattern matches, and whether all of
+ * it: a bit for each, the first one for the first; they are at most 64. The
+ * work that it took is added to *work. */
+static uint64_t ignore_matches(const char *pattern, size_t len,
+                               const char *path, size_t path_len,
+                               size_t *work)
+{
+    struct ignore_states now;
+    uint64_t bit = 1, matches = 0;
+    size_t i = 0;
+    bool special = ignore_is_special(pattern, len);
+    uint32_t point;
+
+    ignore_no_states(&now);
+    if (special)
+        ignore_enter(&now, pattern, len, 0);
+    while (bit != 0) {
+        bool ends = i == path_len || path[i] == '/';
+
+        if (ends && (special ? ignore_has(now.before, len)
+                             : i == len && memcmp(pattern, path, i) == 0))
+            matches |= bit;
+        if (i == path_len || (special ? now.to == 0 : i > len))
+            break;
+        bit <<= ends;
+        if (special) {
+            i += ignore_char(path + i, path_len - i, &point);
+            *work += ignore_step(&now, pattern, len, point) + 8;
+        } else {
+            i++;
+        }
+    }
+    return matches;
+}
+
 bool lssb_ignore_match(const char *pattern, size_t len, const char *path,
                        size_t path_len)
 {
-    struct ignore_states now, next;
-    size_t i = 0, at;
+    struct ignore_states now;
+    size_t i = 0;
     uint32_t point;
 
     if (path == NULL)
         return ignore_is_pattern(pattern, len);
     if (!ignore_is_special(pattern, len))
         return len == path_len && memcmp(pattern, path, len) == 0;
-    memset(&now, 0, sizeof now);
+    ignore_no_states(&now);
     ignore_enter(&now, pattern, len, 0);
-    while (i < path_len) {
+    while (i < path_len && now.to > 0) {
         i += ignore_char(path + i, path_len - i, &point);
-        memset(&next, 0, sizeof next);
-        for (at = 0; at < len; at++) {
-            if (ignore_has(now.before, at))
-                ignore_take(&next, pattern, len, at, point);
-            if (ignore_has(now.inside, at))
-                ignore_go_on(&next, pattern, len, at, point);
-        }
-        now = next;
+        ignore_step(&now, pattern, len, point);
     }
-    return ignore_has(now.before, len);
+    return i == path_len && ignore_has(now.before, len);
 }
 
 /* ----------------------------------------------------------------- lines -- */
@@ -332,6 +391,10 @@ static const char *ignore_line(struct lssb_ignore *ignore, size_t *len)
     }
     if (*len == 0 && line == ignore->own.window + ignore->own.window_len)
         return NULL;                /* the end of the file */
+    if (ignore->own.line_at + *len > LSSB_IGNORE_MOST) {
+        ignore->wrong = "the file is larger than 64 KiB";
+        return NULL;
+    }
     ignore->own.line_at += *len + 1;
     return line;
 }
@@ -423,14 +486,6 @@ static bool ignore_parse(struct lssb_ignore *ignore, const char *line,
 
 /* ------------------------------------------------------------- decisions -- */
 
-/* What is asked about, and what the lines say so far. */
-struct ignore_question {
-    const char *path;
-    uint64_t left_out;              /* a bit for each segment: the path up to
-                                       there is */
-    bool below;                     /* something below it may not be */
-};
-
 /* Whether a directory's path and a slash begin another path. */
 static bool ignore_is_above(const char *directory, const char *path,
                             size_t path_len)
@@ -441,34 +496,44 @@ static bool ignore_is_above(const char *directory, const char *path,
            path[len] == '/';
 }
 
+/* Which bit says of a path whether it is left out. */
+static uint64_t ignore_last(const char *path)
+{
+    uint64_t bit = 1;
+
+    while ((path = strchr(path, '/')) != NULL) {
+        bit <<= 1;
+        path++;
+    }
+    return bit;
+}
+
 /* Lets the pattern at hand say what it has to, of the path and of every
  * directory that it is in: what one of those matches, all in it does. But where
  * a line could not change anything it is not asked, and then does not speak for
  * what is inside, either: as Docker has it. */
-static void ignore_ask(struct lssb_ignore *ignore, struct ignore_question *q)
+static void ignore_ask(struct lssb_ignore *ignore, const char *path)
 {
-    const char *pattern = ignore->own.pattern, *slash = q->path;
+    const char *pattern = ignore->own.pattern;
     size_t len = ignore->own.pattern_len;
-    uint64_t bit;
+    uint64_t bit, last = ignore_last(path), *out = &ignore->own.left_out;
+    uint64_t matches = ignore_matches(pattern, len, path, strlen(path),
+                                      &ignore->own.work);
     bool match = false;
 
-    for (bit = 1; slash != NULL && bit != 0; bit <<= 1) {
-        size_t n;
-
-        slash = strchr(slash, '/');
-        n = slash != NULL ? (size_t)(slash - q->path) : strlen(q->path);
-        if (!match && ((q->left_out & bit) != 0) == ignore->own.negated)
-            match = lssb_ignore_match(pattern, len, q->path, n);
+    for (bit = 1; bit != 0 && matches != 0; bit <<= 1) {
+        if (((*out & bit) != 0) == ignore->own.negated)
+            match = match || (matches & bit) != 0;
         if (match && ignore->own.negated)
-            q->left_out &= ~bit;
+            *out &= ~bit;
         else if (match)
-            q->left_out |= bit;
-        if (slash != NULL)
-            slash++;
+            *out |= bit;
+        if (bit == last)
+            break;
     }
     if (ignore->own.negated && (ignore_is_special(pattern, len) ||
-                                ignore_is_above(q->path, pattern, len)))
-        q->below = true;
+                                ignore_is_above(path, pattern, len)))
+        ignore->own.below = true;
 }
 
 /* Whether the builder needs a file whatever the lines say, or a directory for
@@ -487,43 +552,45 @@ static bool ignore_is_needed(const struct lssb_ignore *ignore,
            (path[len] == '\0' || strcmp(path + len, ".dockerignore") == 0);
 }
 
-/* Which bit says of a path whether it is left out. */
-static uint64_t ignore_last(const char *path)
+/* Begins with a path. */
+static void ignore_begin(struct lssb_ignore *ignore, const char *path,
+                         bool needed)
 {
-    uint64_t bit = 1;
-
-    while ((path = strchr(path, '/')) != NULL) {
-        bit <<= 1;
-        path++;
-    }
-    return bit;
+    ignore->line = 0;
+    ignore->own.line_at = 0;
+    ignore->own.left_out = 0;
+    ignore->own.below = needed;
+    ignore->own.negated = false;
+    ignore_clean(ignore, ".git", 4);
+    ignore_ask(ignore, path);
 }
 
 enum lssb_pack_choice lssb_ignore_choose(struct lssb_ignore *ignore,
                                          const char *path, bool is_directory)
 {
     bool needed = ignore_is_needed(ignore, path, is_directory);
-    struct ignore_question q;
     const char *line;
     size_t len;
 
     if (needed && !is_directory)
         return LSSB_PACK_KEEP;
-    memset(&q, 0, sizeof q);
-    q.path = path;
-    q.below = needed;
-    ignore->line = 0;
-    ignore->own.line_at = 0;
-    ignore->own.negated = false;
-    ignore_clean(ignore, ".git", 4);
-    ignore_ask(ignore, &q);
+    if (!ignore->own.asked)
+        ignore_begin(ignore, path, needed);
+    ignore->own.asked = false;
     while (ignore->own.open && ignore->wrong == NULL &&
-           (line = ignore_line(ignore, &len)) != NULL)
+           (line = ignore_line(ignore, &len)) != NULL) {
+        ignore->own.work += len + 8;
         if (ignore_parse(ignore, line, len))
-            ignore_ask(ignore, &q);
+            ignore_ask(ignore, path);
+        if (ignore->own.work > LSSB_IGNORE_WORK && ignore->wrong == NULL) {
+            ignore->own.work = 0;
+            ignore->own.asked = true;
+            return LSSB_PACK_LATER;
+        }
+    }
     if (ignore->wrong != NULL)
         return LSSB_PACK_STOP;
-    if ((q.left_out & ignore_last(path)) == 0)
+    if ((ignore->own.left_out & ignore_last(path)) == 0)
         return LSSB_PACK_KEEP;
-    return is_directory && q.below ? LSSB_PACK_LOOK : LSSB_PACK_DROP;
+    return is_directory && ignore->own.below ? LSSB_PACK_LOOK : LSSB_PACK_DROP;
 }

@@ -1382,6 +1382,7 @@ enum lssb_pack_choice {
     LSSB_PACK_DROP,                 /* with all that is below it */
     LSSB_PACK_LOOK,                 /* a directory: only for the sake of what
                                        is kept below it, if anything is */
+    LSSB_PACK_LATER,                /* it takes long: to be asked again */
     LSSB_PACK_STOP                  /* fail; `wrong` says why */
 };
 
@@ -1406,7 +1407,7 @@ struct lssb_pack_level {
  * in it (1 KB, further down) and, where those have to make room for the names
  * in a subdirectory, once more after that. A tree of 100,000 files in 1,000
  * directories takes a third of a second, 10,000 in one directory a tenth,
- * 100,000 in one directory ten seconds. Measuring and reading both walk the
+ * 100,000 in one directory twenty seconds. Measuring and reading both walk the
  * tree; reading at an offset before the entry at hand walks it from the
  * start. */
 struct lssb_pack {
@@ -1435,6 +1436,7 @@ struct lssb_pack {
                                        its way is told; 0: it does not */
         uint8_t depth;              /* levels that are open */
         bool held;                  /* what was found is to be told yet */
+        bool asking;                /* what becomes of it is to be asked yet */
         bool measured;
         bool file_open;
         bool over;
@@ -1461,13 +1463,17 @@ LSSB_PRIVATE void lssb_pack_end(struct lssb_pack *pack);
 
 #define LSSB_IGNORE_LINE 1024       /* bytes of a line, its end included */
 #define LSSB_IGNORE_WINDOW 4096     /* bytes of the file at once */
+#define LSSB_IGNORE_MOST 65536      /* bytes of all of it */
+#define LSSB_IGNORE_WORK 200000     /* steps of its patterns, and bytes of it,
+                                       before the next choice is put off */
 
 /* What a .dockerignore file says, by Docker's rules: a line is a pattern ("*",
  * "?", "[...]", "\" within a segment, "**" over any number of them), "!" in
  * front of it takes back what lines before it left out, "#" at the beginning
  * of a line is a comment; the last line that matches a path or a directory
  * that it is in counts. As if ".git" were the first line. The file is read
- * through a window, again for every path if it is larger. */
+ * through a window, again for every path if it is larger. A choice that takes
+ * long is put off between two lines. */
 struct lssb_ignore {
     const char *wrong;              /* why it failed, a sentence; static */
     uint32_t line;                  /* in which line of it */
@@ -1484,6 +1490,12 @@ struct lssb_ignore {
         char pattern[LSSB_IGNORE_LINE];     /* the one at hand, cleaned */
         size_t pattern_len;
         bool negated;
+        bool asked;                 /* a choice was put off */
+        bool below;                 /* of it: something below the path may be
+                                       kept */
+        uint64_t left_out;          /* a bit for each segment of the path: it
+                                       is, up to there */
+        size_t work;                /* since one was put off */
         char window[LSSB_IGNORE_WINDOW];
     } own;
 };
@@ -1495,7 +1507,8 @@ LSSB_PRIVATE void lssb_ignore_start(struct lssb_ignore *ignore,
                                     const lssb_files *files,
                                     const intptr_t *file,
                                     const char *dockerfile);
-/* What becomes of a path; LSSB_PACK_STOP: `wrong`. */
+/* What becomes of a path; LSSB_PACK_STOP: `wrong`; LSSB_PACK_LATER: the same
+ * path is to be asked about again. */
 LSSB_PRIVATE enum lssb_pack_choice
 lssb_ignore_choose(struct lssb_ignore *ignore, const char *path,
                    bool is_directory);

@@ -218,24 +218,28 @@ static const char *pack_name(struct lssb_pack *pack, lssb_status *status)
     return pack->path + at;
 }
 
-/* Looks at the name at the end of the path: to be told (LSSB_OK), or not
- * (LSSB_AGAIN). */
-static lssb_status pack_look(struct lssb_pack *pack, const char *name)
+/* Where the last component of a path begins. */
+static const char *pack_base(const char *path)
 {
-    const lssb_files *files = pack->own.files;
-    lssb_local_info *info = &pack->own.info;
-    enum lssb_pack_choice choice = LSSB_PACK_KEEP;
-    lssb_status status = files->info(files->context, pack_top(pack)->directory,
-                                     name, info, &pack->code);
+    const char *at = path, *slash;
 
-    if (status == LSSB_E_NOT_FOUND)
-        return LSSB_AGAIN;          /* it was just removed */
-    if (status != LSSB_OK)
-        return pack_wrong(pack, status, "it cannot be looked at");
-    if (info->kind == LSSB_ENTRY_OTHER)
-        return LSSB_AGAIN;
+    while ((slash = strchr(at, '/')) != NULL)
+        at = slash + 1;
+    return at;
+}
+
+/* Asks what becomes of what the path ends with. */
+static lssb_status pack_ask(struct lssb_pack *pack, const char *name)
+{
+    const lssb_local_info *info = &pack->own.info;
+    enum lssb_pack_choice choice = LSSB_PACK_KEEP;
+    lssb_status status;
+
     if (pack->choose != NULL)
         choice = pack->choose(pack->user, pack->path, info);
+    pack->own.asking = choice == LSSB_PACK_LATER;
+    if (choice == LSSB_PACK_LATER)
+        return LSSB_AGAIN;
     if (choice == LSSB_PACK_STOP)
         return LSSB_E_STOPPED;
     if (info->kind != LSSB_ENTRY_DIRECTORY)
@@ -248,13 +252,32 @@ static lssb_status pack_look(struct lssb_pack *pack, const char *name)
     return choice == LSSB_PACK_KEEP ? LSSB_OK : LSSB_AGAIN;
 }
 
+/* Looks at the name at the end of the path: to be told (LSSB_OK), or not
+ * (LSSB_AGAIN). */
+static lssb_status pack_look(struct lssb_pack *pack, const char *name)
+{
+    const lssb_files *files = pack->own.files;
+    lssb_local_info *info = &pack->own.info;
+    lssb_status status = files->info(files->context, pack_top(pack)->directory,
+                                     name, info, &pack->code);
+
+    if (status == LSSB_E_NOT_FOUND)
+        return LSSB_AGAIN;          /* it was just removed */
+    if (status != LSSB_OK)
+        return pack_wrong(pack, status, "it cannot be looked at");
+    return info->kind != LSSB_ENTRY_OTHER ? pack_ask(pack, name) : LSSB_AGAIN;
+}
+
 /* Goes on to the next entry that is to be told; LSSB_END: there is none,
  * LSSB_AGAIN: not yet. */
 static lssb_status pack_find(struct lssb_pack *pack)
 {
     lssb_status status;
-    const char *name = pack_name(pack, &status);
+    const char *name;
 
+    if (pack->own.asking)
+        return pack_ask(pack, pack_base(pack->path));
+    name = pack_name(pack, &status);
     if (name != NULL)
         return pack_look(pack, name);
     if (status != LSSB_OK)
@@ -294,16 +317,6 @@ static lssb_status pack_fill(struct lssb_pack *pack, intptr_t directory,
     pack->own.next = pack->own.at + pack->own.head_len + entry->size +
                      lssb_tar_padding(entry->size);
     return LSSB_OK;
-}
-
-/* Where the last component of a path begins. */
-static const char *pack_base(const char *path)
-{
-    const char *at = path, *slash;
-
-    while ((slash = strchr(at, '/')) != NULL)
-        at = slash + 1;
-    return at;
 }
 
 /* Tells a directory on the way that is not in the archive yet: the path ends
@@ -384,6 +397,7 @@ static void pack_rewind(struct lssb_pack *pack)
     pack->own.next = 0;
     pack->own.cut = 0;
     pack->own.held = false;
+    pack->own.asking = false;
     pack->own.over = false;
     pack->path[0] = '\0';
 }
@@ -415,7 +429,7 @@ lssb_status lssb_pack_measure(struct lssb_pack *pack)
         status = pack_advance(pack);
         if (status == LSSB_OK)
             pack->entries++;
-        else if (status != LSSB_AGAIN)
+        else if (status != LSSB_AGAIN || pack->own.asking)
             break;
     }
     if (status == LSSB_OK)

@@ -51,11 +51,14 @@ static void begin(const char *lines, size_t len)
     lssb_ignore_start(&ignore, &files, &file, "build/Dockerfile");
 }
 
+static unsigned put_off;            /* how often the choice was */
+
 /* What becomes of files: "k" kept, "d" left out, "!" a mistake; of
  * directories, whose paths end with '/', also "l": looked into. */
 static char decide(const char *path)
 {
-    static const char letters[] = "kdl!";
+    static const char letters[] = "kdl?!";
+    enum lssb_pack_choice choice;
     char plain[512];
     size_t len = strlen(path);
     bool directory = path[len - 1] == '/';
@@ -63,7 +66,11 @@ static char decide(const char *path)
     memcpy(plain, path, len + 1);
     if (directory)
         plain[len - 1] = '\0';
-    return letters[lssb_ignore_choose(&ignore, plain, directory)];
+    put_off = 0;
+    while ((choice = lssb_ignore_choose(&ignore, plain, directory)) ==
+           LSSB_PACK_LATER)
+        put_off++;
+    return letters[choice];
 }
 
 static const struct {
@@ -144,9 +151,9 @@ static void lines_mean_what_they_mean_to_docker(void)
         }
 }
 
-static void a_file_of_any_size_is_read_line_by_line(void)
+static void a_large_file_is_read_line_by_line(void)
 {
-    static char lines[100000];
+    static char lines[65536];
     size_t len = 0, i;
 
     piece = 1000;
@@ -161,13 +168,35 @@ static void a_file_of_any_size_is_read_line_by_line(void)
                'k');
     EXPECT_INT(decide("name-1000/00000000000000000000000000000000000000007"),
                'd');
+    EXPECT_INT(put_off, 0);
     EXPECT_INT(decide("las"), 'k');
+    lssb_ignore_end(&ignore);
+}
+
+/* Patterns that are in hundreds of states at every character of a path. */
+static void what_takes_long_is_put_off(void)
+{
+    static char lines[60001];
+    char path[201];
+    size_t i;
+
+    piece = 4096;
+    for (i = 0; i < 60000; i++)
+        lines[i] = i % 1000 == 999 ? '\n' : i % 2 == 0 ? '*' : 'a';
+    memset(path, 'a', 200);
+    path[200] = '\0';
+    begin(lines, 60000);
+    EXPECT_INT(decide(path), 'k');
+    EXPECT(put_off >= 10 && put_off <= 20);
+    EXPECT_INT(decide("b"), 'k');
+    EXPECT_INT(put_off, 0);
     lssb_ignore_end(&ignore);
 }
 
 static void mistakes_name_their_line(void)
 {
-    static char lines[3000];
+    static char lines[70000];
+    size_t i;
 
     piece = 4096;
     begin("a\n\n#x\nb[\n", 9);
@@ -176,8 +205,19 @@ static void mistakes_name_their_line(void)
     EXPECT_INT(ignore.line, 4);
     lssb_ignore_end(&ignore);
     memset(lines, 'a', sizeof lines);
+    for (i = 999; i < sizeof lines; i += 1000)
+        lines[i] = '\n';
+    begin(lines, 65000);
+    EXPECT_INT(decide("c"), 'k');
+    lssb_ignore_end(&ignore);
+    begin(lines, 66000);
+    EXPECT_INT(decide("c"), '!');
+    EXPECT_STR(ignore.wrong, "the file is larger than 64 KiB");
+    EXPECT_INT(ignore.line, 66);
+    lssb_ignore_end(&ignore);
+    memset(lines, 'a', sizeof lines);
     lines[1023] = '\n';
-    begin(lines, sizeof lines);
+    begin(lines, 3000);
     EXPECT_INT(decide("c"), '!');
     EXPECT_STR(ignore.wrong, "a line is longer than 1,023 bytes");
     EXPECT_INT(ignore.line, 2);
@@ -201,7 +241,8 @@ static void without_a_file_all_is_kept_but_git(void)
 
 static const struct test tests[] = {
     TEST(lines_mean_what_they_mean_to_docker),
-    TEST(a_file_of_any_size_is_read_line_by_line),
+    TEST(a_large_file_is_read_line_by_line),
+    TEST(what_takes_long_is_put_off),
     TEST(mistakes_name_their_line),
     TEST(without_a_file_all_is_kept_but_git)
 };
