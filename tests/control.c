@@ -2607,8 +2607,8 @@ static void credentials_go_with_what_needs_them_and_to_one_place_only(void)
           "{\"type\":\"s3\"}]}" }, NULL },
         { "s3 mount wants aws", { .json = "{\"auth\":{\"aws\":null},"
           "\"mounts\":[{\"type\":\"s3\"}]}" }, &has_aws_off },
-        { "gcs mount wants gcp", { .json = "{\"mounts\":[{\"type\":\"gcs\"}]}" },
-          &has_gcp },
+        { "gcs mount wants gcp", { .json = "{\"mounts\":[{\"type\":"
+          "\"gcs\"}]}" }, &has_gcp },
         { "no mount is s3", { .json = "{\"auth\":{\"aws\":{}},\"mounts\":["
           "{\"type\":\"git\"}]}" }, NULL },
         { "no mount is gcs", { .json = "{\"auth\":{\"gcp\":{}},\"mounts\":["
