@@ -22,6 +22,8 @@
 
 static union {
     uint64_t align;
+    void *pointer;
+    long double number;
     char bytes[8 * 65536];
 } memory;
 static lssb_client *client;
