@@ -23,8 +23,6 @@
 static union {
     uint64_t align;
     void *pointer;
-    long double number;
-    void *pointer;
     long double widest;
     char bytes[4 * 1024 * 1024];
 } memory;
