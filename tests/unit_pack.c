@@ -391,9 +391,23 @@ static enum lssb_pack_choice choose(void *user, const char *path,
                                               : LSSB_PACK_DROP;
 }
 
+static unsigned put_off;            /* how often, for each path, before */
+static unsigned asked;
+
+/* The same, once it was asked often enough. */
+static enum lssb_pack_choice choose_later(void *user, const char *path,
+                                          const lssb_local_info *info)
+{
+    if (asked++ < put_off)
+        return LSSB_PACK_LATER;
+    asked = 0;
+    return choose(user, path, info);
+}
+
 static void what_is_not_chosen_is_left_out(void)
 {
     char path[128];
+    unsigned turns;
 
     begin_folder();
     EXPECT_INT(run("mkdir -p x/no/a x/maybe/b/c x/maybe/empty/d x/maybe/yes/e "
@@ -411,6 +425,19 @@ static void what_is_not_chosen_is_left_out(void)
                    "maybe/yes/ maybe/yes/yes z/ z/f >want && diff want got"),
                0);
     lssb_pack_end(&pack);
+    test_row = "put off";
+    put_off = 2;
+    asked = 0;
+    EXPECT_INT(lssb_pack_start(&pack, files, path), LSSB_OK);
+    pack.choose = choose_later;
+    for (turns = 0; lssb_pack_measure(&pack) == LSSB_AGAIN; turns++)
+        ;
+    EXPECT_INT(turns, 2 * 18);      /* what is below "no" is not asked for */
+    EXPECT_INT(pack.entries, 10);
+    EXPECT(save(100) == pack.size);
+    EXPECT_INT(run("tar -tf a.tar >got && cmp want got"), 0);
+    lssb_pack_end(&pack);
+    test_row = "";
     EXPECT_INT(run("touch x/z/stop"), 0);
     EXPECT_INT(lssb_pack_start(&pack, files, path), LSSB_OK);
     pack.choose = choose;
