@@ -1896,9 +1896,10 @@ lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
  * Paths are absolute, or relative to /home/user, as with files; any bytes but
  * NUL: blanks, newlines, quotes, what is no UTF-8. Slashes at the end do not
  * count: behind a link they do not mean what it leads to. Paths never become
- * part of the text that the shell reads. Names come back byte by byte, too. Such a path
- * has at most 4,095 bytes; the bytes that are no UTF-8, and the backslashes
- * beside them, count four times and twice, and together they have 1 KiB.
+ * part of the text that the shell reads. Names come back byte by byte, too.
+ * A path has at most 4,095 bytes; the bytes that are no UTF-8, and the
+ * backslashes beside them, count four times and twice, and together they have
+ * 1 KiB.
  *
  * Failures: LSSB_E_NOT_FOUND (file), LSSB_E_ALREADY_EXISTS,
  * LSSB_E_NOT_DIRECTORY, LSSB_E_IS_DIRECTORY, LSSB_E_NOT_EMPTY,

@@ -166,6 +166,8 @@ static const struct {
     { "cut", ONE, "", 0, LSSB_E_PROTOCOL, "[a] - 644 3 100 7;" },
     { "a slash at a name's end", "./a///n/// 81a4 3 100 1 1 1 1 1\n" LAST, "",
       0, LSSB_E_PROTOCOL, "" },
+    { "slashes before a newline", "./a////n// 81a4 3 100 1 1 1 1 1\n" LAST,
+      "", 0, LSSB_E_PROTOCOL, "" },
     { "cut in a name", ONE "./b", "", 0, LSSB_E_PROTOCOL,
       "[a] - 644 3 100 7;" },
     { "too few numbers", "./a// 81a4 3 100\n" LAST, "", 0, LSSB_E_PROTOCOL,
