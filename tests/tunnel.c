@@ -645,7 +645,7 @@ static void a_small_buffer_holds_back_for_five_seconds(void)
     settle();
     other = local_connects(NULL, 0, true);
     began = script.now;
-    passes(5900);                   /* nothing but the timer wakes it */
+    passes(5900);
     EXPECT(reset_at - began >= 4900 && reset_at - began <= 5200);
     EXPECT(stuck->was_reset);
     EXPECT_INT(stuck->got_len, 100);
