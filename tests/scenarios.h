@@ -125,7 +125,8 @@ static const struct script_route scenario_routes[] = {
       { { 404, "no such thing", "Content-Type: text/x\r\n", SCRIPT_CHUNKED,
           0 } } },
     { "GET /t/token",
-      { { 200, BIG, "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n",
+      { { 200, BIG, "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+          "Date: Tue, 02 Jan 2024 00:00:00 GMT\r\n",
           SCRIPT_RANGES, 0 } } },
 };
 #define SCENARIO_ROUTES (sizeof scenario_routes / sizeof scenario_routes[0])
