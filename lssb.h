@@ -436,7 +436,9 @@ lssb_status lssb_wait(lssb_client *client, lssb_op *op, uint32_t wait_ms);
 
 /* One socket for a poll() or select() of your own. */
 typedef struct lssb_socket {
-    intptr_t handle;                /* a descriptor; a SOCKET on Windows */
+    intptr_t handle;                /* a descriptor; a SOCKET on Windows; what
+                                       no poll() knows with ports for lwIP,
+                                       Zephyr, FreeRTOS, a byte pipe */
     bool read;
     bool write;
 } lssb_socket;
@@ -446,7 +448,9 @@ typedef struct lssb_socket {
  * each of lssb_config.streams and 1; of more than `max` the rest is not
  * stored), and in *timeout_ms how long
  * the loop may sleep (0: not at all; LSSB_FOREVER). Call lssb_step after the
- * loop's poll, then ask again. */
+ * loop's poll, then ask again. Where no poll() knows the handles (names that
+ * are being resolved, wakes) call lssb_step every 50 ms, or let lssb_wait
+ * sleep. */
 size_t lssb_sockets(lssb_client *client, lssb_socket *sockets, size_t max,
                     uint32_t *timeout_ms);
 

@@ -239,8 +239,7 @@ static lssb_io pipe_wait(void *context, lssb_poll *list, size_t count,
     }
     if (pipe->own.phase == PIPE_DIALING && timeout_ms > 10)
         timeout_ms = 10;
-    if (pipe->own.phase == PIPE_OPEN)
-        to_send = to_send && pipe->own.sending;
+    to_send = to_send && pipe->own.phase == PIPE_OPEN && pipe->own.sending;
     if (timeout_ms > 0 && !pipe->own.woken && pipe->sleep != NULL)
         pipe->sleep(pipe->user, to_send, timeout_ms);
     pipe->own.woken = 0;
@@ -251,6 +250,11 @@ static lssb_io pipe_wait(void *context, lssb_poll *list, size_t count,
 static void pipe_wake(void *context)
 {
     ((lssb_pipe *)context)->own.woken = 1;
+}
+
+bool lssb_pipe_is_woken(const lssb_pipe *pipe)
+{
+    return pipe->own.woken != 0;
 }
 
 static lssb_handle pipe_wake_handle(void *context)

@@ -65,8 +65,9 @@ typedef struct lssb_pipe {
      * `to_send`, until lssb_device_pipe is woken, but for `ms` milliseconds at
      * most (UINT32_MAX: without end). May always return early: the end of any
      * interrupt will do, so one WFI is a good body. To miss nothing, look for
-     * received bytes with interrupts masked, then sleep (WFI wakes up for an
-     * interrupt that is masked). NULL: never sleeps. */
+     * received bytes and at lssb_pipe_is_woken with interrupts masked, then
+     * sleep (WFI wakes up for an interrupt that is masked). NULL: never
+     * sleeps. */
     void (*sleep)(void *user, bool to_send, uint32_t ms);
 
     /* Milliseconds that go on and wrap at 32 bits; sleep counts. */
@@ -82,6 +83,9 @@ typedef struct lssb_pipe {
 
 /* The firmware's pipe: what lssb_default_port goes through. */
 extern lssb_pipe lssb_device_pipe;
+
+/* Whether a wake has come that `wait` has not seen. */
+bool lssb_pipe_is_woken(const lssb_pipe *pipe);
 
 #ifdef __cplusplus
 }

@@ -262,6 +262,7 @@ static void waiting_sleeps_no_longer_than_it_makes_sense(void)
     port->connect(&pipe, &to, &handle, &code);
     port->wait(&pipe, list, 2, UINT32_MAX, &code);
     EXPECT_INT(far_end.slept_ms, 10);       /* while it dials */
+    EXPECT(!far_end.slept_to_send);
     EXPECT(list[0].ready && !list[1].ready);
     port->connected(&pipe, handle, &code);
     port->wait(&pipe, list, 2, UINT32_MAX, &code);
@@ -288,10 +289,13 @@ static void a_wake_ends_the_next_wait(void)
 
     clean();
     port = start();
+    EXPECT(!lssb_pipe_is_woken(&pipe));
     port->wake(&pipe);
     port->wake(&pipe);
+    EXPECT(lssb_pipe_is_woken(&pipe));      /* for `sleep` to look at */
     EXPECT_INT(port->wait(&pipe, NULL, 0, 5000, &code), LSSB_IO_OK);
     EXPECT_INT(far_end.sleeps, 0);
+    EXPECT(!lssb_pipe_is_woken(&pipe));
     port->wait(&pipe, NULL, 0, 5000, &code);
     EXPECT_INT(far_end.sleeps, 1);
     port->wake(&pipe);

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -190,6 +191,37 @@ static void bytes_pass_both_ways_over_both_families(void)
     }
 }
 
+/* Whether the system tells of a refusal by its own number. An emulator may hand
+ * out the number of the machine that it runs on. */
+static bool refusals_are_told(void)
+{
+    struct sockaddr_in to;
+    socklen_t len = sizeof to;
+    int code = 0, fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct pollfd wait;
+
+    memset(&to, 0, sizeof to);
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    bind(fd, (struct sockaddr *)&to, sizeof to);
+    getsockname(fd, (struct sockaddr *)&to, &len);
+    close(fd);                      /* nobody listens there */
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 ||
+        errno != EINPROGRESS) {
+        close(fd);
+        return true;
+    }
+    wait.fd = fd;
+    wait.events = POLLOUT;
+    poll(&wait, 1, -1);
+    len = sizeof code;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &len);
+    close(fd);
+    return code == ECONNREFUSED;
+}
+
 static void a_port_without_a_listener_refuses(void)
 {
     lssb_address address;
@@ -197,6 +229,10 @@ static void a_port_without_a_listener_refuses(void)
     int32_t code = 0;
     lssb_io io;
 
+    if (!refusals_are_told()) {
+        SKIP("this system tells of a refusal by another system's number");
+        return;
+    }
     begin();
     close(listens(&address, AF_INET));
     io = port->connect(context, &address, &handle, &code);
