@@ -476,6 +476,21 @@ static void a_tree_that_changes_is_noticed(void)
     }
 }
 
+static void a_file_that_grows_while_it_is_read_is_noticed(void)
+{
+    static char bytes[65536];
+
+    begin_folder();
+    EXPECT_INT(run("mkdir x && head -c 5000 /dev/zero >x/f"), 0);
+    EXPECT_INT(measure("x"), LSSB_OK);
+    EXPECT_INT(lssb_pack_read(&pack, 0, bytes, 1000), 1000);
+    EXPECT_INT(run("echo more >>x/f"), 0);
+    EXPECT_INT(lssb_pack_read(&pack, 1000, bytes, sizeof bytes), 0);
+    EXPECT_STR(pack.wrong, "the file became longer while it was read");
+    lssb_pack_end(&pack);
+    end_folder();
+}
+
 static void a_file_that_shrinks_while_it_is_read_is_noticed(void)
 {
     static char bytes[65536];
@@ -520,6 +535,7 @@ static const struct test tests[] = {
     TEST(names_that_do_not_fit_are_listed_again),
     TEST(what_is_not_chosen_is_left_out),
     TEST(a_tree_that_changes_is_noticed),
+    TEST(a_file_that_grows_while_it_is_read_is_noticed),
     TEST(a_file_that_shrinks_while_it_is_read_is_noticed),
     TEST(failures_name_the_place)
 };
