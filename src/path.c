@@ -237,6 +237,7 @@ static const struct lssb_tools_job path_copy = {
         PATH_REPLACE
         "if [ -d \"$b\" ];then x \"$b\" 'Is a directory'\n"
         "elif [ -d \"$a\" ]&&[ ! -h \"$a\" ];then x \"$b\" 'Not a directory'\n"
+        "elif [ \"$a\" -ef \"$b\" ];then x \"$b\" 'The same file'\n"
         "fi;fi\n"
         "cp $LSSB_N \"$a\" \"$b\"",
     .ended = lssb_tools_outcome

@@ -382,6 +382,11 @@ static void a_link_is_replaced_or_stays(void)
     EXPECT(!exists("r/l") && !exists("r/d/l"));
     expect(lssb_path_stat(&tools, "r/to", 0, &entry, NULL), LSSB_OK);
     EXPECT_STR(entry.target, "d");
+    sh("cd /home/user && ln -s f r/lf");
+    expect(lssb_path_copy(&tools, "r/f", "r/lf", LSSB_REPLACE, NULL),
+           LSSB_E_OPERATION);       /* busybox would empty it */
+    expect(lssb_path_stat(&tools, "r/f", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.size, 2);
     expect(lssb_path_rename(&tools, "r/d", "r/d/y/z", 0, NULL),
            LSSB_E_NOT_FOUND);
     sh("cd /home/user && ln -s ../d r/d/in");
