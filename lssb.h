@@ -446,11 +446,10 @@ typedef struct lssb_socket {
 /* For an event loop of your own: stores up to `max` sockets and what each
  * waits for, returns how many there are (never more than 2 for each slot, 1 for
  * each of lssb_config.streams and 1; of more than `max` the rest is not
- * stored), and in *timeout_ms how long
- * the loop may sleep (0: not at all; LSSB_FOREVER). Call lssb_step after the
- * loop's poll, then ask again. Where no poll() knows the handles (names that
- * are being resolved, wakes) call lssb_step every 50 ms, or let lssb_wait
- * sleep. */
+ * stored), and in *timeout_ms how long the loop may sleep (0: not at all;
+ * LSSB_FOREVER). Call lssb_step after the loop's poll, then ask again. Where no
+ * poll() knows the handles (names that are being resolved, wakes) call
+ * lssb_step every 50 ms, or let lssb_wait sleep. */
 size_t lssb_sockets(lssb_client *client, lssb_socket *sockets, size_t max,
                     uint32_t *timeout_ms);
 
@@ -2211,8 +2210,7 @@ lssb_status lssb_tree_upload(lssb_tree *tree, const char *local,
  * LSSB_E_UNSAFE also for what is no archive at all, or exceeds a limit;
  * LSSB_E_REFUSED, LSSB_E_OPERATION: a local file cannot be made or written, its
  * path in the message, system_code. LSSB_E_NOT_FOUND (file: in the box; else
- * `local`), and
- * the box's other failures. The box needs tar. */
+ * `local`), and the box's other failures. The box needs tar. */
 lssb_status lssb_tree_download(lssb_tree *tree, const char *path,
                                const char *local, lssb_op *op);
 
