@@ -99,6 +99,7 @@ static void x509_hash_end(x509_hash *hash, uint8_t out[32])
 #define TLS_E_RANDOM (-0x0034)
 #define TLS_E_RESET (-0x0050)
 #define TLS_E_RSA_PADDING (-0x4100)
+#define TLS_E_RSA_PUBLIC (-0x4280)
 #define TLS_E_RSA_VERIFY (-0x4380)
 #define TLS_E_ECP_VERIFY (-0x4E00)
 #define TLS_E_ECP_LENGTH (-0x4C00)
@@ -108,6 +109,7 @@ static void x509_hash_end(x509_hash *hash, uint8_t out[32])
 static const struct tls_words tls_engine_words[] = {
     { TLS_E_RANDOM, "there is no randomness" },
     { TLS_E_RSA_PADDING, TLS_NO_KEY },
+    { TLS_E_RSA_PUBLIC, TLS_NO_KEY },    /* no number below the modulus */
     { TLS_E_RSA_VERIFY, TLS_NO_KEY },
     { TLS_E_ECP_VERIFY, TLS_NO_KEY },
     { TLS_E_ECP_LENGTH, TLS_NO_KEY },

@@ -265,12 +265,11 @@ lssb_status lssb_build_refuse(lssb_op *call, lssb_status status, int32_t code,
 {
     lssb_client *client = lssb_call_client(call);
 
-    lssb_refuse(client, call, "build snapshot: ", wrong, NULL);
-    client->error.status = status;
+    lssb_refuse_as(client, call, status, "build snapshot: ", wrong, NULL);
     client->error.system_code = code;
     if (call->error != NULL)
-        *call->error = client->error;
-    return call->status = status;
+        call->error->system_code = code;
+    return status;
 }
 
 /* Whether the script fits where it is put. */

@@ -802,14 +802,10 @@ static lssb_status call_check(lssb_op *op, const struct lssb_exchange *x)
     const char *wrong = NULL;
     size_t i;
 
-    if (x->dataplane && box->dataplane_url[0] == '\0') {
-        lssb_refuse(client, op, x->name, ": the sandbox ", box->name,
-                    " has no dataplane URL yet; wait until it is ready", NULL);
-        client->error.status = LSSB_E_NOT_CONFIGURED;
-        if (op->error != NULL)
-            op->error->status = LSSB_E_NOT_CONFIGURED;
-        return op->status = LSSB_E_NOT_CONFIGURED;
-    }
+    if (x->dataplane && box->dataplane_url[0] == '\0')
+        return lssb_refuse_as(client, op, LSSB_E_NOT_CONFIGURED, x->name,
+                              ": the sandbox ", box->name, " has no dataplane "
+                              "URL yet; wait until it is ready", NULL);
     if (op->header_count > 0 && op->headers == NULL)
         wrong = "headers: NULL, but header_count is not 0";
     for (i = 0; i < op->header_count && wrong == NULL; i++)

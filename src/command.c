@@ -382,14 +382,9 @@ bool lssb_command_in_use(const lssb_command *command)
 /* The struct is a command's that has not ended, or is not all zeros. */
 static lssb_status command_busy(lssb_op *call)
 {
-    lssb_client *client = lssb_call_client(call);
-
-    lssb_refuse(client, call, "command: the struct is in use: close it first, "
-                "or make it all zeros", NULL);
-    client->error.status = LSSB_E_BUSY;
-    if (call->error != NULL)
-        call->error->status = LSSB_E_BUSY;
-    return call->status = LSSB_E_BUSY;
+    return lssb_refuse_as(lssb_call_client(call), call, LSSB_E_BUSY,
+                          "command: the struct is in use: close it first, or "
+                          "make it all zeros", NULL);
 }
 
 /* Begins a call that starts or finds a command. */

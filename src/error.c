@@ -130,23 +130,43 @@ lssb_status lssb_fail(lssb_error *error, lssb_status status, lssb_layer layer,
     return status;
 }
 
-lssb_status lssb_refuse(lssb_client *client, lssb_op *op, const char *first,
-                        ...)
+static lssb_status error_refuse(lssb_client *client, lssb_op *op,
+                                lssb_status status, const char *first,
+                                va_list pieces)
 {
     lssb_error *error = &client->error;
-    va_list pieces;
 
     memset(error, 0, sizeof *error);
-    error->status = LSSB_E_INVALID_ARGUMENT;
+    error->status = status;
     error->layer = LSSB_LAYER_CALLER;
-    va_start(pieces, first);
     error_say(error, first, pieces);
-    va_end(pieces);
     if (op != NULL && op->error != NULL)
         *op->error = *error;
     if (op != NULL)
-        op->status = LSSB_E_INVALID_ARGUMENT;
+        op->status = status;
+    return status;
+}
+
+lssb_status lssb_refuse(lssb_client *client, lssb_op *op, const char *first,
+                        ...)
+{
+    va_list pieces;
+
+    va_start(pieces, first);
+    error_refuse(client, op, LSSB_E_INVALID_ARGUMENT, first, pieces);
+    va_end(pieces);
     return LSSB_E_INVALID_ARGUMENT;
+}
+
+lssb_status lssb_refuse_as(lssb_client *client, lssb_op *op,
+                           lssb_status status, const char *first, ...)
+{
+    va_list pieces;
+
+    va_start(pieces, first);
+    error_refuse(client, op, status, first, pieces);
+    va_end(pieces);
+    return status;
 }
 
 /* ------------------------------------------------- what a reply's body says */

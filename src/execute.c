@@ -158,14 +158,10 @@ lssb_status lssb_run(const lssb_sandbox *box, const char *command,
     if (options->timeout_s < LSSB_NO_LIMIT)
         return lssb_refuse(box->client, call, "run: timeout_s is negative; "
                            "LSSB_NO_LIMIT switches it off", NULL);
-    if (execute_lacks(options)) {
-        lssb_refuse(box->client, call, "run: an option of this call needs a "
-                    "build with LSSB_WEBSOCKET 1", NULL);
-        box->client->error.status = LSSB_E_UNSUPPORTED;
-        if (call->error != NULL)
-            call->error->status = LSSB_E_UNSUPPORTED;
-        return call->status = LSSB_E_UNSUPPORTED;
-    }
+    if (execute_lacks(options))
+        return lssb_refuse_as(box->client, call, LSSB_E_UNSUPPORTED,
+                              "run: an option of this call needs a build with "
+                              "LSSB_WEBSOCKET 1", NULL);
     memset(result, 0, sizeof *result);
     result->exit_code = -1;
     lssb_run_clear(options);
@@ -180,14 +176,8 @@ static lssb_status execute_unsupported(lssb_client *client, lssb_op *op)
 {
     if (client == NULL)
         return LSSB_E_INVALID_ARGUMENT;
-    lssb_fail(&client->error, LSSB_E_UNSUPPORTED, LSSB_LAYER_CALLER,
-              "commands that are followed need a build with LSSB_WEBSOCKET 1",
-              NULL);
-    if (op != NULL && op->error != NULL)
-        *op->error = client->error;
-    if (op != NULL)
-        op->status = LSSB_E_UNSUPPORTED;
-    return LSSB_E_UNSUPPORTED;
+    return lssb_refuse_as(client, op, LSSB_E_UNSUPPORTED, "commands that are "
+                          "followed need a build with LSSB_WEBSOCKET 1", NULL);
 }
 
 /* The client of a command, or NULL. */

@@ -1894,6 +1894,9 @@ LSSB_PRIVATE void lssb_error_clean(lssb_error *error);
 /* A local mistake in a call: stored for the client and the operation. */
 LSSB_PRIVATE lssb_status lssb_refuse(lssb_client *client, lssb_op *op,
                                      const char *first, ...);
+LSSB_PRIVATE lssb_status lssb_refuse_as(lssb_client *client, lssb_op *op,
+                                        lssb_status status, const char *first,
+                                        ...);
 /* Takes in what an error reply says, as the scanner tells it. */
 LSSB_PRIVATE enum lssb_json_take lssb_error_choose(void *ctx, int depth,
                                                    const char *parent,

@@ -862,12 +862,8 @@ static lssb_status socket_unsupported(lssb_client *client, lssb_op *op)
     call = lssb_call_begin(client, op, &own, &status);
     if (call == NULL)
         return status;
-    lssb_refuse(client, call, "this build has no WebSocket (LSSB_WEBSOCKET "
-                              "0)", NULL);
-    client->error.status = LSSB_E_UNSUPPORTED;
-    if (call->error != NULL)
-        call->error->status = LSSB_E_UNSUPPORTED;
-    return call->status = LSSB_E_UNSUPPORTED;
+    return lssb_refuse_as(client, call, LSSB_E_UNSUPPORTED, "this build has "
+                          "no WebSocket (LSSB_WEBSOCKET 0)", NULL);
 }
 
 lssb_status lssb_websocket_open(lssb_websocket *socket,

@@ -44,14 +44,9 @@ static const struct lssb_tools_job *tools_job(lssb_tools *tools)
 /* The struct is another call's. */
 static lssb_status tools_busy(lssb_op *call, const char *name)
 {
-    lssb_client *client = lssb_call_client(call);
-
-    lssb_refuse(client, call, name, ": the lssb_tools are in use by another "
-                "call; take one struct for each at a time", NULL);
-    client->error.status = LSSB_E_BUSY;
-    if (call->error != NULL)
-        call->error->status = LSSB_E_BUSY;
-    return call->status = LSSB_E_BUSY;
+    return lssb_refuse_as(lssb_call_client(call), call, LSSB_E_BUSY, name,
+                          ": the lssb_tools are in use by another call; take "
+                          "one struct for each at a time", NULL);
 }
 
 lssb_op *lssb_tools_begin(lssb_tools *tools, const struct lssb_tools_job *job,
@@ -66,6 +61,12 @@ lssb_op *lssb_tools_begin(lssb_tools *tools, const struct lssb_tools_job *job,
     state = tools_of(tools);
     if (state->outer != NULL) {
         *status = tools_busy(call, job->name);
+        return NULL;
+    }
+    if (job->endless && !LSSB_WEBSOCKET) {
+        *status = lssb_refuse_as(tools->box->client, call, LSSB_E_UNSUPPORTED,
+                                 job->name, ": this needs a build with "
+                                 "LSSB_WEBSOCKET 1", NULL);
         return NULL;
     }
     memset(state, 0, offsetof(struct lssb_tools_state, said));

@@ -11,13 +11,8 @@ static lssb_status tunnel_unsupported(lssb_client *client, lssb_op *op)
 {
     if (client == NULL)
         return LSSB_E_INVALID_ARGUMENT;
-    lssb_fail(&client->error, LSSB_E_UNSUPPORTED, LSSB_LAYER_CALLER,
-              "tunnels need a build with LSSB_TUNNEL 1", NULL);
-    if (op != NULL && op->error != NULL)
-        *op->error = client->error;
-    if (op != NULL)
-        op->status = LSSB_E_UNSUPPORTED;
-    return LSSB_E_UNSUPPORTED;
+    return lssb_refuse_as(client, op, LSSB_E_UNSUPPORTED,
+                          "tunnels need a build with LSSB_TUNNEL 1", NULL);
 }
 
 static lssb_client *tunnel_client(const lssb_tunnel *tunnel)

@@ -13,7 +13,14 @@
 
 #include "scripted_ws.h"
 
-#if LSSB_WEBSOCKET && !defined(_WIN32)
+/* Where trees live: port/files_posix.c. */
+#if !defined(_WIN32)
+#define TREE_FILES 1
+#else
+#define TREE_FILES 0
+#endif
+
+#if LSSB_WEBSOCKET
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
@@ -734,6 +741,8 @@ static void changes_are_told_in_several_pieces(void)
 
 /* ----------------------------------------------------------------- trees -- */
 
+#if TREE_FILES
+
 /* An archive, made entry by entry. */
 static struct {
     uint8_t bytes[6000];
@@ -1432,53 +1441,128 @@ static void a_local_file_that_shrinks_is_named(void)
     end_up();
 }
 
-int main(void)
-{
-    static const struct test tests[] = {
-        TEST(a_listing_is_told_or_refused),
-        TEST(what_is_no_listing_is_refused),
-        TEST(a_name_that_has_no_end_is_refused),
-        TEST(a_name_has_room_up_to_a_bound),
-        TEST(a_part_of_an_output_that_is_lost_is_told),
-        TEST(that_there_is_nothing_is_no_error),
-        TEST(an_entry_that_is_not_taken_is_offered_again),
-        TEST(an_entry_is_offered_again_behind_a_lost_connection),
-        TEST(a_callback_stops_or_cancels),
-        TEST(a_call_ends_at_its_deadline_and_with_its_client),
-        TEST(what_a_tool_says_has_a_status),
-        TEST(a_message_is_text_whatever_a_tool_says),
-        TEST(a_path_goes_along_unread_by_the_shell),
-        TEST(wrong_arguments_are_refused_at_once),
-        TEST(signals_go_to_a_process_a_group_or_a_command),
-        TEST(what_has_ended_gets_no_signal),
-        TEST(processes_are_told_or_refused),
-        TEST(a_link_is_described_with_its_target),
-        TEST(changes_are_told_in_several_pieces),
-        TEST(what_a_hostile_box_sends_stays_where_it_belongs),
-        TEST(what_is_made_has_no_more_rights_than_it_should),
-        TEST(a_path_is_as_deep_as_a_tree_may_be),
-        TEST(a_copy_has_no_more_rights_than_what_it_is_of),
-        TEST(the_caller_is_asked_about_every_directory_of_a_path),
-        TEST(an_archive_that_is_cut_leaves_no_file_in_part),
-        TEST(limits_and_what_the_caller_wants_are_kept),
-        TEST(a_tree_goes_up_as_an_archive),
-        TEST(a_tree_that_breaks_off_is_not_called_complete),
-        TEST(a_tree_comes_down_over_lost_connections),
-        TEST(what_tar_says_on_the_way_up_is_told),
-        TEST(an_upload_is_canceled_at_any_time),
-        TEST(a_client_that_closes_ends_a_tree),
-        TEST(a_tree_is_the_callers_when_the_call_is_over),
-        TEST(a_local_file_that_shrinks_is_named)
-    };
+#endif
 
-    return TEST_MAIN(tests);
-}
+static const struct test tests[] = {
+    TEST(a_listing_is_told_or_refused),
+    TEST(what_is_no_listing_is_refused),
+    TEST(a_name_that_has_no_end_is_refused),
+    TEST(a_name_has_room_up_to_a_bound),
+    TEST(a_part_of_an_output_that_is_lost_is_told),
+    TEST(that_there_is_nothing_is_no_error),
+    TEST(an_entry_that_is_not_taken_is_offered_again),
+    TEST(an_entry_is_offered_again_behind_a_lost_connection),
+    TEST(a_callback_stops_or_cancels),
+    TEST(a_call_ends_at_its_deadline_and_with_its_client),
+    TEST(what_a_tool_says_has_a_status),
+    TEST(a_message_is_text_whatever_a_tool_says),
+    TEST(a_path_goes_along_unread_by_the_shell),
+    TEST(wrong_arguments_are_refused_at_once),
+    TEST(signals_go_to_a_process_a_group_or_a_command),
+    TEST(what_has_ended_gets_no_signal),
+    TEST(processes_are_told_or_refused),
+    TEST(a_link_is_described_with_its_target),
+    TEST(changes_are_told_in_several_pieces),
+#if TREE_FILES
+    TEST(what_a_hostile_box_sends_stays_where_it_belongs),
+    TEST(what_is_made_has_no_more_rights_than_it_should),
+    TEST(a_path_is_as_deep_as_a_tree_may_be),
+    TEST(a_copy_has_no_more_rights_than_what_it_is_of),
+    TEST(the_caller_is_asked_about_every_directory_of_a_path),
+    TEST(an_archive_that_is_cut_leaves_no_file_in_part),
+    TEST(limits_and_what_the_caller_wants_are_kept),
+    TEST(a_tree_goes_up_as_an_archive),
+    TEST(a_tree_that_breaks_off_is_not_called_complete),
+    TEST(a_tree_comes_down_over_lost_connections),
+    TEST(what_tar_says_on_the_way_up_is_told),
+    TEST(an_upload_is_canceled_at_any_time),
+    TEST(a_client_that_closes_ends_a_tree),
+    TEST(a_tree_is_the_callers_when_the_call_is_over),
+    TEST(a_local_file_that_shrinks_is_named),
+#endif
+};
 
 #else
 
-int main(void)
+static struct script_client me;
+static lssb_sandbox box;
+static lssb_tools tools;
+
+/* A box at an address that answers every command with this. */
+static void begin(const struct script_route *route)
 {
-    return test_main(NULL, 0);
+    script_begin(SCRIPT_WHOLE, route, route != NULL);
+    script_config(&me.config);
+    script_client_open(&me);
+    memset(&box, 0, sizeof box);
+    box.client = me.client;
+    strcpy(box.name, "b");
+    strcpy(box.dataplane_url, "http://data.test/b");
+    memset(&tools, 0, sizeof tools);
+    tools.box = &box;
 }
 
+static void what_a_tool_says_comes_over_http(void)
+{
+    static const struct script_route there = {
+        "POST /b/execute", { { 200, "{\"exit_code\":0,\"stdout\":\"#b\\n"
+          "Li8vIGExZmYgMyAxIDEgNyAwIDAgMQp0byAvL3gKCg==\\n\"}",
+          NULL, SCRIPT_LENGTH, 0 } }
+    };
+    lssb_entry entry;
+
+    begin(&there);
+    EXPECT_INT(lssb_path_stat(&tools, "x", 0, &entry, NULL), LSSB_OK);
+    EXPECT_INT(entry.kind, LSSB_ENTRY_SYMLINK);
+    EXPECT_STR(entry.target, "to //x\n");
+    EXPECT(strstr(script.body, "\"timeout\":") != NULL);
+    script_client_close(&me);
+}
+
+static lssb_status see_change(void *user, lssb_change change,
+                              const lssb_entry *entry)
+{
+    (void)user;
+    (void)change;
+    (void)entry;
+    return LSSB_OK;
+}
+
+static void what_lasts_needs_a_websocket(void)
+{
+    lssb_tree tree;
+    lssb_op op = { 0 };
+
+    begin(NULL);
+    EXPECT_INT(lssb_path_watch(&tools, "x", 0, 0, see_change, NULL, &op),
+               LSSB_E_UNSUPPORTED);
+    EXPECT_INT(op.status, LSSB_E_UNSUPPORTED);
+    EXPECT(strstr(lssb_error_text(me.client), "LSSB_WEBSOCKET") != NULL);
+#if TREE_FILES
+    memset(&tree, 0, sizeof tree);
+    tree.tools.box = &box;
+    tree.files = &lssb_posix_files;
+    memset(&op, 0, sizeof op);
+    EXPECT_INT(lssb_tree_upload(&tree, "/tmp", "/x", &op), LSSB_E_UNSUPPORTED);
+    EXPECT_INT(op.status, LSSB_E_UNSUPPORTED);
+    EXPECT_INT(lssb_tree_download(&tree, "/x", "/tmp", NULL),
+               LSSB_E_UNSUPPORTED);
+    EXPECT(strstr(lssb_error_text(me.client), "LSSB_WEBSOCKET") != NULL);
+#else
+    (void)tree;
 #endif
+    EXPECT_INT(script.opened, 0);
+    script_client_close(&me);
+}
+
+static const struct test tests[] = {
+    TEST(what_a_tool_says_comes_over_http),
+    TEST(what_lasts_needs_a_websocket),
+};
+
+#endif
+
+int main(void)
+{
+    return TEST_MAIN(tests);
+}

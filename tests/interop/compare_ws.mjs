@@ -10,6 +10,7 @@ import { Sandbox, SandboxClient } from "langsmith/sandbox";
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { isDeepStrictEqual } from "node:util";
 import http from "node:http";
 import { WebSocketServer } from "ws";
 import { finish, test } from "./check.mjs";
@@ -103,7 +104,7 @@ const fits = (pattern, value) =>
     pattern === undefined ? value === undefined : pattern.test(String(value));
 
 function same(kind, name, js, ours) {
-    if (JSON.stringify(js) === JSON.stringify(ours))
+    if (isDeepStrictEqual(js, ours))    // the order of members means nothing
         return;
     const where = `${kind} ${name}`;
     const rule = allowed.find((r) => r.where === where && fits(r.js, js) && fits(r.ours, ours));

@@ -870,7 +870,11 @@ func creditIsWhatWasConsumed() {
 		g, err := p.frame()
 		must(err == nil, err)
 		if g.kind == 1 {
-			must(g.length >= window/4 && g.length <= window/2 && g.flags == 0, g)
+			credit := g.length
+			if credit > window { // its window has grown as well, to twice
+				credit -= window
+			}
+			must(credit >= window/4 && credit <= window/2 && g.flags == 0, g)
 			break
 		}
 	}
