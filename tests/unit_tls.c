@@ -1656,10 +1656,18 @@ static void renegotiation_is_refused(void)
 
 static void the_key_must_belong_to_the_certificate(void)
 {
-    world("good int", "client", GOOD, "root");
-    EXPECT_INT(handshake(), LSSB_E_PROTOCOL);
-    EXPECT(strstr(error.message, "the server does not have its certificate's "
-                  "key") != NULL);
+#ifdef LSSB_TEST_MBEDTLS
+    int i = 40;     /* a signature in fifty is a number above the modulus */
+#else
+    int i = 1;
+#endif
+
+    for (; i > 0; i--) {
+        world("good int", "client", GOOD, "root");
+        EXPECT_INT(handshake(), LSSB_E_PROTOCOL);
+        EXPECT(strstr(error.message, "the server does not have its "
+                      "certificate's key") != NULL);
+    }
 }
 
 static void a_pump_ends_though_the_server_never_does(void)
