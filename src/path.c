@@ -43,12 +43,14 @@ static lssb_status path_hears_list(void *user, const void *bytes, size_t len)
     return lssb_tools_records(user, bytes, len, lssb_told_next, path_tell);
 }
 
+static const char path_list_script[] =
+    LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
+    "{ find . ! -name . $LSSB_N -exec stat -c \"%n// $f\" {} +\n"
+    "echo \"// 0 $?\";}|e";
 static const struct lssb_tools_job path_list = {
     .name = "list directory",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
-        "{ find . ! -name . $LSSB_N -exec stat -c \"%n// $f\" {} +\n"
-        "echo \"// 0 $?\";}|e",
+    .script = path_list_script,
     .hears = path_hears_list,
     .ended = lssb_tools_listed
 };
@@ -111,13 +113,15 @@ static lssb_status path_stat_ended(lssb_tools *tools, int32_t code)
     return LSSB_OK;
 }
 
+static const char path_stat_script[] =
+    LSSB_TOOLS_BEGIN
+    "m=$(stat $LSSB_N -c \"$f\" \"$a\")||exit\n"
+    "{ echo \".// $m\"\n"
+    "[ \"$LSSB_N\" ]||[ ! -h \"$a\" ]||readlink \"$a\";}|e";
 static const struct lssb_tools_job path_stat = {
     .name = "stat",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN
-        "m=$(stat $LSSB_N -c \"$f\" \"$a\")||exit\n"
-        "{ echo \".// $m\"\n"
-        "[ \"$LSSB_N\" ]||[ ! -h \"$a\" ]||readlink \"$a\";}|e",
+    .script = path_stat_script,
     .hears = path_hears_stat,
     .ended = path_stat_ended,
     .flags = LSSB_TOLD_TARGET
@@ -157,10 +161,12 @@ static lssb_status path_exists_ended(lssb_tools *tools, int32_t code)
     return lssb_tools_outcome(tools, code);
 }
 
+static const char path_exists_script[] =
+    LSSB_TOOLS_BEGIN PATH_EXISTS;
 static const struct lssb_tools_job path_exists = {
     .name = "exists",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN PATH_EXISTS,
+    .script = path_exists_script,
     .ended = path_exists_ended
 };
 
@@ -186,67 +192,77 @@ lssb_status lssb_path_exists(lssb_tools *tools, const char *path, bool *exists,
 
 /* --------------------------------------------------------------- changes -- */
 
+static const char path_make_script[] =
+    LSSB_TOOLS_BEGIN "mkdir $LSSB_N \"$a\"";
 static const struct lssb_tools_job path_make = {
     .name = "make directory",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN "mkdir $LSSB_N \"$a\"",
+    .script = path_make_script,
     .ended = lssb_tools_outcome
 };
 
+static const char path_remove_script[] =
+    LSSB_TOOLS_BEGIN PATH_EXISTS
+    "if [ -d \"$a\" ]&&[ ! -h \"$a\" ];then\n"
+    "[ ! \"$a\" -ef / ]||x \"$a\" 'Operation not permitted'\n"
+    "if [ \"$LSSB_N\" ];then rm -rf \"$a\";else rmdir \"$a\";fi\n"
+    "else rm -f \"$a\";fi";
 static const struct lssb_tools_job path_remove = {
     .name = "remove",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN PATH_EXISTS
-        "if [ -d \"$a\" ]&&[ ! -h \"$a\" ];then\n"
-        "[ ! \"$a\" -ef / ]||x \"$a\" 'Operation not permitted'\n"
-        "if [ \"$LSSB_N\" ];then rm -rf \"$a\";else rmdir \"$a\";fi\n"
-        "else rm -f \"$a\";fi",
+    .script = path_remove_script,
     .ended = lssb_tools_outcome
 };
 
 /* To itself there is nothing to do, as rename(2) has it. A link that leads to a
  * directory is one to mv, which would go there, unless it knows -T: else the
  * link steps aside, and comes back if mv fails. */
+static const char path_rename_script[] =
+    LSSB_TOOLS_BEGIN PATH_EXISTS PATH_REPLACE
+    "[ \"${a##*/}\" != \"${b##*/}\" ]||"
+    "[ ! \"${a%/*}/.\" -ef \"${b%/*}/.\" ]||exit 0\n"
+    "if [ ! -h \"$b\" ];then\n"
+    "[ ! -d \"$b\" ]||x \"$b\" 'Is a directory'\n"
+    "[ ! -d \"$a\" ]||[ -h \"$a\" ]||x \"$b\" 'Not a directory'\n"
+    "elif [ -d \"$a\" ]||[ -d \"$b\" ];then\n"
+    "mv -fT \"$a\" \"$b\" 2>/dev/null&&exit\n"
+    "t=$b.$$\n"
+    "[ ! -e \"$t\" ]&&[ ! -h \"$t\" ]||x \"$t\" 'File exists'\n"
+    "mv -f \"$b\" \"$t\"||exit\n"
+    "mv -f \"$a\" \"$b\"||{ s=$?;mv -f \"$t\" \"$b\";exit $s;}\n"
+    "rm -f \"$t\"\n"
+    "exit\n"
+    "fi;fi\n"
+    "mv -f \"$a\" \"$b\"";
 static const struct lssb_tools_job path_rename = {
     .name = "rename",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN PATH_EXISTS PATH_REPLACE
-        "[ \"${a##*/}\" != \"${b##*/}\" ]||"
-        "[ ! \"${a%/*}/.\" -ef \"${b%/*}/.\" ]||exit 0\n"
-        "if [ ! -h \"$b\" ];then\n"
-        "[ ! -d \"$b\" ]||x \"$b\" 'Is a directory'\n"
-        "[ ! -d \"$a\" ]||[ -h \"$a\" ]||x \"$b\" 'Not a directory'\n"
-        "elif [ -d \"$a\" ]||[ -d \"$b\" ];then\n"
-        "mv -fT \"$a\" \"$b\" 2>/dev/null&&exit\n"
-        "t=$b.$$\n"
-        "[ ! -e \"$t\" ]&&[ ! -h \"$t\" ]||x \"$t\" 'File exists'\n"
-        "mv -f \"$b\" \"$t\"||exit\n"
-        "mv -f \"$a\" \"$b\"||{ s=$?;mv -f \"$t\" \"$b\";exit $s;}\n"
-        "rm -f \"$t\"\n"
-        "exit\n"
-        "fi;fi\n"
-        "mv -f \"$a\" \"$b\"",
+    .script = path_rename_script,
     .ended = lssb_tools_outcome
 };
 
+static const char path_copy_script[] =
+    LSSB_TOOLS_BEGIN PATH_EXISTS
+    "[ \"$LSSB_N\" != -p ]||[ ! -d \"$a\" ]||x \"$a\" 'Is a directory'\n"
+    PATH_REPLACE
+    "if [ -d \"$b\" ];then x \"$b\" 'Is a directory'\n"
+    "elif [ -d \"$a\" ]&&[ ! -h \"$a\" ];then x \"$b\" 'Not a directory'\n"
+    "elif [ \"$a\" -ef \"$b\" ];then x \"$b\" 'The same file'\n"
+    "fi;fi\n"
+    "cp $LSSB_N \"$a\" \"$b\"";
 static const struct lssb_tools_job path_copy = {
     .name = "copy",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN PATH_EXISTS
-        "[ \"$LSSB_N\" != -p ]||[ ! -d \"$a\" ]||x \"$a\" 'Is a directory'\n"
-        PATH_REPLACE
-        "if [ -d \"$b\" ];then x \"$b\" 'Is a directory'\n"
-        "elif [ -d \"$a\" ]&&[ ! -h \"$a\" ];then x \"$b\" 'Not a directory'\n"
-        "elif [ \"$a\" -ef \"$b\" ];then x \"$b\" 'The same file'\n"
-        "fi;fi\n"
-        "cp $LSSB_N \"$a\" \"$b\"",
+    .script = path_copy_script,
     .ended = lssb_tools_outcome
 };
 
+static const char path_chmod_script[] =
+    LSSB_TOOLS_BEGIN "chmod $LSSB_N \"$a\"";
 static const struct lssb_tools_job path_chmod = {
     .name = "chmod",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN "chmod $LSSB_N \"$a\"",
+    .script = path_chmod_script,
     .ended = lssb_tools_outcome
 };
 
@@ -393,29 +409,31 @@ static lssb_status path_hears_watch(void *user, const void *bytes, size_t len)
 /* A newline in a name becomes "//n", so that a record is a line; behind a slash
  * of the name that is "///n". What was there
  * and what is there are compared by awk. */
+static const char path_watch_script[] =
+    LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
+    "l(){ find . ! -name . $LSSB_N -exec stat -c \"%n// $f\" {} + "
+    "2>/dev/null|sed -e :j -e '/\\/\\/ [0-9a-f][0-9a-f -]*$/!{N' -e bj "
+    "-e '}' -e 's/\\n/\\/\\/n/g';}\n"
+    "command -v awk >/dev/null||{ echo awk: not found >&2;exit 127;}\n"
+    "o=$(l)\n"
+    "echo '!// 0 0'|e\n"
+    "while sleep \"$LSSB_T\" 2>/dev/null||sleep 1;do\n"
+    "[ . -ef \"$a\" ]||x \"$a\" 'No such file or directory'\n"
+    "n=$(l)\n"
+    "[ \"$n\" = \"$o\" ]||printf '%s\\n' \"$o\" / \"$n\"|awk '\n"
+    "$0==\"/\"{s=1;next}\n"
+    "{i=index($0,\"// \");if(!i)next;k=substr($0,1,i-1)\n"
+    "if(!s){o[k]=$0;next}\n"
+    "if(!(k in o)){print \"+\" $0;next}\n"
+    "if(o[k]!=$0)print \"*\" $0\n"
+    "delete o[k]}\n"
+    "END{for(k in o)print \"-\" o[k]}'|e\n"
+    "o=$n\n"
+    "done";
 static const struct lssb_tools_job path_watch = {
     .name = "watch",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
-        "l(){ find . ! -name . $LSSB_N -exec stat -c \"%n// $f\" {} + "
-        "2>/dev/null|sed -e :j -e '/\\/\\/ [0-9a-f][0-9a-f -]*$/!{N' -e bj "
-        "-e '}' -e 's/\\n/\\/\\/n/g';}\n"
-        "command -v awk >/dev/null||{ echo awk: not found >&2;exit 127;}\n"
-        "o=$(l)\n"
-        "echo '!// 0 0'|e\n"
-        "while sleep \"$LSSB_T\" 2>/dev/null||sleep 1;do\n"
-        "[ . -ef \"$a\" ]||x \"$a\" 'No such file or directory'\n"
-        "n=$(l)\n"
-        "[ \"$n\" = \"$o\" ]||printf '%s\\n' \"$o\" / \"$n\"|awk '\n"
-        "$0==\"/\"{s=1;next}\n"
-        "{i=index($0,\"// \");if(!i)next;k=substr($0,1,i-1)\n"
-        "if(!s){o[k]=$0;next}\n"
-        "if(!(k in o)){print \"+\" $0;next}\n"
-        "if(o[k]!=$0)print \"*\" $0\n"
-        "delete o[k]}\n"
-        "END{for(k in o)print \"-\" o[k]}'|e\n"
-        "o=$n\n"
-        "done",
+    .script = path_watch_script,
     .hears = path_hears_watch,
     .ended = lssb_tools_outcome,
     .flags = LSSB_TOLD_MARKED,

@@ -46,26 +46,28 @@ static lssb_status process_listed(lssb_tools *tools, int32_t code)
     return lssb_tools_listed(tools, code);
 }
 
+static const char process_list_script[] =
+    LSSB_TOOLS_BEGIN PROCESS_STAT
+    "[ -r /proc/self/stat ]||{ echo '/proc: not found' >&2;exit 127;}\n"
+    "for d in /proc/[0-9]*;do\n"
+    "p=${d#/proc/}\n"
+    "[ $p != $$ ]||continue\n"
+    "t;set -- $s\n"
+    "[ \"${20}\" ]||continue\n"
+    "[ $2 != $$ ]||continue\n"
+    "n= u=0 r=0\n"
+    "{ while read -r l;do case $l in\n"
+    "Name:*)n=${l#Name:?};;\n"
+    "Uid:*)u=${l#Uid:?};u=${u%%[!0-9]*};;\n"
+    "VmRSS:*)r=${l%% kB};r=${r##*[!0-9]};break;;\n"
+    "esac;done;} 2>/dev/null <$d/status\n"
+    "printf '%s\\n' \"@$p $2 $3 $4 $u $((${12}+${13})) ${20} $r $1 $n\"\n"
+    "od -An -v -tx1 -N4000 $d/cmdline 2>/dev/null\n"
+    "done\n"
+    "echo @.";
 static const struct lssb_tools_job process_list = {
     .name = "list processes",
-    .script = LSSB_TOOLS_BEGIN PROCESS_STAT
-        "[ -r /proc/self/stat ]||{ echo '/proc: not found' >&2;exit 127;}\n"
-        "for d in /proc/[0-9]*;do\n"
-        "p=${d#/proc/}\n"
-        "[ $p != $$ ]||continue\n"
-        "t;set -- $s\n"
-        "[ \"${20}\" ]||continue\n"
-        "[ $2 != $$ ]||continue\n"
-        "n= u=0 r=0\n"
-        "{ while read -r l;do case $l in\n"
-        "Name:*)n=${l#Name:?};;\n"
-        "Uid:*)u=${l#Uid:?};u=${u%%[!0-9]*};;\n"
-        "VmRSS:*)r=${l%% kB};r=${r##*[!0-9]};break;;\n"
-        "esac;done;} 2>/dev/null <$d/status\n"
-        "printf '%s\\n' \"@$p $2 $3 $4 $u $((${12}+${13})) ${20} $r $1 $n\"\n"
-        "od -An -v -tx1 -N4000 $d/cmdline 2>/dev/null\n"
-        "done\n"
-        "echo @.",
+    .script = process_list_script,
     .hears = process_hears,
     .ended = process_listed
 };
@@ -88,27 +90,31 @@ lssb_status lssb_process_list(lssb_tools *tools, lssb_process_fn take,
 
 /* -------------------------------------------------------------- signals -- */
 
+static const char process_signal_script[] =
+    "kill \"-$LSSB_S\" \"$LSSB_N\"";
 static const struct lssb_tools_job process_signal = {
     .name = "signal",
-    .script = "kill \"-$LSSB_S\" \"$LSSB_N\"",
+    .script = process_signal_script,
     .ended = lssb_tools_outcome
 };
 
 /* By a variable in the environment of what the command has started, which is
  * in groups; each gets the signal. */
+static const char process_signal_id_script[] =
+    LSSB_TOOLS_BEGIN PROCESS_STAT
+    "g=\n"
+    "for d in /proc/[0-9]*;do\n"
+    "{ tr '\\0' '\\n' <$d/environ|grep -qxF \"LSSB_COMMAND_ID=$LSSB_N\";} "
+    "2>/dev/null||continue\n"
+    "t;set -- $s\n"
+    "[ \"$3\" ]||continue\n"
+    "case \"$g \" in *\" $3 \"*);;*)g=\"$g $3\";;esac\n"
+    "done\n"
+    "[ \"$g\" ]||x \"command $LSSB_N\" 'No such process'\n"
+    "for p in $g;do kill \"-$LSSB_S\" \"-$p\"||exit;done";
 static const struct lssb_tools_job process_signal_id = {
     .name = "signal",
-    .script = LSSB_TOOLS_BEGIN PROCESS_STAT
-        "g=\n"
-        "for d in /proc/[0-9]*;do\n"
-        "{ tr '\\0' '\\n' <$d/environ|grep -qxF \"LSSB_COMMAND_ID=$LSSB_N\";} "
-        "2>/dev/null||continue\n"
-        "t;set -- $s\n"
-        "[ \"$3\" ]||continue\n"
-        "case \"$g \" in *\" $3 \"*);;*)g=\"$g $3\";;esac\n"
-        "done\n"
-        "[ \"$g\" ]||x \"command $LSSB_N\" 'No such process'\n"
-        "for p in $g;do kill \"-$LSSB_S\" \"-$p\"||exit;done",
+    .script = process_signal_id_script,
     .ended = lssb_tools_outcome
 };
 

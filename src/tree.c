@@ -211,13 +211,15 @@ static void tree_down_over(lssb_tools *tools)
 }
 
 /* What tar says of itself comes after all of the archive. */
+static const char tree_download_script[] =
+    LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
+    "exec 3>&1\n"
+    "s=$({ { tar -cf - . 3>&-;echo $? >&4;}|e >&3;} 4>&1)\n"
+    "exit $s";
 static const struct lssb_tools_job tree_download = {
     .name = "download tree",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
-        "exec 3>&1\n"
-        "s=$({ { tar -cf - . 3>&-;echo $? >&4;}|e >&3;} 4>&1)\n"
-        "exit $s",
+    .script = tree_download_script,
     .hears = tree_hears,
     .ended = tree_down_ended,
     .over = tree_down_over,
@@ -363,15 +365,17 @@ static void tree_send(lssb_tree *tree)
 
 /* tar takes the archive up to the line that ends it: what has no way to say
  * that its input has ended is a server that does not know how to. */
+static const char tree_upload_script[] =
+    LSSB_TOOLS_BEGIN
+    "mkdir -p \"$a\"||exit\n"
+    LSSB_TOOLS_ENTER
+    "for p in sed base64 tar;do command -v $p >/dev/null||"
+    "{ echo $p: not found >&2;exit 127;};done\n"
+    "sed -n -e '/^=$/q' -e p|base64 -d|tar -xof -";
 static const struct lssb_tools_job tree_upload = {
     .name = "upload tree",
     .resource = LSSB_RESOURCE_FILE,
-    .script = LSSB_TOOLS_BEGIN
-        "mkdir -p \"$a\"||exit\n"
-        LSSB_TOOLS_ENTER
-        "for p in sed base64 tar;do command -v $p >/dev/null||"
-        "{ echo $p: not found >&2;exit 127;};done\n"
-        "sed -n -e '/^=$/q' -e p|base64 -d|tar -xof -",
+    .script = tree_upload_script,
     .ended = lssb_tools_outcome,
     .endless = true
 };
