@@ -95,11 +95,15 @@ client_first(const struct client_setup *setup, const char *given,
     return string;
 }
 
-/* Proxies: the configuration's for both, or the environment's. */
+/* Proxies: the configuration's for both, or the environment's. In a CGI
+ * program HTTP_PROXY is what the header "Proxy" of a request says, and no
+ * variable of this machine's. */
 static void client_setup_proxies(struct client_setup *setup)
 {
     static const char *const http[] = { "http_proxy", "HTTP_PROXY",
                                         "all_proxy", "ALL_PROXY" };
+    static const char *const in_cgi[] = { "http_proxy", "all_proxy",
+                                          "ALL_PROXY" };
     static const char *const https[] = { "https_proxy", "HTTPS_PROXY",
                                          "all_proxy", "ALL_PROXY" };
     static const char *const none[] = { "no_proxy", "NO_PROXY" };
@@ -111,7 +115,10 @@ static void client_setup_proxies(struct client_setup *setup)
         return;
     }
     setup->proxy_from_environment = true;
-    setup->proxies[0] = client_first(setup, NULL, http, 4);
+    setup->proxies[0] =
+        client_variable(setup, "REQUEST_METHOD").at == NULL
+            ? client_first(setup, NULL, http, 4)
+            : client_first(setup, NULL, in_cgi, 3);
     setup->proxies[1] = client_first(setup, NULL, https, 4);
 }
 

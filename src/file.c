@@ -426,7 +426,8 @@ static lssb_status file_header(lssb_op *op, int status, const char *name,
 static lssb_status file_broken(lssb_op *op, const char *reason)
 {
     return lssb_fail(&lssb_call_client(op)->error, LSSB_E_CONNECTION,
-                     LSSB_LAYER_HTTP, "download file: ", reason, NULL);
+                     LSSB_LAYER_HTTP, lssb_call_exchange(op)->name, ": ",
+                     reason, NULL);
 }
 
 /* Whether a 206 is the part that was asked for. */

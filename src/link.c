@@ -184,7 +184,7 @@ lssb_status lssb_link_service_failed(lssb_op *op, lssb_error *error)
 }
 
 static const struct lssb_exchange link_service_url = {
-    .name = "service URL",
+    .name = "create service URL",
     .method = "POST",
     .quota_is_final = true,
     .resource = LSSB_RESOURCE_SANDBOX,
@@ -221,12 +221,13 @@ lssb_status lssb_service_url(const lssb_sandbox *box,
     if (call == NULL)
         return status;
     if (options == NULL || service == NULL)
-        return lssb_refuse(box->client, call, "service URL: ",
+        return lssb_refuse(box->client, call, "create service URL: ",
                            options == NULL ? "options" : "service", ": NULL",
                            NULL);
     wrong = lssb_link_service_wrong(options);
     if (wrong != NULL)
-        return lssb_refuse(box->client, call, "service URL: ", wrong, NULL);
+        return lssb_refuse(box->client, call, "create service URL: ", wrong,
+                           NULL);
     memset(service, 0, sizeof *service);
     link_of(call)->options = options;
     link_of(call)->out = service;
@@ -392,7 +393,7 @@ static lssb_status link_file_got(lssb_op *op, const char *text, size_t len)
 }
 
 static const struct lssb_exchange link_download_url = {
-    .name = "download link",
+    .name = "create download link",
     .method = "POST",
     .quota_is_final = true,
     .resource = LSSB_RESOURCE_SANDBOX,
@@ -414,7 +415,7 @@ lssb_status lssb_download_url(const lssb_sandbox *box,
     if (call == NULL)
         return status;
     if (options == NULL || link == NULL)
-        return lssb_refuse(box->client, call, "download link: ",
+        return lssb_refuse(box->client, call, "create download link: ",
                            options == NULL ? "options" : "link", ": NULL",
                            NULL);
     memset(link, 0, sizeof *link);

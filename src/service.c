@@ -472,7 +472,7 @@ static lssb_status service_made(lssb_op *op, const char *text, size_t len)
 }
 
 static const struct lssb_exchange service_making = {
-    .name = "service URL",
+    .name = "create service URL",
     .method = "POST",
     .quota_is_final = true,
     .resource = LSSB_RESOURCE_SANDBOX,

@@ -1181,6 +1181,44 @@ static void a_link_that_is_none_is_refused_with_words(void)
     end();
 }
 
+/* Whether what was refused is said of the call that was made. */
+static bool is_said_of(const char *call)
+{
+    return strncmp(failure.message, call, strlen(call)) == 0;
+}
+
+static void each_call_about_a_link_is_told_by_its_own_name(void)
+{
+    static const char *const calls[] = { "download link: ", "download file: " };
+    static const char mine[] = "Content-Range: bytes 1-4/5\r\n";
+    size_t i;
+
+    begin_link();
+    rec_serve(NULL, 0);
+    EXPECT_INT(lssb_service_url(&box, NULL, &service, fresh()),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT(is_said_of("create service URL: "));
+    where.port = 0;
+    EXPECT_INT(lssb_service_url(&box, &where, &service, fresh()),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT(is_said_of("create service URL: "));
+    EXPECT_INT(lssb_download_url(&box, NULL, NULL, fresh()),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT(is_said_of("create download link: "));
+    strcpy(box.dataplane_url, "http://d.example.com");
+    download.range.start = 2;
+    for (i = 0; i < COUNT(calls); i++) {
+        test_row = calls[i];
+        SERVE(RH(206, mine, "ello"));   /* another part */
+        EXPECT_INT(i == 0 ? fetch()
+                          : finish(lssb_file_download(&box, "/a", &download,
+                                                      &file, fresh())),
+                   LSSB_E_CONNECTION);
+        EXPECT(is_said_of(calls[i]));
+    }
+    end();
+}
+
 /* ------------------------------------------------------------ WebSockets -- */
 
 static lssb_websocket_options how;
@@ -2016,6 +2054,7 @@ int main(void)
         TEST(a_link_is_gone_on_with_if_the_file_is_the_same),
         TEST(what_becomes_of_a_link_is_said_without_it),
         TEST(a_link_that_is_none_is_refused_with_words),
+        TEST(each_call_about_a_link_is_told_by_its_own_name),
 #if LSSB_WEBSOCKET
         TEST(an_upgrade_is_these_bytes),
         TEST(an_answer_that_is_no_websocket_is_told),
