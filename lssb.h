@@ -1931,8 +1931,10 @@ lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
  * message names the path and has the tool's own words; they are asked to speak
  * English (LC_ALL=C), whatever the box's language is.
  *
- * A call that fails may have done a part: see each. One whose connection broke
- * has run once, or goes on in the box for its 60 seconds at most. */
+ * A call that fails may have done a part: see each. One that is canceled, late
+ * or stopped by a callback is killed in the box, with all that it started. One
+ * whose connection broke, or whose client was closed, has run once, or goes on
+ * in the box for its 60 seconds at most. */
 
 /* The library's own part of these calls; not for you. */
 struct lssb_tools_state {
@@ -2093,8 +2095,8 @@ typedef lssb_status (*lssb_change_fn)(void *user, lssb_change change,
  * undone within the interval, and a change within the same second that keeps
  * size and inode, is not seen; a new name is LSSB_REMOVED and LSSB_ADDED, with
  * the same inode. It holds a connection; when that is lost it comes back, and
- * nothing is missed. When nobody comes back, or it was canceled, the box stops
- * looking after 30 seconds. The box needs awk, too, the build LSSB_WEBSOCKET
+ * nothing is missed. When nobody comes back the box stops looking after 30
+ * seconds. The box needs awk, too, the build LSSB_WEBSOCKET
  * 1. */
 lssb_status lssb_path_watch(lssb_tools *tools, const char *path,
                             uint32_t flags, uint32_t interval_ms,

@@ -282,6 +282,12 @@ lssb_status lssb_run(const lssb_sandbox *box, const char *command,
                         command_whole_ms(options));
 }
 
+void lssb_run_kill(lssb_op *op)
+{
+    if (op->status == LSSB_PENDING && lssb_command_of(op) != NULL)
+        lssb_command_state_of(op)->flags |= COMMAND_KILL;
+}
+
 /* -------------------------------------------------------- lssb_command */
 
 static lssb_status command_start_taken(lssb_op *op)

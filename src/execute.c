@@ -171,6 +171,11 @@ lssb_status lssb_run(const lssb_sandbox *box, const char *command,
     return lssb_call_go(call, op == NULL, &execute_run, execute_ms(options));
 }
 
+void lssb_run_kill(lssb_op *op)
+{
+    (void)op;                       /* there is no way to say it */
+}
+
 /* What the other functions say of this build. */
 static lssb_status execute_unsupported(lssb_client *client, lssb_op *op)
 {

@@ -2008,6 +2008,9 @@ LSSB_PRIVATE void lssb_run_put_config(struct lssb_json_writer *json,
                                       const lssb_run_options *options);
 /* Empties the caller's buffers for output. */
 LSSB_PRIVATE void lssb_run_clear(const lssb_run_options *options);
+/* A command that lssb_run follows is killed when its operation lets go of it:
+ * before lssb_cancel, or where a callback stops it. */
+LSSB_PRIVATE void lssb_run_kill(lssb_op *op);
 /* Output into a buffer, behind what is there, and a NUL behind that. */
 LSSB_PRIVATE void lssb_run_store(char *buffer, size_t size, uint64_t at,
                                  const char *bytes, size_t len, bool *cut);

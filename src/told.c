@@ -413,6 +413,19 @@ static const struct {
     { "Filename too long", LSSB_E_TOO_LONG }
 };
 
+/* Whether a line is GNU tar's way to say that a disk is full: "Wrote only 512
+ * of 1024 bytes". */
+static bool told_is_short(const char *line, size_t len)
+{
+    static const char words[] = ": Wrote only ";
+    size_t i, words_len = sizeof words - 1;
+
+    for (i = 0; i + words_len < len; i++)
+        if (memcmp(line + i, words, words_len) == 0)
+            return true;
+    return false;
+}
+
 /* What a line means; LSSB_OK when that is not known. */
 static lssb_status told_meaning(const char *line, size_t len)
 {
@@ -424,7 +437,7 @@ static lssb_status told_meaning(const char *line, size_t len)
                                        told_words[i].words, words_len) == 0)
             return told_words[i].status;
     }
-    return LSSB_OK;
+    return told_is_short(line, len) ? LSSB_E_NO_SPACE : LSSB_OK;
 }
 
 /* A line is complete. That something was not there counts least: it may have

@@ -168,6 +168,7 @@ lssb_status lssb_tools_stop(lssb_tools *tools, lssb_status failure,
     if (state->failure == LSSB_OK || state->stopped == NULL)
         state->failure = failure;
     state->stopped = why;
+    lssb_run_kill(&state->op);
     return LSSB_E_STOPPED;
 }
 
@@ -177,7 +178,10 @@ lssb_status lssb_tools_heard(lssb_tools *tools, lssb_status said)
         return LSSB_AGAIN;
     if (said != LSSB_OK)
         return lssb_tools_stop(tools, LSSB_E_STOPPED, "stopped by a callback");
-    return lssb_call_stopped(tools_of(tools)->outer, LSSB_OK);
+    said = lssb_call_stopped(tools_of(tools)->outer, LSSB_OK);
+    if (said != LSSB_OK)
+        lssb_run_kill(&tools_of(tools)->op);
+    return said;
 }
 
 lssb_status lssb_tools_records(lssb_tools *tools, const char *text, size_t len,
@@ -311,6 +315,7 @@ bool lssb_tools_leave(lssb_op *op, lssb_status why)
     lssb_tools *tools = op->reserved.state.extra;
 
     tools_of(tools)->why = why;
+    lssb_run_kill(&tools_of(tools)->op);
     lssb_cancel(&tools_of(tools)->op);
     return true;
 }

@@ -356,6 +356,7 @@ static void a_callback_stops_or_cancels(void)
     EXPECT_STR(lssb_error_text(me.client),
                "list directory: stopped by a callback");
     end();
+    EXPECT_INT(model_commands[0].kills, 1);
     memset(&seen, 0, sizeof seen);
     memset(&op, 0, sizeof op);
     seen.cancel = &op;
@@ -364,6 +365,7 @@ static void a_callback_stops_or_cancels(void)
     EXPECT_INT(seen.entries, 1);
     EXPECT_STR(lssb_error_text(me.client), "list directory: canceled");
     end();
+    EXPECT_INT(model_commands[0].kills, 1);
 }
 
 static void a_call_ends_at_its_deadline_and_with_its_client(void)
@@ -390,6 +392,7 @@ static void a_call_ends_at_its_deadline_and_with_its_client(void)
     EXPECT_INT(lssb_wait(me.client, &op, 100), LSSB_AGAIN);
     end();
     EXPECT_INT(op.status, LSSB_E_CANCELED);
+    EXPECT_INT(model_commands[0].kills, 1);
 }
 
 /* ------------------------------------------------------------ complaints -- */
@@ -412,6 +415,10 @@ static void what_a_tool_says_has_a_status(void)
         { "cp: error writing 'x': No space left on device\n", LSSB_E_NO_SPACE },
         { "x: Disk quota exceeded\n", LSSB_E_NO_SPACE },
         { "x: Quota exceeded\n", LSSB_E_NO_SPACE },
+        { "tar: a b: Wrote only 512 of 10240 bytes\ntar: Exiting with failure "
+          "status due to previous errors\n", LSSB_E_NO_SPACE },
+        { "tar: a: Wrote only 1 of 2 byte\n", LSSB_E_NO_SPACE },
+        { "x: has 10 of 20 bytes\n", LSSB_E_OPERATION },
         { "x: Read-only file system\n", LSSB_E_READ_ONLY },
         { "x: Device or resource busy\n", LSSB_E_IN_USE },
         { "x: Resource busy\n", LSSB_E_IN_USE },
