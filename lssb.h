@@ -1919,9 +1919,9 @@ lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
  * NUL: blanks, newlines, quotes, what is no UTF-8. Slashes at the end do not
  * count: behind a link they do not mean what it leads to. Paths never become
  * part of the text that the shell reads. Names come back byte by byte, too.
- * A path has at most 4,095 bytes; the bytes that are no UTF-8, and the
- * backslashes beside them, count four times and twice, and together they have
- * 1 KiB.
+ * A path has at most 4,095 bytes. In one that is no UTF-8 the bytes that are
+ * none count five times, backslashes twice, and such paths of a call have 2,900
+ * bytes together: two names as long as names may be, and their directories.
  *
  * Failures: LSSB_E_NOT_FOUND (file), LSSB_E_ALREADY_EXISTS,
  * LSSB_E_NOT_DIRECTORY, LSSB_E_IS_DIRECTORY, LSSB_E_NOT_EMPTY,
@@ -1975,7 +1975,7 @@ struct lssb_tools_state {
     char said[256];                 /* what the tool said first */
     char line[96];                  /* the end of its line at hand */
     char text[24];                  /* a number for the environment */
-    char escaped[1024];
+    char escaped[2944];
     char name[4104];
 };
 
@@ -2195,7 +2195,11 @@ typedef struct lssb_tree {
     uint64_t bytes;                 /* of all files */
     uint64_t left_out;              /* what was not wanted, or may not be; up:
                                        without devices, pipes and sockets */
-    uint64_t reserved[2560];        /* not for you */
+    union {
+        uint64_t align;
+        void *pointer;
+        char bytes[20480];          /* the same size in every build */
+    } reserved;                     /* not for you */
 } lssb_tree;                        /* about 30 KB */
 
 /* Sends what is in a local directory into one of the box, which is made if it
