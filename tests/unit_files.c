@@ -6,53 +6,22 @@
  * names that Windows refuses, are all that differs.
  */
 #define _FILE_OFFSET_BITS 64
-#include <stdlib.h>
-
-#include "lssb.h"
+#include "local.h"
 #include "test.h"
 
-#if defined(_WIN32)
-#include <windows.h>
-#else
+#if !defined(_WIN32)
 #include <dirent.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #endif
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
-static const lssb_files *const files = &lssb_default_files;
-static char root_path[300];
 static intptr_t root;
 
 /* ----------------------------------------------------- the system itself -- */
 
 #if defined(_WIN32)
 
-/* Makes a folder of its own for a test. */
-static bool make_root(void)
-{
-    static unsigned number;
-    unsigned last = number + 1000;
-    char folder[200];
-
-    if (GetTempPathA((DWORD)sizeof folder, folder) == 0)
-        return false;
-    do {
-        sprintf(root_path, "%slssb-files-%lu-%u", folder,
-                (unsigned long)GetCurrentProcessId(), number++);
-        if (CreateDirectoryA(root_path, NULL))
-            return true;
-    } while (number < last);
-    return false;
-}
-
 #define DEEP 30                     /* Wine's own paths end at 4,096 bytes */
-
-static bool remove_root(void)
-{
-    return RemoveDirectoryA(root_path) != 0;
-}
 
 /* Sets the size of a file that is open for writing. */
 static bool grow(intptr_t file, uint64_t size)
@@ -76,18 +45,7 @@ static long open_handles(void)
 
 #else
 
-static bool make_root(void)
-{
-    strcpy(root_path, "/tmp/lssb-files-XXXXXX");
-    return mkdtemp(root_path) != NULL;
-}
-
 #define DEEP 60
-
-static bool remove_root(void)
-{
-    return rmdir(root_path) == 0;
-}
 
 static bool grow(intptr_t file, uint64_t size)
 {
@@ -114,56 +72,14 @@ static long open_handles(void)
 
 static void begin(void)
 {
-    int32_t code = 0;
-
-    EXPECT(make_root());
-    EXPECT_INT(files->open_root(files->context, root_path, &root, &code),
-               LSSB_OK);
-}
-
-static bool first_name(void *user, const char *name)
-{
-    strcpy(user, name);
-    return false;
-}
-
-/* Removes all that is in a directory. */
-static void empty(intptr_t directory)
-{
-    static char name[1024];         /* used before the next level is */
-    lssb_local_info info;
-    intptr_t inner;
-    int32_t code = 0;
-
-    for (;;) {
-        char own[1024];
-
-        name[0] = '\0';
-        if (files->list(files->context, directory, first_name, name, &code) !=
-                LSSB_OK ||
-            name[0] == '\0')
-            return;
-        strcpy(own, name);
-        if (files->info(files->context, directory, own, &info, &code) !=
-            LSSB_OK)
-            return;
-        if (info.kind == LSSB_ENTRY_DIRECTORY &&
-            files->open_directory(files->context, directory, own, &inner,
-                                  &code) == LSSB_OK) {
-            empty(inner);
-            files->close(files->context, inner);
-        }
-        if (files->remove(files->context, directory, own,
-                          info.kind == LSSB_ENTRY_DIRECTORY, &code) != LSSB_OK)
-            return;
-    }
+    EXPECT(make_here());
+    EXPECT(open_here("", &root));
 }
 
 static void end(void)
 {
-    empty(root);
     files->close(files->context, root);
-    EXPECT(remove_root());
+    EXPECT(remove_here());
 }
 
 /* Makes a file with that content. */
@@ -369,10 +285,8 @@ static void nothing_is_not_found_by_any_function(void)
     }
     EXPECT_INT(files->open_root(files->context, "", &handle, &code),
                LSSB_E_NOT_FOUND);
-    strcat(root_path, "/none");
-    EXPECT_INT(files->open_root(files->context, root_path, &handle, &code),
+    EXPECT_INT(files->open_root(files->context, at("none"), &handle, &code),
                LSSB_E_NOT_FOUND);
-    root_path[strlen(root_path) - 5] = '\0';
     end();
 }
 
@@ -397,12 +311,10 @@ static void each_function_refuses_what_it_is_not_for(void)
     EXPECT_INT(gone(root, "d", false), LSSB_E_REFUSED);
     EXPECT_INT(kind(root, "f"), LSSB_ENTRY_FILE);
     EXPECT_INT(kind(root, "d"), LSSB_ENTRY_DIRECTORY);
-    strcat(root_path, "/f");
     code = 0;
-    EXPECT_INT(files->open_root(files->context, root_path, &handle, &code),
+    EXPECT_INT(files->open_root(files->context, at("f"), &handle, &code),
                LSSB_E_REFUSED);
     EXPECT(code != 0);
-    root_path[strlen(root_path) - 2] = '\0';
     end();
 }
 
@@ -655,7 +567,7 @@ static void a_root_may_have_a_long_path(void)
     int i;
 
     begin();
-    strcpy(path, root_path);
+    strcpy(path, here);
     at = root;
     for (i = 0; i < 8; i++) {
         len = strlen(path);
@@ -689,8 +601,8 @@ static void an_open_directory_is_not_changed_by_what_takes_its_name(void)
     begin();
     EXPECT_INT(make(root, "d"), LSSB_OK);
     EXPECT_INT(enter(root, "d", &inner), LSSB_OK);
-    sprintf(from, "%s/d", root_path);
-    sprintf(to, "%s/e", root_path);
+    sprintf(from, "%s/d", here);
+    sprintf(to, "%s/e", here);
     if (rename(from, to) != 0) {
         SKIP("a directory that is open cannot be renamed here");
         files->close(files->context, inner);
@@ -767,12 +679,9 @@ static void a_link_is_told_and_never_followed(void)
     EXPECT_INT(gone(root, "k", false), LSSB_OK);
     EXPECT_INT(kind(root, "d"), LSSB_ENTRY_DIRECTORY);
     EXPECT_STR(get(root, "f"), "x");
-    strcat(root_path, "/x");
     ties("x", "d");
-    EXPECT_INT(files->open_root(files->context, root_path, &handle, &code),
-               LSSB_OK);            /* the caller's own words */
+    EXPECT(open_here("x", &handle));    /* the caller's own words */
     files->close(files->context, handle);
-    root_path[strlen(root_path) - 2] = '\0';
     end();
 }
 
@@ -879,7 +788,7 @@ static void a_short_name_is_nobodys(void)
 
     begin();
     EXPECT_INT(put(root, "a long name of a file.text", "mine"), LSSB_OK);
-    sprintf(path, "%s\\a long name of a file.text", root_path);
+    sprintf(path, "%s\\a long name of a file.text", here);
     name = GetShortPathNameA(path, brief, sizeof brief) > 0
                ? strrchr(brief, '\\')
                : NULL;
@@ -935,8 +844,8 @@ static bool junction(const char *name, const char *to)
     BOOL made;
     int n;
 
-    sprintf(path, "%s\\%s", root_path, name);
-    sprintf(target, "\\??\\%s\\%s", root_path, to);
+    sprintf(path, "%s\\%s", here, name);
+    sprintf(target, "\\??\\%s\\%s", here, to);
     memset(&data, 0, sizeof data);
     n = MultiByteToWideChar(CP_UTF8, 0, target, -1, data.text, 400) - 1;
     data.tag = 0xA0000003;
