@@ -215,13 +215,15 @@ test-tunnels: $(BUILD)/sandboxd $(BUILD)/examples/tunnel $(BUILD)/examples/proxy
 	@sh tests/tunnels.sh $(BUILD)
 
 # lwIP in a process, over a tap device.
-$(BUILD)/port/lwip.o $(BUILD)/tests/lwip: private override CPPFLAGS += -D_DEFAULT_SOURCE -DLWIP_DNS=1 -isystem /usr/include/lwip
+LWIP_TESTS = $(BUILD)/tests/lwip $(BUILD)/tests/lwip_events
+$(LWIP_TESTS): private override CPPFLAGS += -D_DEFAULT_SOURCE -DLWIP_DNS=1 -isystem /usr/include/lwip
+$(BUILD)/tests/lwip_events: private override CPPFLAGS += -DLSSB_IN_INTERRUPT=0
 
-$(BUILD)/tests/lwip: tests/lwip.c $(BUILD)/port/lwip.o $(OBJECTS)
+$(LWIP_TESTS): tests/lwip.c $(SOURCES) $(OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -I. $(ALL_CFLAGS) -o $@ $< $(BUILD)/port/lwip.o $(filter-out %/posix.o,$(OBJECTS)) $(LDFLAGS) -llwip $(LIBS)
+	$(CC) $(CPPFLAGS) -I. $(ALL_CFLAGS) -o $@ $< port/lwip.c $(filter-out %/posix.o,$(OBJECTS)) $(LDFLAGS) -llwip $(LIBS)
 
-test-lwip: $(BUILD)/sandboxd $(BUILD)/tests/lwip ## the port for lwIP, over a tap device
+test-lwip: $(BUILD)/sandboxd $(LWIP_TESTS) ## the port for lwIP, over a tap device
 	@sh tests/lwip.sh $(BUILD)
 
 # Images for Cortex-M4F and M7, as the emulator's boards want them; README.md in

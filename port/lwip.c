@@ -7,8 +7,14 @@
  * timeouts of sockets and a loopback interface are not needed. The firmware
  * gives what device.h says. In lwIP's own memory each connection takes a
  * netconn and a TCP control block, and each `wait` a semaphore: a client has
- * at most LSSB_CONN_RACE of them for each slot while it connects, and one
- * afterwards.
+ * at most two connections for each slot while it connects, and one afterwards.
+ *
+ * With LSSB_IN_INTERRUPT a wake and a resolver's answer end a wait by
+ * themselves: through lwIP's thread, and a socket that is never connected,
+ * which poll() waits for. A client takes a socket, a netconn, a protocol
+ * control block (UDP's where there is UDP) and a message to that thread more
+ * then, and sys_arch has sys_mbox_trypost_fromisr. Without it `wait` looks
+ * around every LSSB_WAKE_MS.
  *
  * lwIP resolves a name to one address; its resolver tells "no such name" and
  * "no answer" as one, NOT_FOUND. With LWIP_DNS 0 addresses work, and names are
@@ -19,7 +25,7 @@
 #include "lwip/sys.h"
 #include "lwip/tcp.h"
 #include "lwip/tcpip.h"
-#if LWIP_TCPIP_CORE_LOCKING
+#if LWIP_TCPIP_CORE_LOCKING || defined(LSSB_IN_INTERRUPT)
 #include "lwip/api.h"
 #include "lwip/priv/sockets_priv.h"
 #endif
@@ -28,6 +34,7 @@
 #endif
 
 #include <errno.h>
+#include <stdbool.h>
 
 #define SOCKETS(name) lwip_##name
 #define sockets_pollfd pollfd
@@ -36,6 +43,12 @@
 #define SOCKETS_SHUT_WR SHUT_WR
 #define SOCKETS_IPV6 LWIP_IPV6
 #define SOCKETS_NAMES LWIP_DNS
+#define SOCKETS_LISTENERS 1
+#if defined(LSSB_IN_INTERRUPT)
+#define SOCKETS_EVENTS 1
+#else
+#define SOCKETS_EVENTS 0
+#endif
 
 typedef nfds_t sockets_count;
 
@@ -52,6 +65,27 @@ static void sockets_unlock(sockets_key key)
 {
     sys_arch_unprotect(key);
 }
+
+#endif
+
+#if SOCKETS_EVENTS
+
+struct sockets_event {
+    int fd;
+    struct netconn *conn;           /* of fd */
+    struct tcpip_callback_msg *post;
+    volatile uint8_t posted;        /* it is on its way to lwIP's thread */
+    volatile uint8_t raised;
+    volatile uint8_t flushed;
+};
+
+static bool sockets_event_open(struct sockets_event *event);
+static void sockets_event_close(struct sockets_event *event);
+static void sockets_event_raise(struct sockets_event *event);
+static void sockets_event_lower(struct sockets_event *event);
+#if LWIP_DNS
+static void sockets_event_answer(struct sockets_event *event);
+#endif
 
 #endif
 
@@ -95,6 +129,113 @@ static void sockets_reset(int s)
     (void)s;
 #endif
 }
+
+/* --------------------------------------------------------------- events -- */
+
+#if SOCKETS_EVENTS
+
+#if LWIP_UDP
+#define LWIP_EVENT_TYPE SOCK_DGRAM
+#else
+#define LWIP_EVENT_TYPE SOCK_STREAM
+#endif
+#if LWIP_IPV4
+#define LWIP_EVENT_FAMILY AF_INET
+#else
+#define LWIP_EVENT_FAMILY AF_INET6
+#endif
+
+/* Changes whether the event is raised; true: it was not so before. */
+static bool lwip_event_turn(struct sockets_event *event, uint8_t raised)
+{
+    SYS_ARCH_DECL_PROTECT(level);
+    bool turns;
+
+    SYS_ARCH_PROTECT(level);
+    turns = event->raised != raised;
+    event->raised = raised;
+    SYS_ARCH_UNPROTECT(level);
+    return turns;
+}
+
+/* Raises the event, in lwIP's thread: tells the socket that something has come,
+ * as lwIP does for a packet; whoever polls it wakes up. */
+static void lwip_event_up(void *ctx)
+{
+    struct sockets_event *event = ctx;
+
+    event->posted = 0;
+    if (lwip_event_turn(event, 1))
+        event->conn->callback(event->conn, NETCONN_EVT_RCVPLUS, 0);
+}
+
+/* Lowers it: what has come was taken. */
+static void sockets_event_lower(struct sockets_event *event)
+{
+    if (lwip_event_turn(event, 0))
+        event->conn->callback(event->conn, NETCONN_EVT_RCVMINUS, 0);
+}
+
+/* Asks lwIP's thread to raise it, once for as many as ask until it does. A
+ * thread whose mailbox is full is asked by the next one, or `wait` looks. */
+static void sockets_event_raise(struct sockets_event *event)
+{
+    err_t error;
+
+    if (event->posted != 0)
+        return;
+    event->posted = 1;
+    if (LSSB_IN_INTERRUPT)
+        error = tcpip_callbackmsg_trycallback_fromisr(event->post);
+    else
+        error = tcpip_callbackmsg_trycallback(event->post);
+    if (error == ERR_MEM)
+        event->posted = 0;
+}
+
+#if LWIP_DNS
+
+/* The resolver's answers come in lwIP's thread. */
+static void sockets_event_answer(struct sockets_event *event)
+{
+    if (lwip_event_turn(event, 1))
+        event->conn->callback(event->conn, NETCONN_EVT_RCVPLUS, 0);
+}
+
+#endif
+
+static bool sockets_event_open(struct sockets_event *event)
+{
+    event->fd = lwip_socket(LWIP_EVENT_FAMILY, LWIP_EVENT_TYPE, 0);
+    if (event->fd < 0)
+        return false;
+    event->conn = lwip_socket_dbg_get_socket(event->fd)->conn;
+    event->post = tcpip_callbackmsg_new(lwip_event_up, event);
+    if (event->post != NULL)
+        return true;
+    lwip_close(event->fd);
+    errno = ENOMEM;
+    return false;
+}
+
+static void lwip_event_flushed(void *ctx)
+{
+    ((struct sockets_event *)ctx)->flushed = 1;
+}
+
+/* Undoes it, when what was on its way to lwIP's thread has come there: messages
+ * keep their order. */
+static void sockets_event_close(struct sockets_event *event)
+{
+    while (tcpip_callback(lwip_event_flushed, event) != ERR_OK)
+        sys_msleep(1);
+    while (event->flushed == 0)
+        sys_msleep(1);
+    tcpip_callbackmsg_delete(event->post);
+    lwip_close(event->fd);
+}
+
+#endif
 
 /* ---------------------------------------------------------------- names -- */
 

@@ -12,14 +12,25 @@
  *   sockets_now_ms         a function of the port
  *   sockets_reset          makes the close that follows a reset, as far as
  *                          that can be done
+ *   SOCKETS_LISTENERS      1 if half of a connection can be ended, as the
+ *                          listeners of tunnels do, else 0
  *   sockets_lock, _unlock  guard a few instructions against the thread or the
  *                          interrupt that the resolver's answers come from
  *   sockets_ask            starts to resolve a job's name; its answer goes to
  *                          sockets_answer, from any thread, once
+ *   SOCKETS_EVENTS         1 if there is something in each context that poll()
+ *                          waits for and that can be raised from elsewhere;
+ *                          then also:
+ *     struct sockets_event            what it takes; fd: what poll() waits for
+ *     sockets_event_open, _close      make it, undo that
+ *     sockets_event_raise             from any thread and interrupt
+ *     sockets_event_answer            from the resolver, while it is locked
+ *     sockets_event_lower             takes it back
  *
  * Needed are sockets that can be made not to block, and poll(); no select, no
- * pipes, no signals. `wake` sets a flag, since nothing that ends a poll may be
- * called by an interrupt; `wait` looks at it every LSSB_WAKE_MS.
+ * pipes, no signals. `wake` sets a flag, and raises the event. Without events
+ * `wait` looks at the flag every LSSB_WAKE_MS, since nothing else that ends a
+ * poll may be called by an interrupt.
  */
 #include "device.h"
 #include "port.h"
@@ -27,24 +38,28 @@
 #include <limits.h>
 #include <string.h>
 
-/* LSSB_WAKE_MS   50   how late a wake may be noticed. Each such period of a
- * wait costs a look; where nothing is ever posted from elsewhere, make it
- * large. LSSB_RESOLVER_JOBS   2   names that are resolved at once, in all
- * clients; about 280 bytes each. */
+/* LSSB_WAKE_MS and LSSB_RESOLVER_JOBS: src/config.h says what they cost. */
 #ifndef LSSB_WAKE_MS
-#define LSSB_WAKE_MS 50
+#define LSSB_WAKE_MS (SOCKETS_EVENTS ? 1000 : 50)
 #endif
 #ifndef LSSB_RESOLVER_JOBS
 #define LSSB_RESOLVER_JOBS 2
 #endif
 
 #define SOCKETS_BACKLOG 128
-#define SOCKETS_RESOLVER_MS 10      /* between looks for a resolver's answer */
+#define SOCKETS_RESOLVER_MS 10      /* between looks for a resolver's answer,
+                                       where that is no event */
+#define SOCKETS_STARVED_MS 10       /* after a send for which the system had no
+                                       memory */
 
 struct sockets_context {
     uint64_t now;                   /* of sockets_now_ms */
     uint32_t ticks;
     volatile uint8_t woken;
+    uint8_t starved;
+#if SOCKETS_EVENTS
+    struct sockets_event event;
+#endif
 };
 
 /* --------------------------------------------------------------- errors -- */
@@ -125,6 +140,7 @@ enum sockets_job_state {
 
 struct sockets_job {
     enum sockets_job_state state;
+    struct sockets_context *asker;  /* while it is not forgotten */
     lssb_io io;
     int32_t code;
     lssb_address address;
@@ -149,7 +165,7 @@ static enum sockets_job_state sockets_job_state(struct sockets_job *job)
 }
 
 /* Takes a job that is free, or NULL. */
-static struct sockets_job *sockets_take_job(void)
+static struct sockets_job *sockets_take_job(struct sockets_context *asker)
 {
     struct sockets_job *job = NULL;
     sockets_key key = sockets_lock();
@@ -158,13 +174,16 @@ static struct sockets_job *sockets_take_job(void)
     for (i = 0; i < LSSB_RESOLVER_JOBS && job == NULL; i++)
         if (sockets_jobs[i].state == SOCKETS_JOB_FREE)
             job = &sockets_jobs[i];
-    if (job != NULL)
+    if (job != NULL) {
         job->state = SOCKETS_JOB_ASKED;
+        job->asker = asker;
+    }
     sockets_unlock(key);
     return job;
 }
 
-/* Stores an answer: an address, or why there is none. */
+/* Stores an answer: an address, or why there is none. Whoever asked is there
+ * still while the lock is held. */
 static void sockets_answer(struct sockets_job *job, lssb_io io, int32_t code,
                            const lssb_address *address)
 {
@@ -176,6 +195,20 @@ static void sockets_answer(struct sockets_job *job, lssb_io io, int32_t code,
         job->address = *address;
     job->state = job->state == SOCKETS_JOB_FORGOTTEN ? SOCKETS_JOB_FREE
                                                      : SOCKETS_JOB_ANSWERED;
+#if SOCKETS_EVENTS
+    if (job->state == SOCKETS_JOB_ANSWERED)
+        sockets_event_answer(&job->asker->event);
+#endif
+    sockets_unlock(key);
+}
+
+/* Changes what a job is. */
+static void sockets_set_job(struct sockets_job *job,
+                            enum sockets_job_state state)
+{
+    sockets_key key = sockets_lock();
+
+    job->state = state;
     sockets_unlock(key);
 }
 
@@ -202,19 +235,17 @@ static lssb_io sockets_resolve(void *context, const char *name,
     size_t len = strlen(name);
     lssb_io io;
 
-    (void)context;
     *code = 0;
     if (len == 0 || len >= sizeof job->name)
         return LSSB_IO_NOT_FOUND;
-    job = sockets_take_job();
+    job = sockets_take_job(context);
     if (job == NULL)
         return LSSB_IO_LIMIT;
     memcpy(job->name, name, len + 1);
     memset(&job->address, 0, sizeof job->address);
     io = sockets_ask(job, code);
     if (io != LSSB_IO_OK) {
-        sockets_answer(job, io, *code, NULL);
-        sockets_leave_job(job);
+        sockets_set_job(job, SOCKETS_JOB_FREE);
         return io;
     }
     *handle = SOCKETS_FIRST_JOB - (lssb_handle)(job - sockets_jobs);
@@ -412,18 +443,20 @@ static lssb_io sockets_connected(void *context, lssb_handle handle,
     return sockets_io(error);
 }
 
-/* Sends what fits. */
+/* Sends what fits. Small systems are out of packets now and then, and poll()
+ * does not tell when there are some again: `wait` lets a moment pass then. */
 static ptrdiff_t sockets_send(void *context, lssb_handle handle,
                               const void *bytes, size_t len, int32_t *code)
 {
     ptrdiff_t n = (ptrdiff_t)SOCKETS(send)((int)handle, bytes, len, 0);
 
-    (void)context;
     if (n > 0)
         return n;
-    if (n == 0)
-        return LSSB_IO_AGAIN;
-    return sockets_failed(code);
+    if (n < 0 && errno != ENOBUFS && errno != ENOMEM)
+        return sockets_failed(code);
+    if (n < 0)
+        ((struct sockets_context *)context)->starved = 1;
+    return LSSB_IO_AGAIN;
 }
 
 /* Receives what is there. */
@@ -452,6 +485,8 @@ static void sockets_close_handle(void *context, lssb_handle handle, bool reset)
 }
 
 /* ------------------------------------------------------------ listening -- */
+
+#if SOCKETS_LISTENERS
 
 /* Binds a socket and listens; false: errno says why. */
 static bool sockets_bind(int s, const union sockets_address *at, socklen_t len)
@@ -538,12 +573,21 @@ static lssb_io sockets_finish(void *context, lssb_handle handle, int32_t *code)
                : sockets_failed(code);
 }
 
+#endif
+
 /* -------------------------------------------------------------- waiting -- */
 
-/* poll() wants a list of its own. An lssb_poll is larger, so the caller's list
- * becomes poll's in place, from its front, and itself again, from its end. */
+#define SOCKETS_FEW 2               /* handles that are waited for without
+                                       touching the caller's list */
+
+/* poll() wants a list of its own. An lssb_poll is larger, so a longer list
+ * becomes poll's in place, from its front, and itself again, from its end. What
+ * comes last, in the room that this leaves, is the event. */
 typedef char sockets_list_has_room[
-    sizeof(lssb_poll) >= sizeof(struct sockets_pollfd) ? 1 : -1];
+    sizeof(lssb_poll) >= sizeof(struct sockets_pollfd) &&
+    sizeof(lssb_poll) * (SOCKETS_FEW + 1) >=
+        sizeof(struct sockets_pollfd) * (SOCKETS_FEW + 1 + SOCKETS_EVENTS)
+        ? 1 : -1];
 
 /* What stands for a socket that is not to be polled: poll skips what is
  * negative, and this can be told back. */
@@ -585,22 +629,35 @@ static lssb_poll sockets_get_entry(const unsigned char *place, size_t i)
     return to;
 }
 
-/* Polls a list once; true: something is ready, or it failed. */
-static bool sockets_poll_once(lssb_poll *list, size_t count, uint32_t ms,
-                              lssb_io *io, int32_t *code)
+/* Polls a list once, and the event; true: something is ready, or it failed. */
+static bool sockets_poll_once(struct sockets_context *sockets, lssb_poll *list,
+                              size_t count, uint32_t ms, lssb_io *io,
+                              int32_t *code)
 {
-    unsigned char *place = (unsigned char *)list;
+    struct sockets_pollfd few[SOCKETS_FEW + SOCKETS_EVENTS];
+    unsigned char *place = (unsigned char *)few;
+    lssb_poll item;
     size_t i;
     int n;
 
+    if (count > SOCKETS_FEW)
+        place = (unsigned char *)list;
     for (i = 0; i < count; i++) {
-        lssb_poll item = list[i];
-
+        item = list[i];
         sockets_put_entry(place, i, &item);
     }
-    n = SOCKETS(poll)(count > 0 ? (struct sockets_pollfd *)(void *)place
-                                : NULL,
-                      (sockets_count)count, (int)ms);
+#if SOCKETS_EVENTS
+    memset(&item, 0, sizeof item);
+    item.handle = sockets->event.fd;
+    item.read = true;
+    sockets_put_entry(place, count, &item);
+#else
+    (void)sockets;
+#endif
+    n = SOCKETS(poll)(count + SOCKETS_EVENTS > 0
+                          ? (struct sockets_pollfd *)(void *)place
+                          : NULL,
+                      (sockets_count)(count + SOCKETS_EVENTS), (int)ms);
     if (n < 0 && errno != EINTR && errno != EAGAIN)
         *io = sockets_failed(code);
     for (i = count; i-- > 0;)
@@ -608,57 +665,112 @@ static bool sockets_poll_once(lssb_poll *list, size_t count, uint32_t ms,
     return n > 0 || *io != LSSB_IO_OK;
 }
 
-/* Waits, in slices: a wake and a resolver's answer end none. */
+/* Takes all wakes back. (The flag last: one that comes meanwhile leaves the
+ * event raised, and the next wait is a short one.) */
+static void sockets_wake_clear(void *context)
+{
+    struct sockets_context *sockets = context;
+
+#if SOCKETS_EVENTS
+    sockets_event_lower(&sockets->event);
+#endif
+    sockets->woken = 0;
+}
+
+/* Lets the system find memory for what was refused. */
+static void sockets_recover(struct sockets_context *sockets, uint32_t left)
+{
+    lssb_io io = LSSB_IO_OK;
+    int32_t code = 0;
+
+    sockets->starved = 0;
+    sockets_poll_once(sockets, NULL, 0,
+                      left < SOCKETS_STARVED_MS ? left : SOCKETS_STARVED_MS,
+                      &io, &code);
+}
+
+/* Waits, in slices: there is always something that ends none. */
 static lssb_io sockets_wait(void *context, lssb_poll *list, size_t count,
                             uint32_t timeout_ms, int32_t *code)
 {
     struct sockets_context *sockets = context;
-    uint64_t now = sockets_now_ms(context), end = now + timeout_ms;
     lssb_io io = LSSB_IO_OK;
+    uint64_t now, end;
     bool asked, over;
 
-    if (timeout_ms == UINT32_MAX)
-        end = UINT64_MAX;
+    if (sockets->starved)
+        sockets_recover(sockets, timeout_ms);
+    now = sockets_now_ms(context);
+    end = timeout_ms == UINT32_MAX ? UINT64_MAX : now + timeout_ms;
     do {
         bool answered = sockets_jobs_ready(list, count, &asked);
-        uint64_t slice = asked ? SOCKETS_RESOLVER_MS : LSSB_WAKE_MS;
+        uint64_t slice = LSSB_WAKE_MS;
 
+        if (asked && !SOCKETS_EVENTS)
+            slice = SOCKETS_RESOLVER_MS;
         if (slice > end - now)
             slice = end - now;
         if (answered || sockets->woken)
             slice = 0;
-        over = sockets_poll_once(list, count, (uint32_t)slice, &io, code);
+        over = sockets_poll_once(sockets, list, count, (uint32_t)slice, &io,
+                                 code);
         over = sockets_jobs_ready(list, count, &asked) || over;
         now = sockets_now_ms(context);
     } while (!over && !sockets->woken && now < end);
-    sockets->woken = 0;
+    sockets_wake_clear(context);
     return io;
 }
 
-/* Leaves a flag. */
+/* Leaves a flag, and ends the wait that is going on. */
 static void sockets_wake(void *context)
 {
-    ((struct sockets_context *)context)->woken = 1;
+    struct sockets_context *sockets = context;
+
+    sockets->woken = 1;
+#if SOCKETS_EVENTS
+    sockets_event_raise(&sockets->event);
+#endif
 }
 
-/* Nothing that a poll of the caller's could wait for. */
+/* What a poll of the caller's can wait for, where there is such a thing. */
 static lssb_handle sockets_wake_handle(void *context)
 {
+#if SOCKETS_EVENTS
+    return ((const struct sockets_context *)context)->event.fd;
+#else
     (void)context;
     return LSSB_NO_HANDLE;
+#endif
 }
 
-static void sockets_wake_clear(void *context)
+/* ------------------------------------------------------------- contexts -- */
+
+#if SOCKETS_EVENTS
+
+static lssb_io sockets_open(void *context, int32_t *code)
 {
-    ((struct sockets_context *)context)->woken = 0;
+    if (sockets_event_open(&((struct sockets_context *)context)->event))
+        return LSSB_IO_OK;
+    return sockets_failed(code);
 }
+
+static void sockets_close_context(void *context, bool forked)
+{
+    (void)forked;
+    sockets_event_close(&((struct sockets_context *)context)->event);
+}
+
+#else
+#define sockets_open NULL
+#define sockets_close_context NULL
+#endif
 
 const lssb_port lssb_default_port = {
     LSSB_PORT_VERSION,
     NULL,
     sizeof(struct sockets_context),
-    NULL,
-    NULL,
+    sockets_open,
+    sockets_close_context,
     NULL,                           /* the caller brings the memory */
     NULL,
     sockets_now_ms,
@@ -679,6 +791,7 @@ const lssb_port lssb_default_port = {
     NULL                            /* and the anchors: config.trust */
 };
 
+#if SOCKETS_LISTENERS
 const lssb_listen_port lssb_default_listen_port = {
     LSSB_PORT_VERSION,
     sockets_listen,
@@ -687,3 +800,8 @@ const lssb_listen_port lssb_default_listen_port = {
     sockets_accept,
     sockets_finish
 };
+#else
+const lssb_listen_port lssb_default_listen_port = {
+    0, NULL, NULL, NULL, NULL, NULL
+};
+#endif

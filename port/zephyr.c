@@ -2,15 +2,23 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Wants CONFIG_NET_SOCKETS, CONFIG_NET_TCP and CONFIG_CSPRNG_ENABLED; resolves
- * names with CONFIG_DNS_RESOLVER, one address each: IPv4 where there is
- * CONFIG_NET_IPV4. CONFIG_ZVFS_POLL_MAX (CONFIG_NET_SOCKETS_POLL_MAX in older
- * trees) has to be twice lssb_config.slots and lssb_config.streams at least.
- * The firmware gives the clock (device.h).
+ * Wants CONFIG_NET_SOCKETS, CONFIG_NET_TCP, and an entropy source, so that
+ * there is CONFIG_CSPRNG_ENABLED; from Zephyr 4.4 on also
+ * CONFIG_NET_NAMESPACE_COMPAT_MODE, which is on by default. Resolves names with
+ * CONFIG_DNS_RESOLVER, one address each: IPv4 where there is CONFIG_NET_IPV4.
+ * CONFIG_ZVFS_POLL_MAX (CONFIG_NET_SOCKETS_POLL_MAX in older trees) has to be
+ * one more than twice lssb_config.slots and lssb_config.streams at least. The
+ * firmware gives the clock (device.h).
  *
- * Zephyr's own TCP has no SO_LINGER: what is reset here says goodbye there.
- * Written by Zephyr's documentation; compiled against headers of the same
- * shape, not run.
+ * With CONFIG_ZVFS_EVENTFD (Zephyr 3.7 and up) a wake and a resolver's answer
+ * end a wait by themselves, and each client takes one such descriptor; without
+ * it `wait` looks around every LSSB_WAKE_MS.
+ *
+ * Zephyr's own TCP ends both halves of a connection or none (shutdown() for
+ * writing is ENOTSUP), so that there are no listeners of tunnels; and it has no
+ * SO_LINGER: what is reset here says goodbye there. Written by Zephyr's
+ * documentation and sources; compiled against headers of the same shape, not
+ * run.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +28,9 @@
 #if defined(CONFIG_DNS_RESOLVER)
 #include <zephyr/net/dns_resolve.h>
 #endif
+#if defined(CONFIG_ZVFS_EVENTFD)
+#include <zephyr/zvfs/eventfd.h>
+#endif
 
 #include <stdbool.h>
 
@@ -27,7 +38,7 @@
 #define sockets_pollfd zsock_pollfd
 #define SOCKETS_POLLIN ZSOCK_POLLIN
 #define SOCKETS_POLLOUT ZSOCK_POLLOUT
-#define SOCKETS_SHUT_WR ZSOCK_SHUT_WR
+#define SOCKETS_LISTENERS 0
 #if defined(CONFIG_NET_IPV6)
 #define SOCKETS_IPV6 1
 #else
@@ -37,6 +48,15 @@
 #define SOCKETS_NAMES 1
 #else
 #define SOCKETS_NAMES 0
+#endif
+
+#if defined(CONFIG_ZVFS_EVENTFD)
+#define SOCKETS_EVENTS 1
+#ifndef LSSB_WAKE_MS
+#define LSSB_WAKE_MS 3600000        /* an event is never lost */
+#endif
+#else
+#define SOCKETS_EVENTS 0
 #endif
 
 typedef int sockets_count;
@@ -56,6 +76,46 @@ static void sockets_unlock(sockets_key key)
 {
     k_spin_unlock(&zephyr_lock, key);
 }
+
+#endif
+
+#if SOCKETS_EVENTS
+
+struct sockets_event {
+    int fd;
+};
+
+static bool sockets_event_open(struct sockets_event *event)
+{
+    event->fd = zvfs_eventfd(0, ZVFS_EFD_NONBLOCK);
+    return event->fd >= 0;
+}
+
+static void sockets_event_close(struct sockets_event *event)
+{
+    zsock_close(event->fd);
+}
+
+/* One that does not block is written to under a spinlock alone: by threads and
+ * interrupts. */
+static void sockets_event_raise(struct sockets_event *event)
+{
+    int error = errno;
+
+    zvfs_eventfd_write(event->fd, 1);
+    errno = error;
+}
+
+static void sockets_event_lower(struct sockets_event *event)
+{
+    zvfs_eventfd_t count;
+
+    zvfs_eventfd_read(event->fd, &count);
+}
+
+#if SOCKETS_NAMES
+#define sockets_event_answer sockets_event_raise
+#endif
 
 #endif
 

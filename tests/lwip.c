@@ -191,7 +191,7 @@ err_t dns_gethostbyname_addrtype(const char *name, ip_addr_t *address,
 
 static const lssb_port *const port = &lssb_default_port;
 static const lssb_listen_port *const listens = &lssb_default_listen_port;
-static uint64_t context_room[8];
+static uint64_t context_room[16];
 static void *const context = context_room;
 
 #define PATIENCE 10000              /* ms, for what is sure to happen */
@@ -491,6 +491,7 @@ static void waiting_ends_when_its_time_is_up(void)
 static void *wake_it(void *unused)
 {
     (void)unused;
+    sys_msleep(20);                 /* more likely into the wait than before */
     port->wake(context);
     return NULL;
 }
@@ -514,6 +515,67 @@ static void a_wake_ends_a_wait_or_the_next_one(void)
     EXPECT_INT(port->wait(context, NULL, 0, 60, &code), LSSB_IO_OK);
     EXPECT(port->now_ms(context) - start >= 50);
 }
+
+#ifdef LSSB_IN_INTERRUPT
+
+/* How many times a wait looks around is how late it notices a flag; an event
+ * ends a single look. */
+static void a_wake_is_an_event_that_others_may_wait_for(void)
+{
+    struct lwip_pollfd {
+        int fd;
+        short events;
+        short revents;
+    } one = { 0, 1, 0 };            /* POLLIN of lwIP's */
+    int lwip_poll(struct lwip_pollfd *list, unsigned count, int timeout);
+    pthread_t thread;
+    int i;
+
+    one.fd = (int)port->wake_handle(context);
+    EXPECT(one.fd >= 0);
+    for (i = 0; i < 50; i++) {
+        EXPECT_INT(lwip_poll(&one, 1, 0), 0);
+        pthread_create(&thread, NULL, wake_it, NULL);
+        EXPECT_INT(lwip_poll(&one, 1, PATIENCE), 1);
+        pthread_join(thread, NULL);
+        port->wake(context);        /* raised once, however many there are */
+        sys_msleep(2);
+        port->wake_clear(context);
+    }
+}
+
+static void a_resolver_s_answer_is_an_event(void)
+{
+    lssb_handle job = LSSB_NO_HANDLE;
+    uint64_t start;
+    int32_t code = 0;
+    int i;
+
+    for (i = 0; i < 10; i++) {
+        EXPECT_INT(port->resolve(context, "somewhere.test", &job, &code),
+                   LSSB_IO_OK);
+        start = port->now_ms(context);
+        EXPECT(ready(job, true, false));
+        EXPECT(port->now_ms(context) - start < 500);
+        port->close_handle(context, job, false);
+    }
+}
+
+static void contexts_come_and_go_with_wakes_on_their_way(void)
+{
+    static uint64_t room[16];
+    int32_t code = 0;
+    int i;
+
+    for (i = 0; i < 200; i++) {
+        memset(room, 0, sizeof room);
+        EXPECT_INT(port->open(room, &code), LSSB_IO_OK);
+        port->wake(room);
+        port->close(room, false);
+    }
+}
+
+#endif
 
 /* ---------------------------------------------------------- tests: names -- */
 
@@ -761,6 +823,11 @@ static const struct test tests[] = {
     TEST(waiting_leaves_the_list_as_it_was),
     TEST(waiting_ends_when_its_time_is_up),
     TEST(a_wake_ends_a_wait_or_the_next_one),
+#ifdef LSSB_IN_INTERRUPT
+    TEST(a_wake_is_an_event_that_others_may_wait_for),
+    TEST(a_resolver_s_answer_is_an_event),
+    TEST(contexts_come_and_go_with_wakes_on_their_way),
+#endif
     TEST(names_are_resolved_behind_your_back),
     TEST(questions_that_nobody_waits_for_any_more_are_given_up),
     TEST(a_name_that_leads_nowhere_is_told),
@@ -774,9 +841,16 @@ static const struct test tests[] = {
 
 int main(int argc, char **argv)
 {
-    if (argc != 2 || !stack_start(argv[1])) {
+    int32_t code = 0;
+    int failed;
+
+    if (argc != 2 || !stack_start(argv[1]) ||
+        (port->open != NULL && port->open(context, &code) != LSSB_IO_OK)) {
         printf("%s: no tap device\n", argv[0]);
         return 1;
     }
-    return TEST_MAIN(tests);
+    failed = TEST_MAIN(tests);
+    if (port->close != NULL)
+        port->close(context, false);
+    return failed;
 }

@@ -26,5 +26,7 @@ server=$!
 read -r line <"$work/ready" || { cat "$work/log"; exit 1; }
 value() { printf '%s\n' "$line" | sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
 endpoint=$(value endpoint)
-LSSB_TEST_ENDPOINT=https://sandboxd.test:${endpoint##*:} LSSB_TEST_KEY=$(value api_key) \
-    LSSB_TEST_CA=$work/ca.der "$build/tests/lwip" lssb0
+LSSB_TEST_ENDPOINT=https://sandboxd.test:${endpoint##*:} LSSB_TEST_KEY=$(value api_key) LSSB_TEST_CA=$work/ca.der
+export LSSB_TEST_ENDPOINT LSSB_TEST_KEY LSSB_TEST_CA
+sh tests/run.sh 'the flag of a wake is looked at' "$build/tests/lwip lssb0" \
+    'a wake is an event' "$build/tests/lwip_events lssb0"

@@ -31,7 +31,8 @@ fi
 compiles 'byte pipe' port/pipe.c
 if [ -d /usr/include/lwip ]; then
     for options in '' '-DLWIP_DNS=0' '-DLWIP_IPV6=0' '-DLWIP_TCPIP_CORE_LOCKING=0' '-DLWIP_DNS=0 -DLWIP_IPV6=0' \
-        '-DLWIP_COMPAT_SOCKETS=1' '-DLWIP_COMPAT_SOCKETS=2'; do
+        '-DLWIP_COMPAT_SOCKETS=1' '-DLWIP_COMPAT_SOCKETS=2' '-DLSSB_IN_INTERRUPT=lwip_is_interrupted()' \
+        '-DLSSB_IN_INTERRUPT=0 -DLWIP_TCPIP_CORE_LOCKING=0 -DLWIP_DNS=0'; do
         compiles "lwIP $options" $options -Itests/rtos/lwip -isystem /usr/include/lwip port/lwip.c
     done
 fi
@@ -40,7 +41,8 @@ for major in 3 4; do
 done
 for options in '' '-DCONFIG_NET_IPV4=1 -DCONFIG_DNS_RESOLVER=1' \
     '-DCONFIG_NET_IPV4=1 -DCONFIG_NET_IPV6=1 -DCONFIG_DNS_RESOLVER=1' \
-    '-DCONFIG_NET_IPV6=1 -DCONFIG_DNS_RESOLVER=1'; do
+    '-DCONFIG_NET_IPV6=1 -DCONFIG_DNS_RESOLVER=1' '-DCONFIG_NET_IPV4=1 -DCONFIG_ZVFS_EVENTFD=1' \
+    '-DCONFIG_NET_IPV4=1 -DCONFIG_DNS_RESOLVER=1 -DCONFIG_ZVFS_EVENTFD=1'; do
     short=$(echo "$options" | sed 's/-DCONFIG_//g; s/=1//g; s/NET_//g; s/DNS_//g')
     compiles "Zephyr $short" $options -Itests/rtos/zephyr port/zephyr.c
 done

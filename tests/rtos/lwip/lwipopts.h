@@ -24,6 +24,9 @@
 #ifndef LWIP_TCPIP_CORE_LOCKING
 #define LWIP_TCPIP_CORE_LOCKING 1
 #endif
+#ifdef LSSB_IN_INTERRUPT
+int lwip_is_interrupted(void);
+#endif
 #define MEM_ALIGNMENT 4
 #define MEM_SIZE 16384
 #define TCP_MSS 536
