@@ -1160,12 +1160,12 @@ struct lssb_json_member {
     uint16_t size;                  /* of it, for text */
 };
 
-/* Fills a struct from the text of an object by a table, by way of jsmn. A
- * member of another JSON type counts as missing; of members of the same name
- * the last counts. LSSB_OK; LSSB_E_TOO_LONG (an exact text; it is left empty)
- * or LSSB_E_PROTOCOL (it holds a NUL) with the first such member's name in
- * *key, all else being filled; LSSB_E_PROTOCOL with *key NULL when `text` is
- * no object or has more than LSSB_TOKENS tokens: all are missing then. */
+/* Fills a struct from the text of an object by a table. A member of another
+ * JSON type counts as missing; of members of the same name the last counts.
+ * LSSB_OK; LSSB_E_TOO_LONG (an exact text; it is left empty) or
+ * LSSB_E_PROTOCOL (it holds a NUL) with the first such member's name in *key,
+ * all else being filled; LSSB_E_PROTOCOL with *key NULL when `text` is no
+ * object: all are missing then. */
 LSSB_PRIVATE lssb_status lssb_json_fill(const char *text, size_t len,
                                         const struct lssb_json_member *table,
                                         size_t count, void *out,
@@ -2157,7 +2157,7 @@ enum lssb_phase {
 struct lssb_tools_job {
     const char *name;               /* "remove": for messages */
     const char *script;             /* LSSB_TOOLS_BEGIN gives it $a, $b, $f,
-                                       x and e */
+                                       x, n, o and e */
     lssb_take_fn hears;             /* its output; user: the lssb_tools */
     lssb_status (*ended)(lssb_tools *tools, int32_t code);
     void (*over)(lssb_tools *tools);    /* whatever came of it; or NULL */
