@@ -2,7 +2,8 @@
 # Compiles the ports of small systems for a Cortex-M4, without warnings: lwIP's
 # against lwIP's own headers, FreeRTOS-Plus-TCP's and Zephyr's against
 # stand-ins of the same shape (tests/rtos), in each configuration that
-# changes them: sh tests/rtos.sh
+# changes them; and runs FreeRTOS-Plus-TCP's against a stand-in that has its
+# states: sh tests/rtos.sh
 # SPDX-License-Identifier: MIT
 set -u
 work=$(mktemp -d) || exit 1
@@ -37,7 +38,25 @@ if [ -d /usr/include/lwip ]; then
     done
 fi
 for major in 3 4; do
-    compiles "FreeRTOS-Plus-TCP $major" -DipFR_TCP_VERSION_MAJOR=$major -Itests/rtos/freertos port/freertos_tcp.c
+    for options in '' '-DipconfigSUPPORT_SIGNALS=1 -DLSSB_IN_INTERRUPT=0'; do
+        compiles "FreeRTOS-Plus-TCP $major $options" -DipFR_TCP_VERSION_MAJOR=$major $options \
+            -Itests/rtos/freertos port/freertos_tcp.c
+    done
+done
+# What it makes of FreeRTOS-Plus-TCP's states, with a stand-in for those: here.
+for options in '' '-DLSSB_IN_INTERRUPT=0' '-DLSSB_IN_INTERRUPT=1'; do
+    for rate in 100 1000; do
+        if ${CC:-cc} -std=c99 $warnings -Wno-int-to-pointer-cast $options ${options:+-DipconfigSUPPORT_SIGNALS=1} \
+            -DconfigTICK_RATE_HZ="((TickType_t)$rate)" -Itests/rtos/freertos -o "$work/states" \
+            tests/rtos/freertos_states.c port/freertos_tcp.c 2>"$work/log" && "$work/states" >>"$work/log"; then
+            passed=$((passed + 1))
+            echo "  FreeRTOS-Plus-TCP's states, $rate Hz $options: $(tail -n 1 "$work/log")"
+        else
+            failed=$((failed + 1))
+            echo "FAILED FreeRTOS-Plus-TCP's states, $rate Hz $options"
+            cat "$work/log"
+        fi
+    done
 done
 for options in '' '-DCONFIG_NET_IPV4=1 -DCONFIG_DNS_RESOLVER=1' \
     '-DCONFIG_NET_IPV4=1 -DCONFIG_NET_IPV6=1 -DCONFIG_DNS_RESOLVER=1' \

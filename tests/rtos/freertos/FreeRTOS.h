@@ -13,10 +13,11 @@ typedef long BaseType_t;
 typedef uint32_t TickType_t;
 typedef TickType_t EventBits_t;
 
+#define pdFALSE ((BaseType_t)0)
 #define pdTRUE ((BaseType_t)1)
+#ifndef configTICK_RATE_HZ
 #define configTICK_RATE_HZ ((TickType_t)1000)
-#define pdMS_TO_TICKS(ms) \
-    ((TickType_t)((uint64_t)(ms) * configTICK_RATE_HZ / 1000u))
+#endif
 
 #define pdFREERTOS_ERRNO_EINTR 4
 #define pdFREERTOS_ERRNO_EWOULDBLOCK 11

@@ -47,7 +47,7 @@ BaseType_t FreeRTOS_connect(Socket_t socket,
                             const struct freertos_sockaddr *address,
                             socklen_t len);
 BaseType_t FreeRTOS_connstatus(ConstSocket_t socket);
-BaseType_t FreeRTOS_issocketconnected(ConstSocket_t socket);
+BaseType_t FreeRTOS_rx_size(ConstSocket_t socket);
 BaseType_t FreeRTOS_send(Socket_t socket, const void *bytes, size_t len,
                          BaseType_t flags);
 BaseType_t FreeRTOS_recv(Socket_t socket, void *bytes, size_t len,
@@ -60,5 +60,9 @@ void FreeRTOS_FD_SET(Socket_t socket, SocketSet_t set, EventBits_t events);
 void FreeRTOS_FD_CLR(Socket_t socket, SocketSet_t set, EventBits_t events);
 EventBits_t FreeRTOS_FD_ISSET(ConstSocket_t socket, SocketSet_t set);
 BaseType_t FreeRTOS_select(SocketSet_t set, TickType_t ticks);
+#ifdef ipconfigSUPPORT_SIGNALS
+BaseType_t FreeRTOS_SignalSocket(Socket_t socket);
+BaseType_t FreeRTOS_SignalSocketFromISR(Socket_t socket, BaseType_t *switches);
+#endif
 
 #endif
