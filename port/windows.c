@@ -306,6 +306,129 @@ static bool windows_pair(SOCKET pair[2])
     return false;
 }
 
+/* ---------------------------------------------------------- environment -- */
+
+/* Windows keeps its environment in UTF-16; what is handed out as UTF-8 has to
+ * stand somewhere, and is asked for before there is a client. It stands in
+ * pages of its own, for the thread that asked, until that thread opens a
+ * context: the client has its copies then, and what was here, keys among it,
+ * is wiped. */
+#define WINDOWS_VARIABLE 32         /* bytes of a name, and its NUL */
+
+struct windows_variable {
+    struct windows_variable *next;
+    size_t size;                    /* of the value, and its NUL */
+    DWORD thread;
+    char name[WINDOWS_VARIABLE];
+    char value[];
+};
+
+static struct windows_variable *windows_variables;
+static SRWLOCK windows_variables_lock = SRWLOCK_INIT;
+
+/* Wipes a value and gives its pages back. */
+static void windows_drop(struct windows_variable *variable)
+{
+    size_t size = sizeof *variable + variable->size;
+
+    SecureZeroMemory(variable, size);
+    windows_give(variable, size);
+}
+
+/* A value as UTF-8; NULL: no memory. */
+static struct windows_variable *windows_narrow(const char *name,
+                                               const WCHAR *wide)
+{
+    int len = WideCharToMultiByte(CP_UTF8, 0, wide, -1, NULL, 0, NULL, NULL);
+    struct windows_variable *variable =
+        len > 0 ? windows_take(sizeof *variable + (size_t)len) : NULL;
+
+    if (variable == NULL)
+        return NULL;
+    WideCharToMultiByte(CP_UTF8, 0, wide, -1, variable->value, len, NULL,
+                        NULL);
+    variable->size = (size_t)len;
+    variable->thread = GetCurrentThreadId();
+    memcpy(variable->name, name, strlen(name));
+    return variable;
+}
+
+/* Reads a variable; NULL: there is none. */
+static struct windows_variable *windows_read_variable(const char *name)
+{
+    struct windows_variable *variable = NULL;
+    WCHAR key[WINDOWS_VARIABLE], *wide;
+    DWORD room, len;
+
+    if (strlen(name) >= WINDOWS_VARIABLE ||
+        MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, key,
+                            WINDOWS_VARIABLE) <= 0)
+        return NULL;
+    room = GetEnvironmentVariableW(key, NULL, 0);
+    if (room == 0)
+        return NULL;
+    wide = windows_take(room * sizeof *wide);
+    if (wide == NULL)
+        return NULL;
+    len = GetEnvironmentVariableW(key, wide, room);
+    if (len < room)
+        variable = windows_narrow(name, wide);
+    SecureZeroMemory(wide, room * sizeof *wide);
+    windows_give(wide, 0);
+    return variable;
+}
+
+/* Whether a value is here already, for the same thread. */
+static bool windows_is_kept(const struct windows_variable *kept,
+                            const struct windows_variable *variable)
+{
+    return kept->thread == variable->thread && kept->size == variable->size &&
+           strcmp(kept->name, variable->name) == 0 &&
+           memcmp(kept->value, variable->value, kept->size) == 0;
+}
+
+/* The one place that reads the environment. A string is good until its thread
+ * opens a context. */
+static const char *windows_environment(void *context, const char *name)
+{
+    struct windows_variable *variable = windows_read_variable(name), *kept;
+
+    (void)context;
+    if (variable == NULL)
+        return NULL;
+    AcquireSRWLockExclusive(&windows_variables_lock);
+    kept = windows_variables;
+    while (kept != NULL && !windows_is_kept(kept, variable))
+        kept = kept->next;
+    if (kept == NULL) {
+        variable->next = windows_variables;
+        windows_variables = variable;
+    }
+    ReleaseSRWLockExclusive(&windows_variables_lock);
+    if (kept == NULL)
+        return variable->value;
+    windows_drop(variable);
+    return kept->value;
+}
+
+/* Forgets what this thread has read. */
+static void windows_forget(void)
+{
+    struct windows_variable **at = &windows_variables, *variable;
+    DWORD thread = GetCurrentThreadId();
+
+    AcquireSRWLockExclusive(&windows_variables_lock);
+    while ((variable = *at) != NULL) {
+        if (variable->thread != thread) {
+            at = &variable->next;
+            continue;
+        }
+        *at = variable->next;
+        windows_drop(variable);
+    }
+    ReleaseSRWLockExclusive(&windows_variables_lock);
+}
+
 /* -------------------------------------------------------------- context -- */
 
 /* Asks for Winsock 2.2; each time is undone by one WSACleanup. */
@@ -318,13 +441,15 @@ static lssb_io windows_startup(int32_t *code)
     return error == 0 ? LSSB_IO_OK : windows_io(error);
 }
 
-/* Starts Winsock and makes the wake pair. */
+/* Starts Winsock and makes the wake pair. What was read of the environment has
+ * served its purpose. */
 static lssb_io windows_open(void *context, int32_t *code)
 {
     struct windows_context *windows = context;
     lssb_io io = windows_startup(code);
     SOCKET pair[2];
 
+    windows_forget();
     if (io != LSSB_IO_OK)
         return io;
     if (!windows_pair(pair)) {
@@ -385,121 +510,6 @@ static lssb_io windows_random(void *context, void *bytes, size_t len)
         len -= n;
     }
     return LSSB_IO_OK;
-}
-
-/* ---------------------------------------------------------- environment -- */
-
-/* Windows keeps its environment in UTF-16; what is handed out as UTF-8 has to
- * stand somewhere, and is asked for before there is a client. So this is kept
- * for the whole program, as getenv's strings are: a string is good until its
- * variable has changed and is asked for again. */
-#define WINDOWS_VARIABLES 32
-#define WINDOWS_NAME 32             /* of a variable, and its NUL */
-
-struct windows_variable {
-    char name[WINDOWS_NAME];
-    char *value;                    /* NULL: none so far */
-    size_t size;
-};
-
-static struct windows_variable windows_variables[WINDOWS_VARIABLES];
-static SRWLOCK windows_variables_lock = SRWLOCK_INIT;
-
-/* The variable's place in the table, a new one if it has none; NULL: the table
- * is full. */
-static struct windows_variable *windows_place(const char *name)
-{
-    struct windows_variable *place = windows_variables;
-    size_t len = strlen(name), i;
-
-    if (len >= WINDOWS_NAME)
-        return NULL;
-    for (i = 0; i < WINDOWS_VARIABLES; i++, place++) {
-        if (strcmp(place->name, name) == 0)
-            return place;
-        if (place->name[0] == '\0') {
-            memcpy(place->name, name, len);
-            return place;
-        }
-    }
-    return NULL;
-}
-
-/* A value as UTF-8 in pages of its own, or NULL. */
-static char *windows_narrow(const WCHAR *wide, size_t *size)
-{
-    int len = WideCharToMultiByte(CP_UTF8, 0, wide, -1, NULL, 0, NULL, NULL);
-    char *text = len > 0 ? windows_take((size_t)len) : NULL;
-
-    if (text != NULL)
-        WideCharToMultiByte(CP_UTF8, 0, wide, -1, text, len, NULL, NULL);
-    *size = (size_t)len;
-    return text;
-}
-
-/* Reads a variable, in pages of its own; NULL: there is none. */
-static char *windows_read_variable(const char *name, size_t *size)
-{
-    WCHAR key[WINDOWS_NAME], *wide;
-    char *text = NULL;
-    DWORD room, len;
-
-    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, key,
-                            WINDOWS_NAME) <= 0)
-        return NULL;
-    room = GetEnvironmentVariableW(key, NULL, 0);
-    if (room == 0)
-        return NULL;
-    wide = windows_take(room * sizeof *wide);
-    if (wide == NULL)
-        return NULL;
-    len = GetEnvironmentVariableW(key, wide, room);
-    if (len < room)
-        text = windows_narrow(wide, size);
-    SecureZeroMemory(wide, room * sizeof *wide);
-    windows_give(wide, 0);
-    return text;
-}
-
-/* Puts a new value into its place. One that is the same leaves the old one
- * where another thread may just be reading it. */
-static void windows_keep(struct windows_variable *place, char *text,
-                         size_t size)
-{
-    char *old = place->value;
-    size_t old_size = place->size;
-
-    if (text == NULL || old == NULL || size != old_size ||
-        memcmp(text, old, size) != 0) {
-        place->value = text;
-        place->size = size;
-        text = old;
-        size = old_size;
-    }
-    if (text != NULL) {
-        SecureZeroMemory(text, size);
-        windows_give(text, size);
-    }
-}
-
-/* The one place that reads the environment. */
-static const char *windows_environment(void *context, const char *name)
-{
-    struct windows_variable *place;
-    const char *value = NULL;
-    size_t size = 0;
-    char *text;
-
-    (void)context;
-    AcquireSRWLockExclusive(&windows_variables_lock);
-    place = windows_place(name);
-    if (place != NULL) {
-        text = windows_read_variable(name, &size);
-        windows_keep(place, text, size);
-        value = place->value;
-    }
-    ReleaseSRWLockExclusive(&windows_variables_lock);
-    return value;
 }
 
 /* ---------------------------------------------------------------- names -- */
@@ -699,9 +709,19 @@ static lssb_io windows_connect(void *context, const lssb_address *address,
     return LSSB_IO_OK;
 }
 
+/* Whether a connection is there, or was. */
+static bool windows_has_peer(SOCKET at)
+{
+    struct sockaddr_storage name;
+    int len = (int)sizeof name;
+
+    return getpeername(at, (struct sockaddr *)&name, &len) == 0;
+}
+
 /* What became of a connection that was started: 1, it is there; -1, it failed;
  * 0, nothing yet. select() tells all three, which WSAPoll does not before
- * Windows 10 2004, and takes no error away. */
+ * Windows 10 2004, and takes no error away. It tells of an urgent byte as of a
+ * failure, but only where a connection is. */
 static int windows_outcome(SOCKET at)
 {
     struct timeval now = { 0, 0 };
@@ -711,7 +731,7 @@ static int windows_outcome(SOCKET at)
     writable.fd_array[0] = failed.fd_array[0] = at;
     if (select(0, NULL, &writable, &failed, &now) <= 0)
         return 0;
-    return failed.fd_count > 0 ? -1 : 1;
+    return failed.fd_count > 0 && !windows_has_peer(at) ? -1 : 1;
 }
 
 /* Asks what became of it. */
@@ -1090,12 +1110,8 @@ static lssb_poll windows_get_entry(const WSAPOLLFD *place, size_t i)
 /* Whether an entry waits for a connection that is not there yet. */
 static bool windows_connects(const lssb_poll *item)
 {
-    struct sockaddr_storage name;
-    int len = (int)sizeof name;
-
     return item->write && item->handle >= 0 &&
-           getpeername((SOCKET)item->handle, (struct sockaddr *)&name,
-                       &len) != 0;
+           !windows_has_peer((SOCKET)item->handle);
 }
 
 /* The handle for callers with a loop of their own. */

@@ -264,6 +264,34 @@ static void a_reset_is_told(void)
     end();
 }
 
+/* Windows shows it where it shows that a connection failed. */
+static void an_urgent_byte_is_no_broken_connection(void)
+{
+    lssb_address address;
+    char bytes[8];
+    int32_t code = 0;
+    SOCKET other, listener;
+    lssb_handle handle;
+    fd_set urgent;
+
+    begin();
+    listener = listens(&address);
+    handle = connects(listener, &address, &other);
+    EXPECT_INT(send(other, "!", 1, MSG_OOB), 1);
+    urgent.fd_count = 1;
+    urgent.fd_array[0] = (SOCKET)handle;
+    EXPECT_INT(select(0, NULL, NULL, &urgent, NULL), 1);
+    EXPECT_INT(port->connected(context, handle, &code), LSSB_IO_OK);
+    EXPECT_INT(send(other, "later", 5, 0), 5);
+    EXPECT(waits(handle, true, false));
+    EXPECT_INT(port->receive(context, handle, bytes, 8, &code), 5);
+    EXPECT_INT(port->connected(context, handle, &code), LSSB_IO_OK);
+    port->close_handle(context, handle, false);
+    closesocket(other);
+    closesocket(listener);
+    end();
+}
+
 static void a_reset_of_ours_reaches_the_peer(void)
 {
     lssb_address address;
@@ -970,7 +998,7 @@ static void sets(const WCHAR *value)
     EXPECT(SetEnvironmentVariableW(name, value) || value == NULL);
 }
 
-static void the_environment_is_read_as_utf8_and_stays(void)
+static void the_environment_is_read_as_utf8(void)
 {
     static const WCHAR accents[] = { 'h', 0xE9, 0x20AC, 0xD83D, 0xDE00, 0 };
     static const WCHAR other[] = { 'o', 't', 'h', 'e', 'r', 0 };
@@ -983,9 +1011,9 @@ static void the_environment_is_read_as_utf8_and_stays(void)
     path = port->environment(NULL, "PATH");
     EXPECT(path != NULL && path != value);
     EXPECT(port->environment(NULL, "LSSB_UNIT") == value);
-    EXPECT_STR(value, "h\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80");
     sets(other);
     EXPECT_STR(port->environment(NULL, "LSSB_UNIT"), "other");
+    EXPECT_STR(value, "h\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80");
     sets(empty);
     value = port->environment(NULL, "LSSB_UNIT");
     EXPECT(value == NULL || *value == '\0');
@@ -993,6 +1021,36 @@ static void the_environment_is_read_as_utf8_and_stays(void)
     EXPECT(port->environment(NULL, "LSSB_UNIT") == NULL);
     EXPECT(port->environment(NULL, "LSSB_UNIT_THAT_NOBODY_HAS_SET_AT_ALL")
            == NULL);
+}
+
+static DWORD WINAPI reads_another(void *value)
+{
+    *(const char **)value = port->environment(NULL, "LSSB_UNIT");
+    return 0;
+}
+
+/* A key is nowhere but in the client, and in what Windows itself keeps. */
+static void what_was_read_is_wiped_when_the_thread_that_asked_opens(void)
+{
+    static const WCHAR key[] = { 'k', 'e', 'y', 0 };
+    const char *value = NULL;
+    HANDLE thread;
+
+    sets(key);
+    thread = CreateThread(NULL, 0, reads_another, (void *)&value, 0, NULL);
+    WaitForSingleObject(thread, INFINITE);
+    CloseHandle(thread);
+    EXPECT_STR(port->environment(NULL, "LSSB_UNIT"), "key");
+    EXPECT(port->environment(NULL, "PATH") != NULL);
+    begin();
+    EXPECT_STR(value, "key");       /* another thread's */
+    EXPECT(windows_variables != NULL && windows_variables->value == value &&
+           windows_variables->next == NULL);
+    windows_variables->thread = GetCurrentThreadId();
+    windows_forget();
+    EXPECT(windows_variables == NULL);
+    end();
+    sets(NULL);
 }
 
 /* ------------------------------------------------------------ listening -- */
@@ -1179,6 +1237,7 @@ static const struct test tests[] = {
     TEST(a_failed_connect_is_told_even_if_the_poll_says_nothing),
     TEST(a_wait_for_a_connect_looks_at_it_now_and_then),
     TEST(a_reset_is_told),
+    TEST(an_urgent_byte_is_no_broken_connection),
     TEST(a_reset_of_ours_reaches_the_peer),
     TEST(a_full_socket_says_again_and_is_waited_for),
     TEST(the_end_of_what_is_read_keeps_no_writer_awake),
@@ -1202,7 +1261,8 @@ static const struct test tests[] = {
     TEST(memory_is_zeroed_and_aligned),
     TEST(random_bytes_fill_the_place_and_nothing_else),
     TEST(clocks_go_forward),
-    TEST(the_environment_is_read_as_utf8_and_stays),
+    TEST(the_environment_is_read_as_utf8),
+    TEST(what_was_read_is_wiped_when_the_thread_that_asked_opens),
     TEST(a_listener_hands_out_connections_over_both_families),
     TEST(a_port_that_is_listened_on_is_in_use),
     TEST(a_port_of_ours_is_nobody_elses),
