@@ -3,9 +3,12 @@
 # What to build with, and where its dependencies are. A path may be given for
 # each of them: BEARSSL=DIR with inc/ and build/ as its own Makefile leaves
 # them, MBEDTLS=DIR with include/ and library/ likewise.
-# Otherwise the system's are used. TLS is bearssl, mbedtls or none. PORT is
-# posix or windows; programs end in EXE there. RUN is what runs programs that
-# this machine cannot: wine, or qemu's emulation of one process.
+# Otherwise the system's are used. TLS is bearssl, mbedtls or none. PORT names a
+# file of port/: posix; windows, where programs end in EXE; pipe, lwip, zephyr or
+# freertos_tcp for firmware, with the system's headers in CPPFLAGS: `make` makes
+# the library then, and nothing else can be made; or one of your own. RUN is what
+# runs programs that this machine cannot: wine, or qemu's emulation of one
+# process.
 CC = cc
 AR = ar
 CFLAGS = -O2 -g

@@ -62,4 +62,30 @@
 #define LSSB_TRACE 1
 #endif
 
+/* What ports take. They include nothing but port.h, so that what is not given
+ * is set there.
+ *
+ * LSSB_IN_INTERRUPT          -   an expression that is true in an interrupt's
+ * handler: xPortIsInsideInterrupt() on FreeRTOS, 0 where none ever wakes a
+ * client. With it lwip.c and freertos_tcp.c end a wait by an event; without,
+ * wakes are looked for every LSSB_WAKE_MS. About 350 bytes of code with lwIP,
+ * and a socket that is never connected for each client.
+ *
+ * LSSB_WAKE_MS              50   ms      how late those ports notice a wake that
+ * is no event. Each such period of a wait costs a look; where nothing is ever
+ * posted from elsewhere, make it large. Where wakes are events 1,000, for one
+ * that the system's own thread had no room for; where those are never lost
+ * (Zephyr) an hour.
+ *
+ * LSSB_RESOLVER_JOBS         2   names   that lwip.c and zephyr.c resolve at
+ * once, in all clients; 300 bytes of memory each, which no client owns.
+ *
+ * LSSB_NO_THREADS            -   defined: posix.c makes no thread; names are
+ * resolved in `resolve`, which blocks for as long as the system's resolver
+ * does.
+ *
+ * LSSB_POSIX_PROBE           -   defined: posix.c asks whether somebody listens
+ * on a port before it does, as on every POSIX system but Linux, where a port
+ * can be taken twice: up to 50 ms for each listener. */
+
 #endif

@@ -68,7 +68,7 @@ target() {
     cflags=-O1
     case $1 in
     powerpc) only='unit_http1 unit_json unit_url unit_websocket unit_yamux unit_conn control' ;;
-    windows) only='unit_windows unit_yamux client' ;;
+    windows) only='unit_windows unit_files unit_yamux client' ;;
     esac
 }
 
@@ -88,18 +88,11 @@ common() {
 }
 
 # sysroot ARCH: Debian's TLS libraries for that machine, laid out as their own
-# build leaves them. dpkg learns nothing of the architecture: apt keeps a state
-# of its own for it.
+# build leaves them.
 sysroot() {
     root=$build/sysroot/$1
     [ -e "$root/ready" ] && return
-    rm -rf "$root" && mkdir -p "$root/lists/partial" "$root/cache/archives/partial" "$root/debs" || return
-    apt="-o APT::Architecture=$1 -o APT::Architectures::=$1 -o Dir::State::lists=$root/lists \
-        -o Dir::State::status=/dev/null -o Dir::Cache=$root/cache -o APT::Sandbox::User=root"
-    apt-get $apt -q update >"$root/log" 2>&1
-    (cd "$root/debs" && apt-get $apt -q download libbearssl-dev libmbedtls-dev) >>"$root/log" 2>&1 ||
-        { cat "$root/log"; return 1; }
-    for deb in "$root"/debs/*.deb; do dpkg-deb -x "$deb" "$root" || return; done
+    rm -rf "$root" && sh tests/sysroot.sh "$1" "$root" libbearssl-dev libmbedtls-dev || return
     lib=$(echo "$root"/usr/lib/*-linux-gnu*)
     mkdir -p "$root/bearssl" "$root/mbedtls" &&
         ln -s "$root/usr/include/bearssl" "$root/bearssl/inc" &&
@@ -153,7 +146,7 @@ built() {
     [ -z "$only" ] || goals=$(printf "$build/$1/tests/%s$exe " $only)
     case $suite in
     *live*) goals="$goals $build/$1/tests/anywhere$exe $build/$1/tests/live$exe
-        $build/$1/examples/quickstart$exe" ;;
+        $build/$1/examples/quickstart$exe $build/$1/examples/tree$exe $build/$1/examples/build$exe" ;;
     esac
     case $suite in *own*) goals="$goals $build/$1/sandboxd" ;; esac
     made "$1" $goals
@@ -184,6 +177,25 @@ demo() {
         QUICKSTART=$build/$1/quickstart sh examples/demo.sh "$(dirname "$sandboxd")" && echo '1 passed, 0 failed'
 }
 
+# carried TARGET: a tree to a box and back, and a Dockerfile's context, by the
+# examples, in the folder of the server that `against` runs.
+carried() {
+    mkdir -p "$work/up/sub" "$work/up/empty" "$work/down" && echo one >"$work/up/sub/a b" &&
+        head -c 3000000 /dev/urandom >"$work/up/large" && echo no >"$work/up/.hidden" &&
+        $run "$build/$1/examples/tree$exe" "$work/up" \
+            'cd /home/user/work && tr a-z A-Z <"sub/a b" >sub/made && rmdir empty' "$work/down" &&
+        [ "$(cat "$work/down/sub/made" "$work/down/sub/a b")" = "ONE
+one" ] && cmp "$work/up/large" "$work/down/large" && [ ! -e "$work/down/.hidden" ] || exit 1
+    printf '%s\n' 'FROM python:3.12' 'COPY . /srv' 'RUN [ "$(cat "/srv/sub/a b")" = one ] && [ ! -e /srv/large ]' \
+        >"$work/up/Dockerfile" && echo large >"$work/up/.dockerignore" || exit 1
+    case $line in
+    *'"isolation": "view"'* | *'"isolation":"view"'*)
+        $run "$build/$1/examples/build$exe" cross "$work/up" || exit 1 ;;
+    *) echo '  skipped: nothing may be built in boxes without a view of their own' ;;
+    esac
+    echo '1 passed, 0 failed'
+}
+
 # Emulated processors are slow, and these go through every call and every byte.
 slow='torture interleave'
 
@@ -201,7 +213,8 @@ plan() {
             done ;;
         live) printf '%s\n' 'everything, once' "$self anywhere $build $1" \
             'the control plane' "$self live $build $1" \
-            'the quickstart, cut in the middle' "$self demo $build $1" ;;
+            'the quickstart, cut in the middle' "$self demo $build $1" \
+            'a tree and a Dockerfile' "$self carried $build $1" ;;
         secure) printf '%s\n' 'everything, over TLS' "$self secure $build $1" ;;
         own) printf '%s\n' 'its own sandboxd' \
             "python3 tests/sandboxd_exec.py $build/$1/sandboxd" ;;
@@ -268,6 +281,7 @@ quick) quick=1 build=$build/quick && mkdir -p "$build" && check powerpc windows 
 anywhere | live) target "$1" && against '' $run "$build/$1/tests/$what$exe" ;;
 secure) target "$1" && against --tls $run "$build/$1/tests/anywhere$exe" ;;
 demo) target "$1" && demo "$1" ;;
+carried) target "$1" && against '' carried "$1" ;;
 sysroot) sysroot "$1" ;;
 *) sed -n '2,12p' "$0" && exit 2 ;;
 esac

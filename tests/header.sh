@@ -1,5 +1,6 @@
 #!/bin/sh
-# The public headers by themselves, as C99 and as C++98, without a warning:
+# The public headers by themselves, as C99 and as C++98, without a warning; and
+# whether src/config.h says of each macro that a build may set what it costs:
 # sh tests/header.sh
 # SPDX-License-Identifier: MIT
 set -u
@@ -18,6 +19,16 @@ for header in lssb.h port/port.h port/tls.h; do
             echo "FAILED $header with $compiler"
         fi
     done
+done
+# Guards of headers aside, what sources ask for is what a build may set.
+for macro in $(grep -hE '^ *# *(if|ifdef|ifndef|elif) ' src/*.[ch] port/*.[ch] lssb.h lssb.c http.c ws.c |
+    grep -oE 'LSSB_[A-Z0-9_]+' | grep -v '_H$' | sort -u); do
+    if grep -qE "^(/\*| \*) $macro  " src/config.h; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED src/config.h does not say what $macro is"
+    fi
 done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Unpacks Debian packages of another architecture into a folder, without
 # installing them: sh tests/sysroot.sh ARCHITECTURE FOLDER PACKAGE...
-# The system's own package lists stay as they are.
+# dpkg learns nothing of the architecture: apt keeps a state of its own for it,
+# and the system's package lists stay as they are.
 # SPDX-License-Identifier: MIT
 set -eu
 arch=$1
