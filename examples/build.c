@@ -74,7 +74,7 @@ int main(int argc, char **argv)
         return 2;
     }
     how.name = argv[1];
-    how.files = &lssb_posix_files;
+    how.files = &lssb_default_files;
     how.context = argc > 2 ? argv[2] : NULL;
     how.dockerfile = argc > 3 ? argv[3] : NULL;
     how.target = argc > 4 && argv[4][0] != '\0' ? argv[4] : NULL;

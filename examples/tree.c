@@ -62,7 +62,7 @@ static lssb_status work(lssb_sandbox *box, char **argv)
     lssb_status status;
 
     tree.tools.box = box;
-    tree.files = &lssb_posix_files;
+    tree.files = &lssb_default_files;
     tree.wanted = is_plain;
     status = lssb_tree_upload(&tree, argv[1], WORK, NULL);
     if (status != LSSB_OK)
