@@ -2193,8 +2193,7 @@ typedef struct lssb_tree {
     /* Set by the calls. */
     uint64_t entries;               /* files, directories and links */
     uint64_t bytes;                 /* of all files */
-    uint64_t left_out;              /* what was not wanted, or may not be; up:
-                                       without devices, pipes and sockets */
+    uint64_t left_out;              /* what was not wanted, or may not be */
     union {
         uint64_t align;
         void *pointer;
@@ -2205,11 +2204,14 @@ typedef struct lssb_tree {
 /* Sends what is in a local directory into one of the box, which is made if it
  * is missing, with its parents. Files, directories and links, by the order of
  * their names; permissions (0777), times in whole seconds; the rest is left
- * out. What is there stays, unless it has the same name: then it is replaced.
+ * out. What is there stays, unless it has the same name: then it is replaced, a
+ * link as well. Where the box's tar would go through a link to a directory
+ * instead (busybox's), and there is one, nothing is sent: LSSB_E_UNSUPPORTED,
+ * the message names it.
  * If the call fails a part has been written. LSSB_E_CONNECTION: the connection
  * was lost while input was on its way. LSSB_E_STOPPED: a local file changed
  * meanwhile, or could not be read: the message names it. Directories 63 deep at
- * most. The box needs tar and base64, the build LSSB_WEBSOCKET 1. */
+ * most. The box needs tar, base64, sed and find, the build LSSB_WEBSOCKET 1. */
 lssb_status lssb_tree_upload(lssb_tree *tree, const char *local,
                              const char *path, lssb_op *op);
 

@@ -189,6 +189,8 @@ static enum lssb_pack_choice build_choose(void *user, const char *path,
     struct build_state *state = user;
     struct lssb_ignore *ignore = &state->of.context.ignore;
 
+    if (info->kind == LSSB_ENTRY_OTHER)
+        return LSSB_PACK_DROP;
     if (!state->of.context.pack.own.asking)
         ignore->own.asked = false;  /* another path than the last time */
     return lssb_ignore_choose(ignore, path,

@@ -242,6 +242,8 @@ static lssb_status pack_ask(struct lssb_pack *pack, const char *name)
         return LSSB_AGAIN;
     if (choice == LSSB_PACK_STOP)
         return LSSB_E_STOPPED;
+    if (info->kind == LSSB_ENTRY_OTHER)
+        return LSSB_AGAIN;          /* whatever was said */
     if (info->kind != LSSB_ENTRY_DIRECTORY)
         return choice == LSSB_PACK_KEEP ? LSSB_OK : LSSB_AGAIN;
     if (choice == LSSB_PACK_DROP)
@@ -265,7 +267,7 @@ static lssb_status pack_look(struct lssb_pack *pack, const char *name)
         return LSSB_AGAIN;          /* it was just removed */
     if (status != LSSB_OK)
         return pack_wrong(pack, status, "it cannot be looked at");
-    return info->kind != LSSB_ENTRY_OTHER ? pack_ask(pack, name) : LSSB_AGAIN;
+    return pack_ask(pack, name);
 }
 
 /* Goes on to the next entry that is to be told; LSSB_END: there is none,

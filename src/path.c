@@ -44,7 +44,7 @@ static lssb_status path_hears_list(void *user, const void *bytes, size_t len)
 }
 
 static const char path_list_script[] =
-    LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
+    LSSB_TOOLS_BEGIN "n find stat;o\n" LSSB_TOOLS_ENTER
     "{ find . ! -name . $LSSB_N -exec stat -c \"%n// $f\" {} +\n"
     "echo \"// 0 $?\";}|e";
 static const struct lssb_tools_job path_list = {
@@ -114,7 +114,7 @@ static lssb_status path_stat_ended(lssb_tools *tools, int32_t code)
 }
 
 static const char path_stat_script[] =
-    LSSB_TOOLS_BEGIN
+    LSSB_TOOLS_BEGIN "n stat readlink;o\n"
     "m=$(stat $LSSB_N -c \"$f\" \"$a\")||exit\n"
     "{ echo \".// $m\"\n"
     "[ \"$LSSB_N\" ]||[ ! -h \"$a\" ]||readlink \"$a\";}|e";
@@ -410,11 +410,10 @@ static lssb_status path_hears_watch(void *user, const void *bytes, size_t len)
  * of the name that is "///n". What was there
  * and what is there are compared by awk. */
 static const char path_watch_script[] =
-    LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
+    LSSB_TOOLS_BEGIN "n find stat sed awk sleep;o\n" LSSB_TOOLS_ENTER
     "l(){ find . ! -name . $LSSB_N -exec stat -c \"%n// $f\" {} + "
     "2>/dev/null|sed -e :j -e '/\\/\\/ [0-9a-f][0-9a-f -]*$/!{N' -e bj "
     "-e '}' -e 's/\\n/\\/\\/n/g';}\n"
-    "command -v awk >/dev/null||{ echo awk: not found >&2;exit 127;}\n"
     "o=$(l)\n"
     "echo '!// 0 0'|e\n"
     "while sleep \"$LSSB_T\" 2>/dev/null||sleep 1;do\n"

@@ -47,7 +47,7 @@ static lssb_status process_listed(lssb_tools *tools, int32_t code)
 }
 
 static const char process_list_script[] =
-    LSSB_TOOLS_BEGIN PROCESS_STAT
+    LSSB_TOOLS_BEGIN "n od\n" PROCESS_STAT
     "[ -r /proc/self/stat ]||{ echo '/proc: not found' >&2;exit 127;}\n"
     "for d in /proc/[0-9]*;do\n"
     "p=${d#/proc/}\n"
@@ -101,7 +101,7 @@ static const struct lssb_tools_job process_signal = {
 /* By a variable in the environment of what the command has started, which is
  * in groups; each gets the signal. */
 static const char process_signal_id_script[] =
-    LSSB_TOOLS_BEGIN PROCESS_STAT
+    LSSB_TOOLS_BEGIN "n tr grep\n" PROCESS_STAT
     "g=\n"
     "for d in /proc/[0-9]*;do\n"
     "{ tr '\\0' '\\n' <$d/environ|grep -qxF \"LSSB_COMMAND_ID=$LSSB_N\";} "

@@ -13,11 +13,15 @@
 #define TOOLS_WATCH_IDLE_S 30       /* what an endless call lives on without
                                        anybody who listens */
 
-/* What every script begins with. x complains about a path and ends; e passes
- * bytes on as text; a and b are the paths, f what is asked of each file.
+/* What every script begins with. x complains about a path and ends; n names a
+ * tool that the box lacks, and ends; o does so for e, which passes bytes on as
+ * text; a and b are the paths, f what is asked of each file.
  * Slashes at the end go: behind a link they would mean what it leads to. */
 static const char tools_prologue[] =
     "x(){ printf '%s: %s\\n' \"$1\" \"$2\" >&2;exit 1;}\n"
+    "n(){ for p;do command -v \"$p\" >/dev/null||"
+    "{ echo \"$p: not found\" >&2;exit 127;};done;}\n"
+    "o(){ command -v base64 >/dev/null||n od;}\n"
     "e(){ if command -v base64 >/dev/null;then echo '#b';base64;"
     "else echo '#o';od -An -v -tx1;fi;}\n"
     "a=$LSSB_A b=$LSSB_B\n"

@@ -49,7 +49,7 @@ static lssb_tree *tree_from(lssb_tools *tools)
 
 static struct tree_up *tree_up(lssb_tree *tree)
 {
-    return (struct tree_up *)(void *)tree->reserved;
+    return (struct tree_up *)(void *)&tree->reserved;
 }
 
 /* Begins one of the two. */
@@ -212,7 +212,7 @@ static void tree_down_over(lssb_tools *tools)
 
 /* What tar says of itself comes after all of the archive. */
 static const char tree_download_script[] =
-    LSSB_TOOLS_BEGIN LSSB_TOOLS_ENTER
+    LSSB_TOOLS_BEGIN "n tar;o\n" LSSB_TOOLS_ENTER
     "exec 3>&1\n"
     "s=$({ { tar -cf - . 3>&-;echo $? >&4;}|e >&3;} 4>&1)\n"
     "exit $s";
@@ -364,14 +364,19 @@ static void tree_send(lssb_tree *tree)
 }
 
 /* tar takes the archive up to the line that ends it: what has no way to say
- * that its input has ended is a server that does not know how to. */
+ * that its input has ended is a server that does not know how to. GNU's and
+ * the BSDs' put a directory in the place of a link to one; busybox's goes
+ * through it. Permissions are the archive's, whatever the umask. */
 static const char tree_upload_script[] =
-    LSSB_TOOLS_BEGIN
+    LSSB_TOOLS_BEGIN "n mkdir sed base64 tar find\n"
     "mkdir -p \"$a\"||exit\n"
     LSSB_TOOLS_ENTER
-    "for p in sed base64 tar;do command -v $p >/dev/null||"
-    "{ echo $p: not found >&2;exit 127;};done\n"
-    "sed -n -e '/^=$/q' -e p|base64 -d|tar -xof -";
+    "case $(tar --version 2>/dev/null) in *GNU*|bsdtar*);;*)\n"
+    "l=$(find . -type l -exec sh -c "
+    "'for l;do [ ! -d \"$l\" ]||echo \"$l\";done' sh {} +)\n"
+    "[ ! \"$l\" ]||{ echo \"tar would follow what leads to a directory: $l\" "
+    ">&2;exit 127;};;esac\n"
+    "sed -n -e '/^=$/q' -e p|base64 -d|{ umask 0;tar -xof -;}";
 static const struct lssb_tools_job tree_upload = {
     .name = "upload tree",
     .resource = LSSB_RESOURCE_FILE,

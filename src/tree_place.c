@@ -19,7 +19,7 @@ struct lssb_tools_state *lssb_tree_state(lssb_tree *tree)
 
 struct tree_down *lssb_tree_down(lssb_tree *tree)
 {
-    return (struct tree_down *)(void *)tree->reserved;
+    return (struct tree_down *)(void *)&tree->reserved;
 }
 
 /* Ends the call: what is wrong, with which path, a system's number. */

@@ -783,7 +783,7 @@ static void a_part_of_a_tree_moves_and_failures_are_told(void)
     tree.wanted = no_git;
     expect(lssb_tree_upload(&tree, at("src"), "part", NULL), LSSB_OK);
     EXPECT_INT(tree.entries, 2);
-    EXPECT_INT(tree.left_out, 1);
+    EXPECT_INT(tree.left_out, 2);
     EXPECT(exists("part/a/b") && !exists("part/.git") && !exists("part/pipe"));
     sh("cd /home/user/part && mkdir -p .git/x d && echo 1 >.git/x/y && "
        "mkfifo d/pipe && ln -s /etc/passwd d/absolute && "
@@ -851,6 +851,260 @@ static void a_box_without_base64_does_with_od(void)
     local("rm -rf \"$PWD\"");
 }
 
+/* What is made has the permissions of what it is made of, whoever makes it and
+ * whatever the umask is there. */
+static void a_tree_of_another_user_has_the_rights_of_the_local_one(void)
+{
+    static lssb_tree tree;
+    lssb_entry entry;
+    size_t i;
+    static const struct {
+        const char *path;
+        uint32_t mode;
+    } rows[] = { { "um/d", 0777 }, { "um/f", 0666 }, { "um/d/x", 0755 } };
+
+    make_here();
+    local("mkdir -p src/d; echo >src/f; echo >src/d/x; chmod 666 src/f; "
+          "chmod 777 src/d; chmod 755 src/d/x");
+    sh("mkdir um; chown nobody um; chmod 755 . um");
+    memset(&tree, 0, sizeof tree);
+    tree.tools.box = &box;
+    tree.tools.as_user = "nobody";
+    tree.files = &lssb_posix_files;
+    expect(lssb_tree_upload(&tree, at("src"), "um", NULL), LSSB_OK);
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].path;
+        expect(lssb_path_stat(&tools, rows[i].path, 0, &entry, NULL), LSSB_OK);
+        EXPECT_INT(entry.mode, rows[i].mode);
+    }
+    local("rm -rf \"$PWD\"");
+}
+
+/* Not every tar puts a directory in the place of a link to one. */
+static void a_tree_is_not_written_through_a_link_that_is_there(void)
+{
+    const char *busybox = getenv("BUSYBOX");
+    static lssb_tree tree;
+
+    make_here();
+    local("mkdir -p src/d; echo >src/d/f; echo >src/file");
+    sh("mkdir -p ln/to out && ln -s to ln/d && ln -s nowhere ln/x && "
+       "echo kept >out/file && ln -s ../out/file ln/file");
+    memset(&tree, 0, sizeof tree);
+    tree.tools.box = &box;
+    tree.files = &lssb_posix_files;
+    if (busybox != NULL && *busybox != '\0') {
+        expect(lssb_tree_upload(&tree, at("src"), "ln", NULL),
+               LSSB_E_UNSUPPORTED);
+        EXPECT(strstr(lssb_error_text(client), "./d") != NULL);
+        EXPECT(exists("ln/d"));
+        sh("rm ln/d");
+    }
+    expect(lssb_tree_upload(&tree, at("src"), "ln", NULL), LSSB_OK);
+    sh("[ ! -e ln/to/f ]&&[ ! -h ln/d ]&&[ -f ln/d/f ]&&[ ! -h ln/file ]&&"
+       "read -r l <out/file&&[ \"$l\" = kept ]");
+    local("rm -rf \"$PWD\"");
+}
+
+/* What cannot be sent is counted, and the caller is asked about it. */
+static bool count_others(void *user, const char *path,
+                         const lssb_local_info *info)
+{
+    (void)path;
+    *(unsigned *)user += info->kind == LSSB_ENTRY_OTHER;
+    return true;
+}
+
+static void a_pipe_is_left_out_and_counted(void)
+{
+    static lssb_tree tree;
+    unsigned others = 0;
+
+    make_here();
+    local("mkdir -p src/d; mkfifo src/a src/d/b; echo >src/f");
+    memset(&tree, 0, sizeof tree);
+    tree.tools.box = &box;
+    tree.files = &lssb_posix_files;
+    expect(lssb_tree_upload(&tree, at("src"), "pipes", NULL), LSSB_OK);
+    EXPECT_INT(tree.entries, 2);
+    EXPECT_INT(tree.left_out, 2);
+    tree.wanted = count_others;
+    tree.user = &others;
+    expect(lssb_tree_upload(&tree, at("src"), "pipes", NULL), LSSB_OK);
+    EXPECT_INT(tree.left_out, 2);
+    EXPECT(others >= 2);
+    EXPECT(!exists("pipes/a") && exists("pipes/d"));
+    local("rm -rf \"$PWD\"");
+}
+
+/* As long as a file system has them, without a byte of UTF-8. */
+static void the_longest_names_are_taken(void)
+{
+    static char from[300], to[300], listed[300];
+    const char *const wanted[] = { listed };
+    struct seen seen = { wanted, 1, 0, { 0 }, 0, 0 };
+
+    memcpy(from, "long/", 6);
+    memcpy(to, "long/", 6);
+    memset(from + 5, 0xFF, 255);
+    memset(to + 5, 0xE9, 255);
+    memset(listed, 0xE9, 255);
+    expect(lssb_path_make(&tools, "long", 0, 0, NULL), LSSB_OK);
+    expect(lssb_path_make(&tools, from, 0, 0, NULL), LSSB_OK);
+    expect(lssb_path_rename(&tools, from, to, 0, NULL), LSSB_OK);
+    expect(lssb_path_list(&tools, "long", 0, see, &seen, NULL), LSSB_OK);
+    EXPECT_INT(seen.entries, 1);
+    EXPECT_INT(seen.times[0], 1);
+    expect(lssb_path_remove(&tools, to, 0, NULL), LSSB_OK);
+}
+
+/* ------------------------------------------------------- missing programs -- */
+
+/* Whether the box's shell knows a tool, be it its own. */
+static bool knows(const char *tool)
+{
+    lssb_run_options how = { 0 };
+    lssb_result result;
+    char command[64];
+
+    how.shell = "/bin/sh";
+    snprintf(command, sizeof command, "command -v %s >/dev/null", tool);
+    expect(lssb_run(&box, command, &how, &result, NULL), LSSB_OK);
+    return result.exit_code == 0;
+}
+
+static lssb_status stop_watching(void *user, lssb_change change,
+                                 const lssb_entry *entry)
+{
+    (void)user;
+    (void)change;
+    (void)entry;
+    return LSSB_E_STOPPED;
+}
+
+static lssb_status any_process(void *user, const lssb_process *process)
+{
+    (void)user;
+    (void)process;
+    return LSSB_OK;
+}
+
+enum call {
+    LIST, STAT, EXISTS, MAKE, REMOVE, REMOVE_ALL, RENAME, COPY, CHMOD, WATCH,
+    PROCESSES, SIGNAL, UP, DOWN
+};
+
+static lssb_status ask(enum call call)
+{
+    static lssb_tree tree;
+    struct seen seen = { NULL, 0, 0, { 0 }, 0, 0 };
+    lssb_command command = { 0 };
+    lssb_entry entry;
+    bool there;
+
+    memset(&tree, 0, sizeof tree);
+    tree.tools.box = &box;
+    tree.files = &lssb_posix_files;
+    strcpy(command.id, "x");
+    command.pid = LSSB_UNKNOWN;
+    command.status = LSSB_PENDING;
+    switch (call) {
+    case LIST:
+        return lssb_path_list(&tools, "less", 0, see, &seen, NULL);
+    case STAT:
+        return lssb_path_stat(&tools, "less/link", 0, &entry, NULL);
+    case EXISTS:
+        return lssb_path_exists(&tools, "less/no", &there, NULL);
+    case MAKE:
+        return lssb_path_make(&tools, "less/new", 0, 0, NULL);
+    case REMOVE:
+        return lssb_path_remove(&tools, "less/empty", 0, NULL);
+    case REMOVE_ALL:
+        return lssb_path_remove(&tools, "less/full", LSSB_RECURSIVE, NULL);
+    case RENAME:
+        return lssb_path_rename(&tools, "less/file", "less/b", 0, NULL);
+    case COPY:
+        return lssb_path_copy(&tools, "less/file", "less/c", 0, NULL);
+    case CHMOD:
+        return lssb_path_chmod(&tools, "less/file", 0600, 0, NULL);
+    case WATCH:
+        return lssb_path_watch(&tools, "less", 0, 0, stop_watching, NULL,
+                               NULL);
+    case PROCESSES:
+        return lssb_process_list(&tools, any_process, NULL, NULL);
+    case SIGNAL:
+        return lssb_command_signal(&tools, &command, "TERM", NULL);
+    case UP:
+        return lssb_tree_upload(&tree, at("src"), "less/up", NULL);
+    case DOWN:
+        return lssb_tree_download(&tree, "less/full", at("down"), NULL);
+    }
+    return LSSB_OK;
+}
+
+/* Takes a tool from the box, or gives it back. */
+static void hide(const char *tool, bool back)
+{
+    char command[300];
+
+    snprintf(command, sizeof command, "%s mv /home/user/.applets/%s%s "
+             "/home/user/.applets/%s%s", getenv("BUSYBOX"), tool,
+             back ? ".hidden" : "", tool, back ? "" : ".hidden");
+    sh(command);
+}
+
+static void a_tool_that_the_box_lacks_is_named(void)
+{
+    static const struct {
+        enum call call;
+        const char *tool, *too;
+    } rows[] = {
+        { LIST, "find", NULL }, { LIST, "stat", NULL },
+        { LIST, "od", "base64" }, { STAT, "stat", NULL },
+        { STAT, "readlink", NULL }, { STAT, "od", "base64" },
+        { EXISTS, "stat", NULL }, { MAKE, "mkdir", NULL },
+        { REMOVE, "rmdir", NULL }, { REMOVE_ALL, "rm", NULL },
+        { RENAME, "mv", NULL }, { COPY, "cp", NULL },
+        { CHMOD, "chmod", NULL }, { WATCH, "find", NULL },
+        { WATCH, "stat", NULL }, { WATCH, "sed", NULL },
+        { WATCH, "awk", NULL }, { WATCH, "sleep", NULL },
+        { WATCH, "od", "base64" }, { PROCESSES, "od", NULL },
+        { SIGNAL, "tr", NULL }, { SIGNAL, "grep", NULL },
+        { UP, "mkdir", NULL }, { UP, "sed", NULL }, { UP, "base64", NULL },
+        { UP, "tar", NULL }, { UP, "find", NULL }, { DOWN, "tar", NULL },
+        { DOWN, "stat", NULL }, { DOWN, "od", "base64" }
+    };
+    const char *busybox = getenv("BUSYBOX");
+    size_t i;
+
+    if (busybox == NULL || *busybox == '\0') {
+        SKIP("only in a box whose programs are its own");
+        return;
+    }
+    make_here();
+    local("mkdir src down; echo >src/x");
+    sh("mkdir -p less/empty less/full/x && echo >less/file && "
+       "ln -s file less/link");
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char row[64];
+
+        snprintf(row, sizeof row, "%d without %s", rows[i].call, rows[i].tool);
+        test_row = row;
+        hide(rows[i].tool, false);
+        if (rows[i].too != NULL)
+            hide(rows[i].too, false);
+        if (!knows(rows[i].tool)) { /* a shell may have it built in */
+            expect(ask(rows[i].call), LSSB_E_UNSUPPORTED);
+            EXPECT(strstr(lssb_error_text(client), rows[i].tool) != NULL);
+        }
+        hide(rows[i].tool, true);
+        if (rows[i].too != NULL)
+            hide(rows[i].too, true);
+    }
+    test_row = NULL;
+    local("rm -rf \"$PWD\"");
+}
+
 /* ------------------------------------------------------------------ main -- */
 
 /* A box; with BUSYBOX one whose PATH leads to its applets only. */
@@ -895,6 +1149,11 @@ int main(void)
         TEST(a_watch_is_canceled),
         TEST(a_tree_goes_up_and_comes_down_the_same),
         TEST(a_part_of_a_tree_moves_and_failures_are_told),
+        TEST(a_tree_of_another_user_has_the_rights_of_the_local_one),
+        TEST(a_tree_is_not_written_through_a_link_that_is_there),
+        TEST(a_pipe_is_left_out_and_counted),
+        TEST(the_longest_names_are_taken),
+        TEST(a_tool_that_the_box_lacks_is_named),
         TEST(a_box_without_base64_does_with_od)
     };
     lssb_error why;

@@ -540,13 +540,14 @@ static void wrong_arguments_are_refused_at_once(void)
     memset(path, 'x', 4096);
     EXPECT_INT(lssb_path_exists(&tools, path, &there, NULL),
                LSSB_E_INVALID_ARGUMENT);
-    path[250] = '\0';
-    memset(path, 0xE9, 250);
+    path[600] = '\0';
+    memset(path, 0xE9, 600);
     EXPECT_INT(lssb_path_exists(&tools, path, &there, NULL),
                LSSB_E_INVALID_ARGUMENT);
     EXPECT_INT(peers.count, 0);     /* nothing was asked of anybody */
-    path[200] = '\0';
+    path[255] = '\0';
     EXPECT_INT(lssb_path_exists(&tools, path, &there, NULL), LSSB_OK);
+    EXPECT_INT(lssb_path_rename(&tools, path, path, 0, NULL), LSSB_OK);
     end();
 }
 
