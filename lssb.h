@@ -1774,7 +1774,9 @@ extern const lssb_files lssb_posix_files;
  * mode only 0200 counts, for a file; whatever is there is 0755, or 0555. Links
  * are relative and lead to names that may be, else they are refused; one leads
  * to a directory if that is there before it. Whoever may not make links gets
- * LSSB_E_UNSUPPORTED: an administrator may, and everybody in developer mode. */
+ * LSSB_E_UNSUPPORTED: an administrator may, and everybody in developer mode.
+ * Before Windows 10 1607 a file that is open keeps its name when it is removed,
+ * until it is closed. */
 extern const lssb_files lssb_windows_files;
 
 /* This system's own. */
@@ -1795,7 +1797,7 @@ extern const lssb_files lssb_windows_files;
  *     lssb_snapshot snapshot;
  *
  *     how.name = "my-tools";
- *     how.files = &lssb_posix_files;
+ *     how.files = &lssb_default_files;
  *     how.context = "tools";
  *     how.timeout_s = 1800;
  *     how.on_log = print;
@@ -2164,7 +2166,7 @@ lssb_status lssb_command_signal(lssb_tools *tools, const lssb_command *command,
  *     lssb_tree tree = {0};
  *
  *     tree.tools.box = &box;
- *     tree.files = &lssb_posix_files;
+ *     tree.files = &lssb_default_files;
  *     lssb_tree_upload(&tree, "src", "/home/user/src", NULL);
  *     lssb_tree_download(&tree, "/home/user/out", "out", NULL);
  */
