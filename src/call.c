@@ -755,6 +755,31 @@ bool lssb_call_waits(const lssb_op *op, uint64_t *wake_at)
 
 /* ------------------------------------------------------------- beginning -- */
 
+static const struct lssb_calls call_calls = {
+    .step = lssb_call_step,
+    .waits = lssb_call_waits,
+    .step_slots = lssb_slots_step,
+    .conn_waits = lssb_conn_waits,
+    .close = lssb_conn_close,
+    .drop = lssb_conn_drop
+};
+
+void lssb_call_add(lssb_client *client, lssb_op *op)
+{
+    client->calls = &call_calls;
+    op->status = LSSB_PENDING;
+    op->reserved.state.next = NULL;
+    if (client->last != NULL)
+        client->last->reserved.state.next = op;
+    else
+        client->first = op;
+    client->last = op;
+    client->operations++;
+    client->at_once = true;
+    if (client->operations > client->stats.operations_high)
+        client->stats.operations_high = client->operations;
+}
+
 /* Whether a call may begin now. */
 static lssb_status call_may_begin(lssb_client *client, const lssb_op *op)
 {
@@ -849,7 +874,7 @@ lssb_status lssb_call_go(lssb_op *op, bool wait,
             state->end_at = client->now + op->deadline_ms;
     }
     state->phase = LSSB_PHASE_SLOT;
-    lssb_client_add(client, op);
+    lssb_call_add(client, op);
     return wait ? lssb_wait(client, op, LSSB_FOREVER) : LSSB_PENDING;
 }
 
@@ -864,7 +889,7 @@ lssb_status lssb_call_attend(lssb_op *op, bool wait,
     if (op->deadline_ms != 0 && op->deadline_ms != LSSB_FOREVER)
         state->end_at = client->now + op->deadline_ms;
     state->phase = LSSB_PHASE_OWN;
-    lssb_client_add(client, op);
+    lssb_call_add(client, op);
     return wait ? lssb_wait(client, op, LSSB_FOREVER) : LSSB_PENDING;
 }
 

@@ -248,6 +248,7 @@ struct client_aligned {
 struct client_layout {
     uint8_t *at;
     size_t used;
+    size_t plain;                   /* of it, all before the slots' holds */
 };
 
 static void *client_place(struct client_layout *layout, size_t size)
@@ -354,10 +355,27 @@ static const char *client_copy_proxy(struct client_layout *layout,
     return NULL;
 }
 
+/* What is in the block behind the client. All NULL while it is measured. */
+struct client_parts {
+    void *context;                  /* the port's */
+    lssb_poll *polls;
+    struct lssb_slot *slots;
+    struct lssb_bridge *bridges;
+    const char *host;
+    const char *base;
+    const char *api_key;
+    const char *tenant_id;
+    const char *user_agent;
+    const char *no_proxy;
+    const char *system_file;
+    const lssb_pair *headers;
+    struct lssb_proxy proxies[2];
+};
+
 /* Lays out one slot. */
 static void client_lay_slot(struct client_layout *layout,
                             const struct client_setup *setup,
-                            const lssb_client *client, struct lssb_slot *slot)
+                            struct lssb_slot *slot)
 {
     bool encrypts = setup->tls != NULL;
     size_t session =
@@ -368,21 +386,17 @@ static void client_lay_slot(struct client_layout *layout,
 
     if (slot == NULL)
         return;
-    slot->conn.port = client->port;
-    slot->conn.port_context = client->port_context;
-    slot->conn.tls = client->tls;
-    slot->conn.trust = &client->trust;
     slot->conn.receive_buffer = receive;
     slot->conn.send_buffer = send;
     slot->conn.session = memory;
     slot->conn.session_size = session;
-    slot->conn.handle = LSSB_NO_HANDLE;
 }
 
 /* The strings of the configuration. */
 static lssb_status client_lay_strings(struct client_layout *layout,
                                       const struct client_setup *setup,
-                                      lssb_client *client, lssb_error *error)
+                                      struct client_parts *parts,
+                                      lssb_error *error)
 {
     struct client_string host;
     const char *wrong;
@@ -390,133 +404,110 @@ static lssb_status client_lay_strings(struct client_layout *layout,
 
     host.at = setup->url.host;
     host.len = setup->url.host_len;
-    client->host = client_copy(layout, host);
-    client->base = client_copy_base(layout, setup);
-    client->host_port = setup->url.port;
-    client->host_tls = setup->url.tls;
-    client->api_key = client_copy(layout, setup->api_key);
-    client->tenant_id = client_copy(layout, setup->tenant_id);
-    client->user_agent = client_copy(layout, setup->user_agent);
-    client->no_proxy = client_copy(layout, setup->no_proxy);
-    client->trust.system_file = client_copy(layout, setup->system_file);
-    client->headers = client_copy_headers(layout, setup->config);
-    client->header_count = setup->config->header_count;
+    parts->host = client_copy(layout, host);
+    parts->base = client_copy_base(layout, setup);
+    parts->api_key = client_copy(layout, setup->api_key);
+    parts->tenant_id = client_copy(layout, setup->tenant_id);
+    parts->user_agent = client_copy(layout, setup->user_agent);
+    parts->no_proxy = client_copy(layout, setup->no_proxy);
+    parts->system_file = client_copy(layout, setup->system_file);
+    parts->headers = client_copy_headers(layout, setup->config);
     for (i = 0; i < 2; i++) {
         wrong = client_copy_proxy(layout, setup->proxies[i],
-                                  &client->proxies[i]);
+                                  &parts->proxies[i]);
         if (wrong != NULL)
             return lssb_fail(error, LSSB_E_INVALID_ARGUMENT,
                              LSSB_LAYER_CALLER, i == 0 ? "proxy for http: "
                                                        : "proxy for https: ",
                              wrong, NULL);
-        client->proxies[i].from_environment = setup->proxy_from_environment;
+        parts->proxies[i].from_environment = setup->proxy_from_environment;
     }
     return LSSB_OK;
-}
-
-/* The bridges, all of them free. */
-static void client_lay_bridges(struct client_layout *layout,
-                               const struct client_setup *setup,
-                               lssb_client *client)
-{
-    struct lssb_bridge *bridges =
-        client_place(layout, setup->streams * sizeof *bridges);
-    uint32_t i;
-
-    client->bridges = bridges;
-    client->bridge_count = setup->streams;
-    client->stream_buffer = setup->stream_buffer;
-    for (i = setup->streams; bridges != NULL && i-- > 0;) {
-        bridges[i].handle = LSSB_NO_HANDLE;
-        bridges[i].next = client->free_bridges;
-        client->free_bridges = &bridges[i];
-    }
 }
 
 /* The places for what waits, behind all else: they are large, and not touched
  * before they are used. */
 static void client_lay_holds(struct client_layout *layout,
-                             lssb_client *client)
+                             const struct client_setup *setup,
+                             struct client_parts *parts)
 {
     uint32_t i;
 
-    client->plain_size = layout->used;
-    for (i = 0; i < client->bridge_count; i++) {
-        uint8_t *buffer = client_place(layout, client->stream_buffer);
+    layout->plain = layout->used;
+    for (i = 0; i < setup->streams; i++) {
+        uint8_t *buffer = client_place(layout, setup->stream_buffer);
 
-        if (client->bridges != NULL)
-            client->bridges[i].buffer = buffer;
+        if (parts->bridges != NULL)
+            parts->bridges[i].buffer = buffer;
     }
-    for (i = 0; LSSB_WEBSOCKET && i < client->slot_count; i++) {
+    for (i = 0; LSSB_WEBSOCKET && i < setup->slots; i++) {
         char *hold = client_place(layout, LSSB_HOLD);
 
-        if (client->slots != NULL)
-            client->slots[i].hold = hold;
+        if (parts->slots != NULL)
+            parts->slots[i].hold = hold;
     }
 }
 
-/* Lays out everything; `client` is the one in the block, or a spare one while
- * it is only measured. */
+/* Lays out everything. */
 static lssb_status client_lay(struct client_layout *layout,
                               const struct client_setup *setup,
-                              lssb_client *client, lssb_error *error)
+                              struct client_parts *parts, lssb_error *error)
 {
-    const lssb_port *port = setup->port;
-    void *context;
+    lssb_status status;
     uint32_t i;
 
-    client_place(layout, sizeof *client);
-    context = client_place(layout, port->context_size);
-    client->port_context = port->context != NULL ? port->context : context;
-    client->polls = client_place(layout, (2 * (size_t)setup->slots +
-                                          setup->streams + 1) *
-                                             sizeof *client->polls);
-    client->slots =
-        client_place(layout, setup->slots * sizeof *client->slots);
-    client->slot_count = setup->slots;
+    memset(parts, 0, sizeof *parts);
+    client_place(layout, sizeof(lssb_client));
+    parts->context = client_place(layout, setup->port->context_size);
+    parts->polls = client_place(layout, (2 * (size_t)setup->slots +
+                                         setup->streams + 1) *
+                                            sizeof *parts->polls);
+    parts->slots = client_place(layout, setup->slots * sizeof *parts->slots);
     for (i = 0; i < setup->slots; i++)
-        client_lay_slot(layout, setup, client,
-                        client->slots != NULL ? &client->slots[i] : NULL);
-    client_lay_bridges(layout, setup, client);
-    if (client_lay_strings(layout, setup, client, error) != LSSB_OK)
-        return error->status;
-    client_lay_holds(layout, client);
-    return LSSB_OK;
+        client_lay_slot(layout, setup,
+                        parts->slots != NULL ? &parts->slots[i] : NULL);
+    parts->bridges =
+        client_place(layout, setup->streams * sizeof *parts->bridges);
+    status = client_lay_strings(layout, setup, parts, error);
+    if (status == LSSB_OK)
+        client_lay_holds(layout, setup, parts);
+    return status;
 }
 
-/* Measures, all of it and, in spare->plain_size, what has to be zeroed; 0 and
- * the reason in `error` when the configuration is wrong. */
-static size_t client_measure(const struct client_setup *setup,
-                             lssb_client *spare, lssb_error *error)
+/* Measures the block. */
+static lssb_status client_measure(struct client_layout *layout,
+                                  const struct client_setup *setup,
+                                  lssb_error *error)
 {
-    struct client_layout layout = { NULL, 0 };
+    struct client_parts parts;
 
-    memset(spare, 0, sizeof *spare);
-    return client_lay(&layout, setup, spare, error) == LSSB_OK ? layout.used
-                                                               : 0;
+    memset(layout, 0, sizeof *layout);
+    return client_lay(layout, setup, &parts, error);
 }
 
 size_t lssb_memory_needed(const lssb_config *config)
 {
     static const lssb_config defaults;
+    struct client_layout layout;
     struct client_setup setup;
-    lssb_client spare;              /* its error is the place for one */
 
     if (config == NULL)
         config = &defaults;
-    if (client_setup(&setup, config, &spare.error) != LSSB_OK)
+    if (client_setup(&setup, config, NULL) != LSSB_OK ||
+        client_measure(&layout, &setup, NULL) != LSSB_OK)
         return 0;
-    return client_measure(&setup, &spare, &spare.error);
+    return layout.used;
 }
 
 /* --------------------------------------------------------------- opening -- */
 
-/* The block: the caller's, or the port's. */
-static lssb_status client_block(const struct client_setup *setup, size_t size,
-                                size_t plain_size, void **block,
-                                lssb_error *error)
+/* The block: the caller's, or the port's, of the size that was measured. */
+static lssb_status client_block(const struct client_setup *setup,
+                                const struct client_layout *measured,
+                                void **block, lssb_error *error)
 {
     const lssb_config *config = setup->config;
+    size_t size = measured->used;
 
     *block = config->memory;
     if (config->memory != NULL && config->memory_size < size) {
@@ -524,6 +515,8 @@ static lssb_status client_block(const struct client_setup *setup, size_t size,
 
         lssb_fail(error, LSSB_E_NO_MEMORY, LSSB_LAYER_CALLER,
                   "memory: the block is too small; needed are ", NULL);
+        if (error == NULL)
+            return LSSB_E_NO_MEMORY;
         lssb_text_start(&text, error->message + strlen(error->message),
                         sizeof error->message - strlen(error->message));
         lssb_text_add_u64(&text, size);
@@ -535,7 +528,7 @@ static lssb_status client_block(const struct client_setup *setup, size_t size,
                          "memory: the block is not aligned as a uint64_t, a "
                          "pointer and a long double want it", NULL);
     if (config->memory != NULL) {
-        memset(config->memory, 0, plain_size);
+        memset(config->memory, 0, measured->plain);
         return LSSB_OK;
     }
     if (setup->port->take != NULL)
@@ -623,24 +616,72 @@ static void client_give(lssb_client *client)
         port->give(given, size);
 }
 
+/* Makes the parts of a block the client's. */
+static void client_adopt(lssb_client *client, const struct client_setup *setup,
+                         const struct client_parts *parts)
+{
+    const lssb_port *port = setup->port;
+    uint32_t i;
+
+    client->port_context =
+        port->context != NULL ? port->context : parts->context;
+    client->host = parts->host;
+    client->host_port = setup->url.port;
+    client->host_tls = setup->url.tls;
+    client->base = parts->base;
+    client->api_key = parts->api_key;
+    client->tenant_id = parts->tenant_id;
+    client->user_agent = parts->user_agent;
+    client->no_proxy = parts->no_proxy;
+    client->trust.system_file = parts->system_file;
+    client->headers = parts->headers;
+    client->header_count = setup->config->header_count;
+    memcpy(client->proxies, parts->proxies, sizeof client->proxies);
+    client->polls = parts->polls;
+    client->slots = parts->slots;
+    client->slot_count = setup->slots;
+    client->bridges = parts->bridges;
+    client->bridge_count = setup->streams;
+    client->stream_buffer = setup->stream_buffer;
+    for (i = 0; i < client->slot_count; i++) {
+        struct lssb_conn *conn = &client->slots[i].conn;
+
+        conn->port = port;
+        conn->port_context = client->port_context;
+        conn->tls = client->tls;
+        conn->trust = &client->trust;
+        conn->handle = LSSB_NO_HANDLE;
+    }
+    for (i = client->bridge_count; i-- > 0;) {
+        client->bridges[i].handle = LSSB_NO_HANDLE;
+        client->bridges[i].next = client->free_bridges;
+        client->free_bridges = &client->bridges[i];
+    }
+}
+
 /* Fills a block with a client. */
-static lssb_status client_start(lssb_client **out, void *block, size_t size,
+static lssb_status client_start(lssb_client **out, void *block,
+                                const struct client_layout *measured,
                                 const struct client_setup *setup,
                                 lssb_error *error)
 {
-    struct client_layout layout;
+    struct client_layout layout = { NULL, 0, 0 };
+    struct client_parts parts;
     lssb_client *client = block;
     lssb_status status;
     int32_t code = 0;
 
     layout.at = block;
-    layout.used = 0;
     client->port = setup->port;
     client->tls = setup->tls;
-    client->size = size;
+    client->size = measured->used;
+    client->plain_size = measured->plain;
     client->given = setup->config->memory == NULL ? block : NULL;
     client_settings(client, setup->config);
-    status = client_lay(&layout, setup, client, error);
+    if (error == NULL)
+        error = &client->error;
+    status = client_lay(&layout, setup, &parts, error);
+    client_adopt(client, setup, &parts);
     if (status == LSSB_OK)
         status = client_check(client, error);
     if (status == LSSB_OK && client->port->open != NULL &&
@@ -663,27 +704,24 @@ lssb_status lssb_open_why(lssb_client **client, const lssb_config *config,
                           lssb_error *why)
 {
     static const lssb_config defaults;
+    struct client_layout measured;
     struct client_setup setup;
-    lssb_client spare;              /* its error is the place for one */
-    lssb_error *error = why != NULL ? why : &spare.error;
     lssb_status status;
     void *block;
-    size_t size;
 
     if (client == NULL)
-        return lssb_fail(error, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
+        return lssb_fail(why, LSSB_E_INVALID_ARGUMENT, LSSB_LAYER_CALLER,
                          "client: NULL", NULL);
     *client = NULL;
-    status = client_setup(&setup, config != NULL ? config : &defaults, error);
+    status = client_setup(&setup, config != NULL ? config : &defaults, why);
     if (status != LSSB_OK)
         return status;
-    size = client_measure(&setup, &spare, error);
-    if (size == 0)
-        return error->status;
-    status = client_block(&setup, size, spare.plain_size, &block, error);
+    status = client_measure(&measured, &setup, why);
+    if (status == LSSB_OK)
+        status = client_block(&setup, &measured, &block, why);
     if (status != LSSB_OK)
         return status;
-    return client_start(client, block, size, &setup, error);
+    return client_start(client, block, &measured, &setup, why);
 }
 
 lssb_status lssb_open(lssb_client **client, const lssb_config *config)
@@ -692,21 +730,6 @@ lssb_status lssb_open(lssb_client **client, const lssb_config *config)
 }
 
 /* -------------------------------------------------------------- the loop -- */
-
-void lssb_client_add(lssb_client *client, lssb_op *op)
-{
-    op->status = LSSB_PENDING;
-    op->reserved.state.next = NULL;
-    if (client->last != NULL)
-        client->last->reserved.state.next = op;
-    else
-        client->first = op;
-    client->last = op;
-    client->operations++;
-    client->at_once = true;
-    if (client->operations > client->stats.operations_high)
-        client->stats.operations_high = client->operations;
-}
 
 /* Takes an operation that has ended out of the list; `before` is the one that
  * stands before it there, or NULL. */
@@ -736,7 +759,7 @@ static void client_step_all(lssb_client *client)
     lssb_op *before = NULL, *op = client->first;
 
     while (op != NULL) {
-        lssb_call_step(op);
+        client->calls->step(op);
         if (op->reserved.state.phase == LSSB_PHASE_FINISHED)
             client_retire(client, before, op);
         else
@@ -767,16 +790,23 @@ static void client_tell(lssb_client *client)
     }
 }
 
+/* Ends every connection now. */
+static void client_drop_all(lssb_client *client)
+{
+    uint32_t i;
+
+    for (i = 0; client->calls != NULL && i < client->slot_count; i++)
+        client->calls->drop(&client->slots[i].conn, false);
+}
+
 /* The end of a client whose connections are closed, or late. */
 static void client_end(lssb_client *client)
 {
     const lssb_port *port = client->port;
     void *context = client->port_context;
     lssb_op *closer = client->closer;
-    uint32_t i;
 
-    for (i = 0; i < client->slot_count; i++)
-        lssb_conn_drop(&client->slots[i].conn, false);
+    client_drop_all(client);
     if (port->close != NULL)
         port->close(context, false);
     client_give(client);
@@ -814,7 +844,8 @@ lssb_status lssb_client_step(lssb_client *client, bool *gone)
     client->polled = false;
     client->in_callback = true;
     client_step_all(client);
-    lssb_slots_step(client);
+    if (client->calls != NULL)
+        client->calls->step_slots(client);
     client_tell(client);
     client->in_callback = false;
     if (client_closed(client)) {
@@ -857,7 +888,7 @@ static size_t client_waits(lssb_client *client, uint64_t *wake_at)
     lssb_op *op;
 
     for (op = client->first; op != NULL; op = op->reserved.state.next) {
-        lssb_call_waits(op, wake_at);
+        client->calls->waits(op, wake_at);
         if (lssb_call_exchange(op)->polls != NULL)
             count += lssb_call_exchange(op)->polls(op, client->polls + count);
     }
@@ -865,9 +896,9 @@ static size_t client_waits(lssb_client *client, uint64_t *wake_at)
         struct lssb_slot *slot = &client->slots[i];
 
         if (slot->conn.phase != LSSB_CONN_CLOSED)
-            count += lssb_conn_waits(&slot->conn,
-                                     slot->held == 0 && !slot->full,
-                                     client->polls + count, wake_at);
+            count += client->calls->conn_waits(&slot->conn,
+                                               slot->held == 0 && !slot->full,
+                                               client->polls + count, wake_at);
         if (slot->leave != NULL && slot->leave_by < *wake_at)
             *wake_at = slot->leave_by;
     }
@@ -1006,9 +1037,9 @@ lssb_status lssb_close(lssb_client *client, lssb_op *op)
     client->close_at = client->now + CLIENT_CLOSE_MS;
     for (each = client->first; each != NULL; each = each->reserved.state.next)
         lssb_cancel(each);
-    for (i = 0; i < client->slot_count; i++)
+    for (i = 0; client->calls != NULL && i < client->slot_count; i++)
         if (client->slots[i].op == NULL)
-            lssb_conn_close(&client->slots[i].conn, client->close_at);
+            client->calls->close(&client->slots[i].conn, client->close_at);
     client->at_once = true;
     return op != NULL ? LSSB_PENDING : lssb_wait(client, closer, LSSB_FOREVER);
 }
@@ -1019,8 +1050,7 @@ void lssb_abandon(lssb_client *client)
 
     if (client == NULL)
         return;
-    for (i = 0; i < client->slot_count; i++)
-        lssb_conn_drop(&client->slots[i].conn, false);
+    client_drop_all(client);
     for (i = 0; i < client->bridge_count; i++)
         if (client->bridges[i].handle != LSSB_NO_HANDLE)
             client->port->close_handle(client->port_context,

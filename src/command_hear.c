@@ -556,7 +556,7 @@ static lssb_status command_hand_over(lssb_op *op)
     slot->op = carrier;
     slot->claimed = true;
     op->reserved.state.slot = NULL;
-    lssb_client_add(client, carrier);
+    lssb_call_add(client, carrier);
     lssb_call_finish(op, LSSB_OK);
     return LSSB_END;
 }

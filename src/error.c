@@ -121,6 +121,8 @@ lssb_status lssb_fail(lssb_error *error, lssb_status status, lssb_layer layer,
 {
     va_list pieces;
 
+    if (error == NULL)
+        return status;
     memset(error, 0, sizeof *error);
     error->status = status;
     error->layer = layer;

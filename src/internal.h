@@ -1788,6 +1788,18 @@ struct lssb_proxy {
     bool from_environment;
 };
 
+/* What lssb_step asks of operations and connections: a client whose program
+ * makes no call has none of it. */
+struct lssb_calls {
+    void (*step)(lssb_op *op);
+    bool (*waits)(const lssb_op *op, uint64_t *wake_at);
+    void (*step_slots)(lssb_client *client);
+    size_t (*conn_waits)(struct lssb_conn *conn, bool want_read,
+                         lssb_poll *list, uint64_t *wake_at);
+    void (*close)(struct lssb_conn *conn, uint64_t until);
+    void (*drop)(struct lssb_conn *conn, bool reset);
+};
+
 /* One per lssb_open: at the start of its block. */
 struct lssb_client {
     const lssb_port *port;
@@ -1817,6 +1829,7 @@ struct lssb_client {
     uint32_t retries;
 
     uint64_t now;                   /* of this step */
+    const struct lssb_calls *calls; /* NULL before the first one */
     lssb_op *first;                 /* under way, in the order of their start */
     lssb_op *last;
     lssb_op *finished;              /* to be told */
@@ -1884,7 +1897,8 @@ LSSB_PRIVATE bool lssb_call_was_sent(const lssb_op *op);
 LSSB_PRIVATE uint32_t lssb_random_below(lssb_client *client, uint32_t limit);
 
 /* error.c: a failure in one sentence, pieces joined; the last is NULL. Clears
- * what `error` held. Returns `status`. */
+ * what `error` held; that may be NULL, for nobody wants to know. Returns
+ * `status`. */
 LSSB_PRIVATE lssb_status lssb_fail(lssb_error *error, lssb_status status,
                                    lssb_layer layer, const char *first, ...);
 /* Puts pieces before the message, the last is NULL; its end may be cut. */
@@ -1994,7 +2008,7 @@ LSSB_PRIVATE void lssb_call_step(lssb_op *op);
 /* What it waits for: lowers *wake_at; whether its connection should read. */
 LSSB_PRIVATE bool lssb_call_waits(const lssb_op *op, uint64_t *wake_at);
 /* Puts an operation among those under way. */
-LSSB_PRIVATE void lssb_client_add(lssb_client *client, lssb_op *op);
+LSSB_PRIVATE void lssb_call_add(lssb_client *client, lssb_op *op);
 LSSB_PRIVATE void lssb_call_finish(lssb_op *op, lssb_status outcome);
 LSSB_PRIVATE void lssb_slots_step(lssb_client *client);
 LSSB_PRIVATE void lssb_trace(lssb_client *client, lssb_trace_kind kind,

@@ -389,7 +389,7 @@ static lssb_status socket_upgraded(lssb_op *op, const char *text, size_t len)
     slot->claimed = true;
     op->reserved.state.slot = NULL;
     socket->status = LSSB_OK;
-    lssb_client_add(socket->client, carrier);
+    lssb_call_add(socket->client, carrier);
     return LSSB_OK;
 }
 

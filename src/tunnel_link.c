@@ -181,7 +181,7 @@ static void tunnel_hand_over(lssb_op *op)
     op->reserved.state.slot = NULL;
     state->starter = NULL;
     tunnel->status = LSSB_OK;
-    lssb_client_add(tunnel->client, carrier);
+    lssb_call_add(tunnel->client, carrier);
 }
 
 /* Begins the session. */
