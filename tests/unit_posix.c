@@ -2,8 +2,7 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Tests wait for events. The longest time in here, PATIENCE, is how long an
- * event may fail to come before the test fails.
+ * What unit_port.h asks of every port, and what POSIX has of its own.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,96 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../port/port.h"
-#include "test.h"
-
-#define PATIENCE 30000
-
-static const lssb_port *const port = &lssb_default_port;
-static uint64_t context[8];
-
-static void begin(void)
-{
-    int32_t code;
-
-    EXPECT(port->context_size <= sizeof context);
-    memset(context, 0, sizeof context);
-    EXPECT_INT(port->open(context, &code), LSSB_IO_OK);
-}
-
-static void end(void)
-{
-    port->close(context, false);
-}
-
-/* Listens on a port that the system picks. */
-static int listens(lssb_address *address, int family)
-{
-    struct sockaddr_storage any;
-    socklen_t len = sizeof any;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    int fd = socket(family, SOCK_STREAM, 0), result;
-
-    memset(address, 0, sizeof *address);
-    memset(&any, 0, sizeof any);
-    any.ss_family = (sa_family_t)family;
-    if (family == AF_INET) {
-        memset(&in, 0, sizeof in);
-        in.sin_family = AF_INET;
-        in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        result = bind(fd, (struct sockaddr *)&in, sizeof in);
-    } else {
-        memset(&in6, 0, sizeof in6);
-        in6.sin6_family = AF_INET6;
-        in6.sin6_addr = in6addr_loopback;
-        result = bind(fd, (struct sockaddr *)&in6, sizeof in6);
-    }
-    if (fd < 0 || result != 0 || listen(fd, 16) != 0) {
-        close(fd);
-        return -1;
-    }
-    getsockname(fd, (struct sockaddr *)&any, &len);
-    address->family = family == AF_INET ? 4 : 6;
-    if (family == AF_INET) {
-        memcpy(&in, &any, sizeof in);
-        memcpy(address->bytes, &in.sin_addr, 4);
-        address->port = ntohs(in.sin_port);
-    } else {
-        memcpy(&in6, &any, sizeof in6);
-        memcpy(address->bytes, &in6.sin6_addr, 16);
-        address->port = ntohs(in6.sin6_port);
-    }
-    return fd;
-}
-
-/* Waits until one handle is ready; false: it never was. */
-static bool waits(lssb_handle handle, bool read, bool write)
-{
-    lssb_poll one = { handle, read, write, false, 0 };
-    uint64_t until = port->now_ms(context) + PATIENCE;
-    int32_t code;
-
-    while (!one.ready && port->now_ms(context) < until)
-        EXPECT_INT(port->wait(context, &one, 1, PATIENCE, &code), LSSB_IO_OK);
-    EXPECT(one.handle == handle && one.read == read && one.write == write);
-    return one.ready;
-}
-
-/* Connects to a listener; both ends, the port's own first. */
-static lssb_handle connects(int listener, const lssb_address *address,
-                            int *other)
-{
-    lssb_handle handle = LSSB_NO_HANDLE;
-    int32_t code = 0;
-
-    EXPECT_INT(port->connect(context, address, &handle, &code), LSSB_IO_OK);
-    EXPECT(waits(handle, false, true));
-    EXPECT_INT(port->connected(context, handle, &code), LSSB_IO_OK);
-    *other = accept(listener, NULL, NULL);
-    EXPECT(*other >= 0);
-    return handle;
-}
+#include "unit_port.h"
 
 /* Descriptors that are open, and those of them that a program would inherit;
  * -1 where the system does not say. */
@@ -135,116 +45,7 @@ static int descriptors(int *inherited)
     return count;
 }
 
-/* Resolves a name to the end. */
-static lssb_io resolves(const char *name, lssb_address *list, size_t max,
-                        size_t *count, int32_t *code)
-{
-    lssb_handle job;
-    lssb_io io = port->resolve(context, name, &job, code);
-
-    if (io != LSSB_IO_OK)
-        return io;
-    do {
-        EXPECT(waits(job, true, false));
-        io = port->resolved(context, job, list, max, count, code);
-    } while (io == LSSB_IO_AGAIN);
-    port->close_handle(context, job, false);
-    return io;
-}
-
 /* -------------------------------------------------------------- sockets -- */
-
-static void bytes_pass_both_ways_over_both_families(void)
-{
-    static const int families[] = { AF_INET, AF_INET6 };
-    size_t i;
-
-    for (i = 0; i < 2; i++) {
-        lssb_address address;
-        char bytes[8] = "";
-        int32_t code;
-        int other, listener;
-        lssb_handle handle;
-
-        begin();
-        listener = listens(&address, families[i]);
-        if (listener < 0 && families[i] == AF_INET6) {
-            end();
-            continue;               /* a machine without IPv6 */
-        }
-        handle = connects(listener, &address, &other);
-        EXPECT_INT(port->receive(context, handle, bytes, 8, &code),
-                   LSSB_IO_AGAIN);
-        EXPECT_INT(port->send(context, handle, "ping", 4, &code), 4);
-        EXPECT_INT(recv(other, bytes, 4, MSG_WAITALL), 4);
-        EXPECT_STR(bytes, "ping");
-        EXPECT_INT(send(other, "pong", 4, 0), 4);
-        EXPECT(waits(handle, true, false));
-        EXPECT_INT(port->receive(context, handle, bytes, 8, &code), 4);
-        EXPECT_STR(bytes, "pong");
-        close(other);
-        EXPECT(waits(handle, true, false));
-        EXPECT_INT(port->receive(context, handle, bytes, 8, &code), 0);
-        port->close_handle(context, handle, false);
-        close(listener);
-        end();
-    }
-}
-
-/* Whether the system tells of a refusal by its own number. An emulator may hand
- * out the number of the machine that it runs on. */
-static bool refusals_are_told(void)
-{
-    struct sockaddr_in to;
-    socklen_t len = sizeof to;
-    int code = 0, fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct pollfd wait;
-
-    memset(&to, 0, sizeof to);
-    to.sin_family = AF_INET;
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    bind(fd, (struct sockaddr *)&to, sizeof to);
-    getsockname(fd, (struct sockaddr *)&to, &len);
-    close(fd);                      /* nobody listens there */
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 ||
-        errno != EINPROGRESS) {
-        close(fd);
-        return true;
-    }
-    wait.fd = fd;
-    wait.events = POLLOUT;
-    poll(&wait, 1, -1);
-    len = sizeof code;
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &len);
-    close(fd);
-    return code == ECONNREFUSED;
-}
-
-static void a_port_without_a_listener_refuses(void)
-{
-    lssb_address address;
-    lssb_handle handle;
-    int32_t code = 0;
-    lssb_io io;
-
-    if (!refusals_are_told()) {
-        SKIP("this system tells of a refusal by another system's number");
-        return;
-    }
-    begin();
-    close(listens(&address, AF_INET));
-    io = port->connect(context, &address, &handle, &code);
-    if (io == LSSB_IO_OK) {
-        EXPECT(waits(handle, false, true));
-        io = port->connected(context, handle, &code);
-        port->close_handle(context, handle, false);
-    }
-    EXPECT_INT(io, LSSB_IO_REFUSED);
-    EXPECT_INT(code, ECONNREFUSED);
-    end();
-}
 
 static void an_attempt_that_is_not_decided_says_again(void)
 {
@@ -254,7 +55,7 @@ static void an_attempt_that_is_not_decided_says_again(void)
     int listener, i, count = 0, undecided = 0;
 
     begin();
-    listener = listens(&address, AF_INET);
+    listener = listens(&address, 4);
     listen(listener, 0);
     for (i = 0; i < 64 && undecided == 0; i++) {
         if (port->connect(context, &address, &handles[count], &code) !=
@@ -272,90 +73,7 @@ static void an_attempt_that_is_not_decided_says_again(void)
     end();
 }
 
-static void a_reset_is_told_and_raises_no_signal(void)
-{
-    struct linger now = { 1, 0 };
-    lssb_address address;
-    char bytes[8];
-    int32_t code = 0;
-    int other, listener;
-    lssb_handle handle;
-
-    begin();
-    signal(SIGPIPE, SIG_DFL);
-    listener = listens(&address, AF_INET);
-    handle = connects(listener, &address, &other);
-    setsockopt(other, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    close(other);
-    EXPECT(waits(handle, true, false));
-    EXPECT_INT(port->receive(context, handle, bytes, 8, &code),
-               LSSB_IO_RESET);
-    EXPECT_INT(code, ECONNRESET);
-    EXPECT_INT(port->send(context, handle, "x", 1, &code), LSSB_IO_RESET);
-    EXPECT_INT(code, EPIPE);
-    port->close_handle(context, handle, false);
-    close(listener);
-    end();
-}
-
-static void a_reset_of_ours_reaches_the_peer(void)
-{
-    lssb_address address;
-    char byte;
-    int other, listener;
-
-    begin();
-    listener = listens(&address, AF_INET);
-    port->close_handle(context, connects(listener, &address, &other), true);
-    EXPECT_INT(recv(other, &byte, 1, 0), -1);
-    EXPECT_INT(errno, ECONNRESET);
-    close(other);
-    close(listener);
-    end();
-}
-
-static void a_full_socket_says_again_and_is_waited_for(void)
-{
-    static char bytes[65536];
-    lssb_address address;
-    int32_t code;
-    int other, listener;
-    lssb_handle handle;
-    ptrdiff_t n;
-
-    begin();
-    listener = listens(&address, AF_INET);
-    handle = connects(listener, &address, &other);
-    do {
-        n = port->send(context, handle, bytes, sizeof bytes, &code);
-    } while (n > 0);
-    EXPECT_INT(n, LSSB_IO_AGAIN);
-    close(other);
-    EXPECT(waits(handle, false, true));
-    port->close_handle(context, handle, true);
-    close(listener);
-    end();
-}
-
 /* -------------------------------------------------------------- waiting -- */
-
-static void *wakes(void *unused)
-{
-    port->wake(context);
-    return unused;
-}
-
-static void another_thread_ends_a_wait(void)
-{
-    pthread_t thread;
-    int32_t code;
-
-    begin();
-    pthread_create(&thread, NULL, wakes, NULL);
-    EXPECT_INT(port->wait(context, NULL, 0, UINT32_MAX, &code), LSSB_IO_OK);
-    pthread_join(thread, NULL);
-    end();
-}
 
 static void on_alarm(int number)
 {
@@ -383,151 +101,7 @@ static void a_signal_handler_ends_a_wait(void)
     end();
 }
 
-static void a_wake_before_the_wait_ends_it_and_only_that_one(void)
-{
-    uint64_t start;
-    int32_t code;
-    int i;
-
-    begin();
-    for (i = 0; i < 100000; i++)
-        port->wake(context);
-    EXPECT_INT(port->wait(context, NULL, 0, UINT32_MAX, &code), LSSB_IO_OK);
-    start = port->now_ms(context);
-    EXPECT_INT(port->wait(context, NULL, 0, 30, &code), LSSB_IO_OK);
-    EXPECT(port->now_ms(context) - start >= 29);
-    end();
-}
-
-static void a_loop_of_its_own_sees_the_wake_and_takes_it_back(void)
-{
-    lssb_handle handle;
-    char byte;
-
-    begin();
-    handle = port->wake_handle(context);
-    EXPECT_INT(recv((int)handle, &byte, 1, MSG_PEEK), -1);
-    port->wake(context);
-    EXPECT_INT(recv((int)handle, &byte, 1, MSG_PEEK), 1);
-    port->wake_clear(context);
-    EXPECT_INT(recv((int)handle, &byte, 1, MSG_PEEK), -1);
-    end();
-}
-
-static void lists_of_any_length_keep_their_entries(void)
-{
-    static const size_t counts[] = { 0, 1, 2, 15, 16, 17, 18, 64, 300 };
-    static lssb_poll list[300];
-    struct rlimit limit = { 2048, 2048 };
-    int pairs[300][2], i;
-    size_t k, n;
-    int32_t code;
-
-    begin();
-    setrlimit(RLIMIT_NOFILE, &limit);
-    for (i = 0; i < 300; i++)
-        if (socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]) != 0)
-            break;
-    if (i < 300) {
-        SKIP("too few descriptors here");
-        while (i-- > 0) {
-            close(pairs[i][0]);
-            close(pairs[i][1]);
-        }
-        end();
-        return;
-    }
-    EXPECT_INT(send(pairs[299][1], "x", 1, 0), 1);
-    EXPECT_INT(send(pairs[14][1], "x", 1, 0), 1);
-    for (k = 0; k < sizeof counts / sizeof counts[0]; k++) {
-        memset(list, 0xff, sizeof list);
-        for (n = 0; n < counts[k]; n++) {
-            list[n].handle = n % 7 == 5 ? LSSB_NO_HANDLE : pairs[n][0];
-            list[n].read = n % 3 != 1;
-            list[n].write = n % 5 == 4;
-            list[n].ready = true;
-        }
-        port->wake(context);
-        EXPECT_INT(port->wait(context, list, counts[k], 0, &code),
-                   LSSB_IO_OK);
-        for (n = 0; n < counts[k]; n++) {
-            bool known = n % 7 != 5, read = n % 3 != 1, write = n % 5 == 4;
-            bool data = n == 14 || n == 299;
-
-            EXPECT(list[n].handle == (known ? pairs[n][0] : LSSB_NO_HANDLE));
-            EXPECT(list[n].read == read && list[n].write == write);
-            EXPECT_INT(list[n].ready, known && (write || (read && data)));
-        }
-    }
-    for (i = 0; i < 300; i++) {
-        close(pairs[i][0]);
-        close(pairs[i][1]);
-    }
-    end();
-}
-
-static void what_is_wanted_for_nothing_is_not_waited_for(void)
-{
-    lssb_poll one = { 0, false, false, true, 0 };
-    int pair[2];
-    int32_t code;
-
-    begin();
-    EXPECT_INT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    close(pair[1]);
-    one.handle = pair[0];
-    EXPECT_INT(port->wait(context, &one, 1, 20, &code), LSSB_IO_OK);
-    EXPECT(!one.ready);
-    one.read = true;
-    EXPECT_INT(port->wait(context, &one, 1, PATIENCE, &code), LSSB_IO_OK);
-    EXPECT(one.ready);
-    close(pair[0]);
-    end();
-}
-
 /* ---------------------------------------------------------------- names -- */
-
-static void localhost_is_this_machine(void)
-{
-    lssb_address list[LSSB_MAX_ADDRESSES];
-    size_t count = 0, i;
-    int32_t code;
-
-    begin();
-    EXPECT_INT(resolves("localhost", list, LSSB_MAX_ADDRESSES, &count, &code),
-               LSSB_IO_OK);
-    EXPECT(count > 0);
-    for (i = 0; i < count; i++) {
-        EXPECT(list[i].family == 4 ? list[i].bytes[0] == 127
-                                   : list[i].bytes[15] == 1);
-        EXPECT_INT(list[i].port, 0);
-    }
-    count = 0;
-    EXPECT_INT(resolves("localhost", list, 1, &count, &code), LSSB_IO_OK);
-    EXPECT_INT(count, 1);
-    end();
-}
-
-static void a_name_that_is_not_there_fails(void)
-{
-    lssb_address list[4];
-    size_t count = 0;
-    char name[300];
-    int32_t code = 0;
-    lssb_io io;
-
-    begin();
-    /* TIMED_OUT is what a machine without name servers says. */
-    io = resolves("nonexistent.invalid", list, 4, &count, &code);
-    EXPECT(io == LSSB_IO_NOT_FOUND || io == LSSB_IO_TIMED_OUT);
-    EXPECT(code != 0);
-    EXPECT_INT(count, 0);
-    memset(name, 'a', sizeof name - 1);
-    name[sizeof name - 1] = '\0';
-    EXPECT_INT(resolves(name, list, 4, &count, &code), LSSB_IO_NOT_FOUND);
-    EXPECT_INT(resolves("", list, 4, &count, &code), LSSB_IO_NOT_FOUND);
-    end();
-}
 
 static void an_abandoned_job_leaves_nothing_behind(void)
 {
@@ -569,7 +143,7 @@ static void no_descriptor_is_inherited_and_none_is_left(void)
         SKIP("no /proc/self/fd here");
         return;
     }
-    listener = listens(&address, AF_INET);
+    listener = listens(&address, 4);
     before = descriptors(&inherited_before);
     begin();
     first = descriptors(&inherited);
@@ -621,46 +195,6 @@ static void certificates_are_read_anywhere_in_the_file(void)
     end();
 }
 
-static void memory_is_zeroed_and_aligned(void)
-{
-    unsigned char *block = port->take(100000);
-    size_t i, other = 0;
-
-    EXPECT(block != NULL && (uintptr_t)block % 16 == 0);
-    for (i = 0; i < 100000; i++)
-        other += block[i] != 0;
-    EXPECT_INT(other, 0);
-    memset(block, 1, 100000);
-    port->give(block, 100000);
-}
-
-static void random_bytes_fill_the_place_and_nothing_else(void)
-{
-    static const size_t sizes[] = { 1, 16, 256, 257, 1000 };
-    static uint8_t a[1002], b[1002];
-    size_t i;
-
-    for (i = 0; i < 5; i++) {
-        memset(a, 7, sizeof a);
-        memset(b, 7, sizeof b);
-        EXPECT_INT(port->random(context, a, sizes[i]), LSSB_IO_OK);
-        EXPECT_INT(port->random(context, b, sizes[i]), LSSB_IO_OK);
-        EXPECT(sizes[i] < 16 || memcmp(a, b, sizes[i]) != 0);
-        EXPECT(sizes[i] < 16 || memcmp(a + sizes[i] - 12,
-                                       b + sizes[i] - 12, 12) != 0);
-        EXPECT(a[sizes[i]] == 7 && b[sizes[i]] == 7);
-    }
-}
-
-static void clocks_go_forward(void)
-{
-    uint64_t now = port->now_ms(context);
-
-    EXPECT(now > 0);
-    EXPECT(port->now_ms(context) >= now);
-    EXPECT(port->wall_s(context) > 1700000000);
-}
-
 static void the_environment_is_read(void)
 {
     setenv("LSSB_UNIT_POSIX", "here", 1);
@@ -670,84 +204,6 @@ static void the_environment_is_read(void)
 }
 
 /* ------------------------------------------------------------ listening -- */
-
-static const lssb_listen_port *const listening = &lssb_default_listen_port;
-
-/* An address of this machine. */
-static lssb_address loopback(uint8_t family, uint16_t number)
-{
-    lssb_address at;
-
-    memset(&at, 0, sizeof at);
-    at.family = family;
-    at.port = number;
-    if (family == 4)
-        memcpy(at.bytes, "\x7F\0\0\1", 4);
-    else
-        at.bytes[15] = 1;
-    return at;
-}
-
-/* Accepts what has been connected. */
-static lssb_handle accepts(lssb_handle listener)
-{
-    lssb_handle handle = LSSB_NO_HANDLE;
-    int32_t code = 0;
-
-    EXPECT(waits(listener, true, false));
-    EXPECT_INT(listening->accept(context, listener, &handle, &code),
-               LSSB_IO_OK);
-    return handle;
-}
-
-/* Bytes pass between two sockets; then one ends, and the other goes on. */
-static void half_closes(lssb_handle one, lssb_handle other)
-{
-    char bytes[8];
-    int32_t code = 0;
-
-    EXPECT_INT(port->receive(context, other, bytes, 8, &code), LSSB_IO_AGAIN);
-    EXPECT_INT(port->send(context, one, "hello", 5, &code), 5);
-    EXPECT_INT(listening->finish(context, one, &code), LSSB_IO_OK);
-    EXPECT(waits(other, true, false));
-    EXPECT_INT(port->receive(context, other, bytes, 8, &code), 5);
-    EXPECT(waits(other, true, false));
-    EXPECT_INT(port->receive(context, other, bytes, 8, &code), 0);
-    EXPECT_INT(port->send(context, other, "bye", 3, &code), 3);
-    EXPECT(waits(one, true, false));
-    EXPECT_INT(port->receive(context, one, bytes, 8, &code), 3);
-}
-
-static void a_listener_hands_out_connections_over_both_families(void)
-{
-    uint8_t family;
-
-    begin();
-    for (family = 4; family <= 6; family += 2) {
-        lssb_address at = loopback(family, 0);
-        lssb_handle listener = LSSB_NO_HANDLE, client, server;
-        int32_t code = 0;
-        uint16_t number = 0;
-        lssb_io io =
-            listening->listen(context, &at, &listener, &number, &code);
-
-        if (family == 6 && io == LSSB_IO_UNREACHABLE)
-            continue;
-        EXPECT_INT(io, LSSB_IO_OK);
-        EXPECT(number != 0);
-        EXPECT_INT(listening->accept(context, listener, &server, &code),
-                   LSSB_IO_AGAIN);
-        at.port = number;
-        EXPECT_INT(port->connect(context, &at, &client, &code), LSSB_IO_OK);
-        server = accepts(listener);
-        EXPECT(waits(client, false, true));
-        half_closes(client, server);
-        port->close_handle(context, client, false);
-        port->close_handle(context, server, false);
-        port->close_handle(context, listener, false);
-    }
-    end();
-}
 
 static void a_port_that_is_listened_on_is_in_use(void)
 {
@@ -1054,28 +510,13 @@ static void what_was_accepted_is_not_inherited(void)
 }
 
 static const struct test tests[] = {
-    TEST(bytes_pass_both_ways_over_both_families),
-    TEST(a_port_without_a_listener_refuses),
+    PORT_TESTS,
     TEST(an_attempt_that_is_not_decided_says_again),
-    TEST(a_reset_is_told_and_raises_no_signal),
-    TEST(a_reset_of_ours_reaches_the_peer),
-    TEST(a_full_socket_says_again_and_is_waited_for),
-    TEST(another_thread_ends_a_wait),
     TEST(a_signal_handler_ends_a_wait),
-    TEST(a_wake_before_the_wait_ends_it_and_only_that_one),
-    TEST(a_loop_of_its_own_sees_the_wake_and_takes_it_back),
-    TEST(lists_of_any_length_keep_their_entries),
-    TEST(what_is_wanted_for_nothing_is_not_waited_for),
-    TEST(localhost_is_this_machine),
-    TEST(a_name_that_is_not_there_fails),
     TEST(an_abandoned_job_leaves_nothing_behind),
     TEST(no_descriptor_is_inherited_and_none_is_left),
     TEST(certificates_are_read_anywhere_in_the_file),
-    TEST(memory_is_zeroed_and_aligned),
-    TEST(random_bytes_fill_the_place_and_nothing_else),
-    TEST(clocks_go_forward),
     TEST(the_environment_is_read),
-    TEST(a_listener_hands_out_connections_over_both_families),
     TEST(a_port_that_is_listened_on_is_in_use),
     TEST(a_path_is_listened_on_and_removed),
     TEST(only_the_user_may_connect_whatever_the_umask),
