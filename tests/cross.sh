@@ -54,7 +54,8 @@ target() {
         flags="BEARSSL=$root/bearssl MBEDTLS=$root/mbedtls"
         case $1 in *-mbedtls) tls=mbedtls only=unit_tls ;; esac
     fi
-    case $run in qemu-*) run="$run -L /usr/${prefix%-}" ;; esac
+    unset LSSB_EMULATED
+    case $run in qemu-*) run="$run -L /usr/${prefix%-}" && export LSSB_EMULATED=1 ;; esac
     case $1 in
     musl) cc=musl-gcc ar=ar flags="LDFLAGS=-static BEARSSL=$build/bearssl" ;;
     winelib) cc='winegcc-stable -m64' ar=ar ;;
