@@ -370,6 +370,46 @@ static const char *ignore_seen(const struct lssb_ignore *ignore, bool last,
     return line;
 }
 
+/* A line without the byte order mark that the first one may begin with. */
+static const char *ignore_marked(const struct lssb_ignore *ignore,
+                                 const char *line, size_t *len)
+{
+    if (ignore->line != 1 || *len < 3 || memcmp(line, "\xef\xbb\xbf", 3) != 0)
+        return line;
+    *len -= 3;
+    return line + 3;
+}
+
+/* Goes to the end of a line that does not fit, which is a comment. */
+static const char *ignore_pass(struct lssb_ignore *ignore, size_t *len)
+{
+    uint64_t at = ignore->own.line_at;
+    const char *end = NULL;
+
+    do {
+        if (!ignore_fill(ignore, at))
+            return NULL;
+        end = memchr(ignore->own.window, '\n', ignore->own.window_len);
+        at += end != NULL ? (size_t)(end - ignore->own.window)
+                          : ignore->own.window_len;
+    } while (end == NULL && ignore->own.window_len == LSSB_IGNORE_WINDOW &&
+             at <= LSSB_IGNORE_MOST);
+    *len = (size_t)(at - ignore->own.line_at);
+    return "#";
+}
+
+/* What is wrong with a line that does not fit, or what stands for it. */
+static const char *ignore_long(struct lssb_ignore *ignore, const char *line,
+                               size_t *len)
+{
+    size_t left = *len;
+
+    if (*ignore_marked(ignore, line, &left) == '#')
+        return ignore_pass(ignore, len);
+    ignore->wrong = "a line is longer than 1,023 bytes";
+    return NULL;
+}
+
 /* The next line; NULL: there is none, or `wrong` says why. */
 static const char *ignore_line(struct lssb_ignore *ignore, size_t *len)
 {
@@ -386,8 +426,9 @@ static const char *ignore_line(struct lssb_ignore *ignore, size_t *len)
     }
     ignore->line++;
     if (*len >= LSSB_IGNORE_LINE) {
-        ignore->wrong = "a line is longer than 1,023 bytes";
-        return NULL;
+        line = ignore_long(ignore, line, len);
+        if (line == NULL)
+            return NULL;
     }
     if (*len == 0 && line == ignore->own.window + ignore->own.window_len)
         return NULL;                /* the end of the file */
@@ -397,24 +438,6 @@ static const char *ignore_line(struct lssb_ignore *ignore, size_t *len)
     }
     ignore->own.line_at += *len + 1;
     return line;
-}
-
-/* White space, as far as ASCII goes. */
-static bool ignore_is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* Drops white space at both ends. */
-static const char *ignore_trim(const char *text, size_t *len)
-{
-    while (*len > 0 && ignore_is_blank(text[*len - 1]))
-        --*len;
-    while (*len > 0 && ignore_is_blank(text[0])) {
-        text++;
-        --*len;
-    }
-    return text;
 }
 
 /* One segment of a path that is being cleaned: "." and what ".." takes back
@@ -461,17 +484,14 @@ static void ignore_clean(struct lssb_ignore *ignore, const char *text,
 static bool ignore_parse(struct lssb_ignore *ignore, const char *line,
                          size_t len)
 {
-    if (ignore->line == 1 && len >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
-        line += 3;                  /* a byte order mark */
-        len -= 3;
-    }
+    line = ignore_marked(ignore, line, &len);
     if (len > 0 && line[0] == '#')
         return false;
-    line = ignore_trim(line, &len);
+    line = lssb_trim(line, &len);
     ignore->own.negated = len > 0 && line[0] == '!';
     if (ignore->own.negated) {
         len--;
-        line = ignore_trim(line + 1, &len);
+        line = lssb_trim(line + 1, &len);
         if (len == 0)
             ignore->wrong = "\"!\" stands alone";
     }

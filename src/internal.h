@@ -45,6 +45,9 @@ LSSB_PRIVATE void lssb_text_add_i64(struct lssb_text *text, int64_t number);
 LSSB_PRIVATE bool lssb_copy(char *to, size_t size, const char *from,
                             size_t len);
 
+/* A text without the white space at its ends, Unicode's included. */
+LSSB_PRIVATE const char *lssb_trim(const char *text, size_t *len);
+
 /* ASCII comparison without regard to case; no locale. */
 LSSB_PRIVATE bool lssb_same_name(const char *a, size_t a_len, const char *b,
                                  size_t b_len);
@@ -1585,7 +1588,9 @@ struct lssb_slot;
  * piece of a small send buffer, so these functions only look at the
  * operation's arguments. Members that are NULL do not apply. */
 struct lssb_exchange {
-    const char *name;               /* "create sandbox": for messages */
+    char name[24];                  /* "create sandbox": for messages. Not a
+                                       pointer: a linker drops a text with the
+                                       table that holds it */
     const char *awaits;             /* "waiting for the command": what one
                                        without a request does */
     const char *method;

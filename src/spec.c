@@ -85,7 +85,7 @@ void lssb_spec_strings(struct lssb_json_writer *json, const char *name,
 
 /* ------------------------------------------------ texts with their rules -- */
 
-/* What does not count at the ends of a name. */
+/* White space in JSON, and in what an address must not hold. */
 static bool spec_is_blank(char c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r');
@@ -98,11 +98,8 @@ static size_t spec_trim(const char **text)
 
     if (*text == NULL)
         return 0;
-    while (spec_is_blank(**text))
-        (*text)++;
     len = strlen(*text);
-    while (len > 0 && spec_is_blank((*text)[len - 1]))
-        len--;
+    *text = lssb_trim(*text, &len);
     return len;
 }
 
@@ -437,6 +434,21 @@ static void spec_gcs(struct lssb_json_writer *json, const lssb_gcs *gcs)
     lssb_json_close(json);
 }
 
+/* Whether a path is the root, however it says so. */
+static bool spec_is_root(const char *path, size_t len)
+{
+    size_t i, at = 0;
+
+    for (i = 0; i <= len; i++) {
+        if (i < len && path[i] != '/')
+            continue;
+        if (!(i - at < 3 && memcmp(path + at, "..", i - at) == 0))
+            return false;
+        at = i + 1;
+    }
+    return true;
+}
+
 /* NULL, or what is wrong with the address of a repository. */
 static const char *spec_remote_wrong(const char *text)
 {
@@ -456,7 +468,8 @@ static const char *spec_remote_wrong(const char *text)
     if (lssb_url_parse(&url, text, len, false) != NULL)
         return "git: remote_url is no URL of a host, without user and "
                "password";
-    return url.path_len == 0 ? "git: remote_url has no path" : NULL;
+    return spec_is_root(url.path, url.path_len) ? "git: remote_url has no path"
+                                                : NULL;
 }
 
 static void spec_git(struct lssb_json_writer *json, const lssb_git *git)

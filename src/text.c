@@ -124,6 +124,48 @@ bool lssb_same_name(const char *a, size_t a_len, const char *b, size_t b_len)
     return true;
 }
 
+/* How many bytes the white space at the front of a text has; 0: none is. */
+static size_t text_space(const char *text, size_t len)
+{
+    static const char others[] = "\xe1\x9a\x80" "\xe2\x80\xa8" "\xe2\x80\xa9"
+                                 "\xe2\x80\xaf" "\xe2\x81\x9f" "\xe3\x80\x80";
+    const uint8_t *at = (const uint8_t *)text;
+    size_t i;
+
+    if (len == 0)
+        return 0;
+    if (at[0] == ' ' || (at[0] >= '\t' && at[0] <= '\r'))
+        return 1;
+    if (len >= 2 && at[0] == 0xc2 && (at[1] == 0x85 || at[1] == 0xa0))
+        return 2;
+    if (len < 3)
+        return 0;
+    if (at[0] == 0xe2 && at[1] == 0x80 && at[2] >= 0x80 && at[2] <= 0x8a)
+        return 3;
+    for (i = 0; others[i] != '\0'; i += 3)
+        if (memcmp(text, others + i, 3) == 0)
+            return 3;
+    return 0;
+}
+
+const char *lssb_trim(const char *text, size_t *len)
+{
+    size_t n, i;
+
+    while ((n = text_space(text, *len)) > 0) {
+        text += n;
+        *len -= n;
+    }
+    do {
+        n = 0;
+        for (i = 1; i <= 3 && i <= *len && n == 0; i++)
+            if (text_space(text + *len - i, i) == i)
+                n = i;
+        *len -= n;
+    } while (n > 0);
+    return text;
+}
+
 /* ------------------------------------------------------------------ UTF-8 */
 
 /* How many bytes from `at` on are ASCII, eight at a time. */

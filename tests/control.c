@@ -2440,6 +2440,58 @@ static void a_proxy_that_cannot_be_changed_now_is_not_ready(void)
     end();
 }
 
+/* What the official SDKs let through goes through, byte by byte. */
+static void what_is_odd_but_allowed_is_sent_as_it_is(void)
+{
+    static const char *const remotes[] = {
+        "HTTPS://h/r", "hTTps://H.Example/r.git", "https://h:/r",
+        "https://h:443/r", "https://h./r", "https://[::1]/r", "https://h/a/../r"
+    };
+    static const char *const patterns[] = { "", " ", "a b", "x\ny" };
+    static const lssb_proxy_header odd[] = {
+        { "X\nY", { LSSB_SECRET_PLAINTEXT, "a\r\nb" } },
+        { "\xc2\xa0X ", { LSSB_SECRET_OPAQUE, "\xe2\x80\x83o\xc2\xa0" } }
+    };
+    static const lssb_proxy_rule rule = { .name = "\xe3\x80\x80" "a",
+                                          .headers = odd, .header_count = 2 };
+    lssb_git remote = { .remote_url = NULL };
+    lssb_mount mount = { .id = "a", .path = "/a", .git = &remote };
+    lssb_mount_config config = { .mounts = &mount, .mount_count = 1 };
+    lssb_proxy_config proxy = { .rules = &rule, .rule_count = 1,
+                                .allow = patterns, .allow_count = 4 };
+    lssb_sandbox_options options = { 0 };
+    lssb_sandbox got;
+    char body[512];
+    size_t i;
+
+    begin();
+    options.mount_config = &config;
+    for (i = 0; i < COUNT(remotes); i++) {
+        test_row = remote.remote_url = remotes[i];
+        SERVE(R(201, "{}"));
+        EXPECT_INT(finish(lssb_sandbox_create(client, &options, &got,
+                                              fresh())), LSSB_OK);
+        EXPECT_STR(failure.message, "");
+        snprintf(body, sizeof body, CREATED "\"mount_config\":{\"auth\":{},"
+                 "\"mounts\":[{\"id\":\"a\",\"type\":\"git\","
+                 "\"mount_path\":\"/a\",\"git\":{\"remote_url\":\"%s\"}}]}}",
+                 remotes[i]);
+        expect_api(0, "POST", "/boxes", body);
+    }
+    options.mount_config = NULL;
+    options.proxy_config = &proxy;
+    SERVE(R(201, "{}"));
+    EXPECT_INT(finish(lssb_sandbox_create(client, &options, &got, fresh())),
+               LSSB_OK);
+    expect_api(0, "POST", "/boxes", CREATED "\"proxy_config\":{\"rules\":[{"
+               "\"name\":\"a\",\"type\":\"headers\",\"enabled\":true,"
+               "\"headers\":[{\"name\":\"X\\nY\",\"type\":\"plaintext\","
+               "\"value\":\"a\\r\\nb\"},{\"name\":\"X\",\"type\":"
+               "\"opaque\",\"value\":\"o\"}]}],\"access_control\":{"
+               "\"allow_list\":[\"\",\" \",\"a b\",\"x\\ny\"]}}}");
+    end();
+}
+
 /* A creation with these is refused, and the message holds the words. */
 static void expect_refused(const lssb_mount_config *m,
                            const lssb_proxy_config *p, const char *words)
@@ -2469,6 +2521,7 @@ static void mounts_that_break_a_rule_are_refused_in_words(void)
                               .contexthub = &hub } },
         { "id is missing", { .path = "/a", .git = &git } },
         { "id is missing", { .id = " \t", .path = "/a", .git = &git } },
+        { "id is missing", { .id = "\xc2\xa0", .path = "/a", .git = &git } },
         { "path is missing", { .id = "a", .git = &git } },
         { "path is missing", { .id = "a", .path = " ", .git = &git } },
         { "are for buckets", { .id = "a", .path = "/a", .git = &git,
@@ -2504,6 +2557,9 @@ static void mounts_that_break_a_rule_are_refused_in_words(void)
         { "host", { .remote_url = "https:///r" } },
         { "no path", { .remote_url = "https://h" } },
         { "no path", { .remote_url = "https://h/" } },
+        { "no path", { .remote_url = "https://h:/" } },
+        { "no path", { .remote_url = "https://h/." } },
+        { "no path", { .remote_url = "https://h/.././" } },
         { "query or a fragment", { .remote_url = "https://h/r?a=b" } },
         { "query or a fragment", { .remote_url = "https://h/r#a" } },
         { "both given", { .remote_url = "https://h/r", .branch = "a",
@@ -3039,6 +3095,7 @@ int main(void)
         TEST(a_proxy_that_cannot_be_changed_now_is_not_ready),
         TEST(mounts_that_break_a_rule_are_refused_in_words),
         TEST(credentials_go_with_what_needs_them_and_to_one_place_only),
+        TEST(what_is_odd_but_allowed_is_sent_as_it_is),
         TEST(a_proxy_that_breaks_a_rule_is_refused_in_words),
         TEST(delegation_is_all_or_a_list),
         TEST(further_members_go_along_as_they_are),

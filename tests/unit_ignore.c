@@ -119,6 +119,14 @@ static const struct {
     { "\\#a", "d #a" },
     { "a.b+(c)|{d}$^", "d a.b+(c)|{d}$^\nk axb+(c)|{d}$^" },
     { "a\n!a/x\na*", "l a/\nk a/x" },   /* as Docker has it */
+    { "a\r\n#b\r\n\r\n!c\r", "d a\nk b\nk c\nk \r" },
+    { "\xef\xbb\xbf" "a\r\nb", "d a\nd b\nk \xef\xbb\xbf" "a" },
+    { "\xef\xbb\xbf#a\nb", "k #a\nd b" },
+    { "b\n\xef\xbb\xbf" "a", "k a\nd \xef\xbb\xbf" "a\nd b" },
+    { "a\xc2\xa0\n\xe2\x80\x83" "b\xe3\x80\x80 ", "d a\nd b" },
+    { "*\n! \xc2\x85" "a\xe2\x80\xa8\xe1\x9a\x80", "k a\nd b" },
+    { "\xc2\xa0#a\n\xc2\xa0\n\xe2\x80\xaf!a", "d #a\nk a" },
+    { "a\xa0\n\x85" "b\nc\xe2\x80\x8b", "d a\xa0\nk a\nd \x85" "b\nk b\nk c" },
     { "[", "! a" },
     { "[]", "! a" },
     { "[a", "! a" },
@@ -231,6 +239,40 @@ static void mistakes_name_their_line(void)
     EXPECT_INT(closed, 1);
 }
 
+/* As long as the file may be, with or without an end of its own. */
+static void a_comment_may_be_of_any_length(void)
+{
+    static const size_t lengths[] = { 1022, 1023, 1024, 4094, 4095, 4096, 4097,
+                                      5000, 8191, 8192, 65000 };
+    static char lines[70000];
+    size_t i, len, mark;
+
+    for (piece = 1000; piece < 5000; piece += 3096)
+        for (i = 0; i < 2 * sizeof lengths / sizeof lengths[0]; i++) {
+            mark = i % 2 * 3;       /* a byte order mark before it */
+            len = lengths[i / 2] + mark;
+            memset(lines, 'c', len);
+            memcpy(lines, "\xef\xbb\xbf", mark);
+            lines[mark] = '#';
+            memcpy(lines + len, "\na\n#", 4);
+            begin(lines, len);      /* it is the last line */
+            EXPECT_INT(decide("a"), 'k');
+            EXPECT_INT(ignore.line, 2);
+            lssb_ignore_end(&ignore);
+            begin(lines, len + 4);
+            EXPECT_INT(decide("a"), 'd');
+            EXPECT_INT(decide("ccc"), 'k');
+            EXPECT_INT(ignore.line, 4);
+            lssb_ignore_end(&ignore);
+        }
+    piece = 4096;
+    memset(lines, '#', sizeof lines);
+    begin(lines, sizeof lines);
+    EXPECT_INT(decide("a"), '!');
+    EXPECT_STR(ignore.wrong, "the file is larger than 64 KiB");
+    lssb_ignore_end(&ignore);
+}
+
 static void without_a_file_all_is_kept_but_git(void)
 {
     lssb_ignore_start(&ignore, &files, NULL, "Dockerfile");
@@ -244,6 +286,7 @@ static const struct test tests[] = {
     TEST(a_large_file_is_read_line_by_line),
     TEST(what_takes_long_is_put_off),
     TEST(mistakes_name_their_line),
+    TEST(a_comment_may_be_of_any_length),
     TEST(without_a_file_all_is_kept_but_git)
 };
 
