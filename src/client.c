@@ -82,16 +82,16 @@ static struct client_string client_variable(const struct client_setup *setup,
     return client_trim(port->environment(port->context, name));
 }
 
-/* The first of these that is set. */
-static struct client_string
-client_first(const struct client_setup *setup, const char *given,
-             const char *const *names, size_t count)
+/* What is given, or else the first of these variables that is set: their names
+ * one behind the other, an empty one at the end. */
+static struct client_string client_first(const struct client_setup *setup,
+                                         const char *given, const char *names)
 {
     struct client_string string = client_trim(given);
-    size_t i;
 
-    for (i = 0; i < count && given == NULL && string.at == NULL; i++)
-        string = client_variable(setup, names[i]);
+    for (; *names != '\0' && given == NULL && string.at == NULL;
+         names += strlen(names) + 1)
+        string = client_variable(setup, names);
     return string;
 }
 
@@ -100,16 +100,14 @@ client_first(const struct client_setup *setup, const char *given,
  * variable of this machine's. */
 static void client_setup_proxies(struct client_setup *setup)
 {
-    static const char *const http[] = { "http_proxy", "HTTP_PROXY",
-                                        "all_proxy", "ALL_PROXY" };
-    static const char *const in_cgi[] = { "http_proxy", "all_proxy",
-                                          "ALL_PROXY" };
-    static const char *const https[] = { "https_proxy", "HTTPS_PROXY",
-                                         "all_proxy", "ALL_PROXY" };
-    static const char *const none[] = { "no_proxy", "NO_PROXY" };
+    static const char http[] = "http_proxy\0HTTP_PROXY\0all_proxy\0ALL_PROXY\0";
+    static const char in_cgi[] = "http_proxy\0all_proxy\0ALL_PROXY\0";
+    static const char https[] =
+        "https_proxy\0HTTPS_PROXY\0all_proxy\0ALL_PROXY\0";
     const char *given = setup->config->proxy;
 
-    setup->no_proxy = client_first(setup, setup->config->no_proxy, none, 2);
+    setup->no_proxy = client_first(setup, setup->config->no_proxy,
+                                   "no_proxy\0NO_PROXY\0");
     if (given != NULL) {
         setup->proxies[0] = setup->proxies[1] = client_trim(given);
         return;
@@ -117,9 +115,9 @@ static void client_setup_proxies(struct client_setup *setup)
     setup->proxy_from_environment = true;
     setup->proxies[0] =
         client_variable(setup, "REQUEST_METHOD").at == NULL
-            ? client_first(setup, NULL, http, 4)
-            : client_first(setup, NULL, in_cgi, 3);
-    setup->proxies[1] = client_first(setup, NULL, https, 4);
+            ? client_first(setup, NULL, http)
+            : client_first(setup, NULL, in_cgi);
+    setup->proxies[1] = client_first(setup, NULL, https);
 }
 
 /* Whether a path ends as the base of the sandbox API does. */
@@ -177,15 +175,11 @@ static lssb_status client_setup_streams(struct client_setup *setup,
 static lssb_status client_setup(struct client_setup *setup,
                                 const lssb_config *config, lssb_error *error)
 {
-    static const char *const endpoint[] = { "LANGSMITH_ENDPOINT",
-                                            "LANGCHAIN_ENDPOINT" };
-    static const char *const key[] = { "LANGSMITH_API_KEY",
-                                       "LANGCHAIN_API_KEY" };
-    static const char *const tenant[] = {
-        "LANGSMITH_TENANT_ID", "LANGCHAIN_TENANT_ID",
-        "LANGSMITH_WORKSPACE_ID", "LANGCHAIN_WORKSPACE_ID"
-    };
-    static const char *const system_file[] = { "SSL_CERT_FILE" };
+    static const char endpoint[] = "LANGSMITH_ENDPOINT\0LANGCHAIN_ENDPOINT\0";
+    static const char key[] = "LANGSMITH_API_KEY\0LANGCHAIN_API_KEY\0";
+    static const char tenant[] =
+        "LANGSMITH_TENANT_ID\0LANGCHAIN_TENANT_ID\0"
+        "LANGSMITH_WORKSPACE_ID\0LANGCHAIN_WORKSPACE_ID\0";
     const char *wrong;
 
     memset(setup, 0, sizeof *setup);
@@ -198,13 +192,13 @@ static lssb_status client_setup(struct client_setup *setup,
                          "the port or the TLS backend was written for another "
                          "version of this library", NULL);
     setup->slots = config->slots != 0 ? config->slots : CLIENT_SLOTS;
-    setup->endpoint = client_first(setup, config->endpoint, endpoint, 2);
+    setup->endpoint = client_first(setup, config->endpoint, endpoint);
     if (setup->endpoint.at == NULL)
         setup->endpoint = client_trim(CLIENT_ENDPOINT);
-    setup->api_key = client_first(setup, config->api_key, key, 2);
-    setup->tenant_id = client_first(setup, config->tenant_id, tenant, 4);
+    setup->api_key = client_first(setup, config->api_key, key);
+    setup->tenant_id = client_first(setup, config->tenant_id, tenant);
     setup->system_file =
-        client_first(setup, config->trust.system_file, system_file, 1);
+        client_first(setup, config->trust.system_file, "SSL_CERT_FILE\0");
     setup->user_agent = client_trim(config->user_agent);
     if (setup->user_agent.at == NULL)
         setup->user_agent = client_trim("lssb/" LSSB_VERSION);

@@ -12,59 +12,70 @@
 
 /* ----------------------------------------------------------------- names -- */
 
+/* The names are in the table, not pointed to: a linker drops them with it. */
+#define ERROR_NAME(status) { LSSB_##status, "LSSB_" #status }
+static const struct {
+    int8_t status;
+    char name[24];
+} error_names[] = {
+    ERROR_NAME(OK),
+    ERROR_NAME(PENDING),
+    ERROR_NAME(AGAIN),
+    ERROR_NAME(END),
+    ERROR_NAME(E_INVALID_ARGUMENT),
+    ERROR_NAME(E_NO_MEMORY),
+    ERROR_NAME(E_UNSUPPORTED),
+    ERROR_NAME(E_IN_CALLBACK),
+    ERROR_NAME(E_BUSY),
+    ERROR_NAME(E_NOT_CONFIGURED),
+    ERROR_NAME(E_CANCELED),
+    ERROR_NAME(E_DEADLINE),
+    ERROR_NAME(E_NO_SLOT),
+    ERROR_NAME(E_STOPPED),
+    ERROR_NAME(E_TOO_LONG),
+    ERROR_NAME(E_CONNECTION),
+    ERROR_NAME(E_CERTIFICATE),
+    ERROR_NAME(E_PROTOCOL),
+    ERROR_NAME(E_PROXY),
+    ERROR_NAME(E_REFUSED),
+    ERROR_NAME(E_API),
+    ERROR_NAME(E_AUTH),
+    ERROR_NAME(E_NOT_FOUND),
+    ERROR_NAME(E_TIMEOUT),
+    ERROR_NAME(E_IN_USE),
+    ERROR_NAME(E_ALREADY_EXISTS),
+    ERROR_NAME(E_NAME_CONFLICT),
+    ERROR_NAME(E_VALIDATION),
+    ERROR_NAME(E_QUOTA),
+    ERROR_NAME(E_CREATION),
+    ERROR_NAME(E_NOT_READY),
+    ERROR_NAME(E_OPERATION),
+    ERROR_NAME(E_COMMAND_TIMEOUT),
+    ERROR_NAME(E_CONNECT_TIMEOUT),
+    ERROR_NAME(E_UNAVAILABLE),
+    ERROR_NAME(E_SERVER_RELOAD),
+    ERROR_NAME(E_NOT_STARTED),
+    ERROR_NAME(E_TUNNEL),
+    ERROR_NAME(E_TUNNEL_PORT),
+    ERROR_NAME(E_TUNNEL_REFUSED),
+    ERROR_NAME(E_TUNNEL_VERSION),
+    ERROR_NAME(E_PORT_IN_USE),
+    ERROR_NAME(E_NOT_DIRECTORY),
+    ERROR_NAME(E_IS_DIRECTORY),
+    ERROR_NAME(E_NOT_EMPTY),
+    ERROR_NAME(E_PERMISSION),
+    ERROR_NAME(E_NO_SPACE),
+    ERROR_NAME(E_READ_ONLY),
+    ERROR_NAME(E_UNSAFE)
+};
+
 const char *lssb_status_name(lssb_status status)
 {
-    switch (status) {
-    case LSSB_OK: return "LSSB_OK";
-    case LSSB_PENDING: return "LSSB_PENDING";
-    case LSSB_AGAIN: return "LSSB_AGAIN";
-    case LSSB_END: return "LSSB_END";
-    case LSSB_E_INVALID_ARGUMENT: return "LSSB_E_INVALID_ARGUMENT";
-    case LSSB_E_NO_MEMORY: return "LSSB_E_NO_MEMORY";
-    case LSSB_E_UNSUPPORTED: return "LSSB_E_UNSUPPORTED";
-    case LSSB_E_IN_CALLBACK: return "LSSB_E_IN_CALLBACK";
-    case LSSB_E_BUSY: return "LSSB_E_BUSY";
-    case LSSB_E_NOT_CONFIGURED: return "LSSB_E_NOT_CONFIGURED";
-    case LSSB_E_CANCELED: return "LSSB_E_CANCELED";
-    case LSSB_E_DEADLINE: return "LSSB_E_DEADLINE";
-    case LSSB_E_NO_SLOT: return "LSSB_E_NO_SLOT";
-    case LSSB_E_STOPPED: return "LSSB_E_STOPPED";
-    case LSSB_E_TOO_LONG: return "LSSB_E_TOO_LONG";
-    case LSSB_E_CONNECTION: return "LSSB_E_CONNECTION";
-    case LSSB_E_CERTIFICATE: return "LSSB_E_CERTIFICATE";
-    case LSSB_E_PROTOCOL: return "LSSB_E_PROTOCOL";
-    case LSSB_E_PROXY: return "LSSB_E_PROXY";
-    case LSSB_E_REFUSED: return "LSSB_E_REFUSED";
-    case LSSB_E_API: return "LSSB_E_API";
-    case LSSB_E_AUTH: return "LSSB_E_AUTH";
-    case LSSB_E_NOT_FOUND: return "LSSB_E_NOT_FOUND";
-    case LSSB_E_TIMEOUT: return "LSSB_E_TIMEOUT";
-    case LSSB_E_IN_USE: return "LSSB_E_IN_USE";
-    case LSSB_E_ALREADY_EXISTS: return "LSSB_E_ALREADY_EXISTS";
-    case LSSB_E_NAME_CONFLICT: return "LSSB_E_NAME_CONFLICT";
-    case LSSB_E_VALIDATION: return "LSSB_E_VALIDATION";
-    case LSSB_E_QUOTA: return "LSSB_E_QUOTA";
-    case LSSB_E_CREATION: return "LSSB_E_CREATION";
-    case LSSB_E_NOT_READY: return "LSSB_E_NOT_READY";
-    case LSSB_E_OPERATION: return "LSSB_E_OPERATION";
-    case LSSB_E_COMMAND_TIMEOUT: return "LSSB_E_COMMAND_TIMEOUT";
-    case LSSB_E_CONNECT_TIMEOUT: return "LSSB_E_CONNECT_TIMEOUT";
-    case LSSB_E_UNAVAILABLE: return "LSSB_E_UNAVAILABLE";
-    case LSSB_E_SERVER_RELOAD: return "LSSB_E_SERVER_RELOAD";
-    case LSSB_E_NOT_STARTED: return "LSSB_E_NOT_STARTED";
-    case LSSB_E_TUNNEL: return "LSSB_E_TUNNEL";
-    case LSSB_E_TUNNEL_PORT: return "LSSB_E_TUNNEL_PORT";
-    case LSSB_E_TUNNEL_REFUSED: return "LSSB_E_TUNNEL_REFUSED";
-    case LSSB_E_TUNNEL_VERSION: return "LSSB_E_TUNNEL_VERSION";
-    case LSSB_E_PORT_IN_USE: return "LSSB_E_PORT_IN_USE";
-    case LSSB_E_NOT_DIRECTORY: return "LSSB_E_NOT_DIRECTORY";
-    case LSSB_E_IS_DIRECTORY: return "LSSB_E_IS_DIRECTORY";
-    case LSSB_E_NOT_EMPTY: return "LSSB_E_NOT_EMPTY";
-    case LSSB_E_PERMISSION: return "LSSB_E_PERMISSION";
-    case LSSB_E_NO_SPACE: return "LSSB_E_NO_SPACE";
-    case LSSB_E_READ_ONLY: return "LSSB_E_READ_ONLY";
-    case LSSB_E_UNSAFE: return "LSSB_E_UNSAFE";
-    }
+    size_t i;
+
+    for (i = 0; i < sizeof error_names / sizeof error_names[0]; i++)
+        if (error_names[i].status == (int)status)
+            return error_names[i].name;
     return "unknown status";
 }
 
