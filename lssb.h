@@ -1679,8 +1679,9 @@ typedef struct lssb_local_info {
 #define LSSB_FILES_VERSION 1
 
 /* Files of the machine that this runs on. The library touches none by itself:
- * the calls that want some take this table, `&lssb_default_files` or one of your
- * own. Add port/files_posix.c or port/files_windows.c to your build for it.
+ * the calls that want some take this table, `&lssb_default_files` or one of
+ * your own. Add port/files_posix.c or port/files_windows.c to your build for
+ * it.
  *
  * Every step but the first goes from an open directory to one name in it: a
  * component of a path, never empty, "." or "..", without '/' and NUL. No step
@@ -1768,9 +1769,9 @@ typedef struct lssb_files {
 extern const lssb_files lssb_posix_files;
 
 /* Those of Windows, Vista and later. Names that Windows has another meaning for
- * (a:b, CON, NUL.txt, what ends in a dot or a blank) or does not allow, and what
- * is no UTF-8, are LSSB_E_REFUSED, like the short names of others (PROGRA~1);
- * names that differ in case are one. A junction is LSSB_ENTRY_OTHER. Of a
+ * (a:b, CON, NUL.txt, what ends in a dot or a blank) or does not allow, and
+ * what is no UTF-8, are LSSB_E_REFUSED, like the short names of others
+ * (PROGRA~1); names that differ in case are one. A junction is LSSB_ENTRY_OTHER. Of a
  * mode only 0200 counts, for a file; whatever is there is 0755, or 0555. Links
  * are relative and lead to names that may be, else they are refused; one leads
  * to a directory if that is there before it. Whoever may not make links gets

@@ -386,21 +386,25 @@ static bool files_is_stored(ULONG tag)
     }
 }
 
-/* What an open handle stands for; *tag is 0 where there is none. */
+/* What an open handle stands for; *tag is 0 where there is none. A file system
+ * without tags need not know how to tell them. */
 static lssb_status files_kind(HANDLE handle, lssb_entry_kind *kind, ULONG *tag,
                               int32_t *code)
 {
+    BY_HANDLE_FILE_INFORMATION what;
     FILE_ATTRIBUTE_TAG_INFO info;
 
     *tag = 0;
+    if (!GetFileInformationByHandle(handle, &what))
+        return files_failed(code);
+    *kind = (what.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0
+                ? LSSB_ENTRY_DIRECTORY
+                : LSSB_ENTRY_FILE;
+    if ((what.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) == 0)
+        return LSSB_OK;
     if (!GetFileInformationByHandleEx(handle, FileAttributeTagInfo, &info,
                                       (DWORD)sizeof info))
         return files_failed(code);
-    *kind = (info.FileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0
-                ? LSSB_ENTRY_DIRECTORY
-                : LSSB_ENTRY_FILE;
-    if ((info.FileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) == 0)
-        return LSSB_OK;
     *tag = info.ReparseTag;
     if (*tag == IO_REPARSE_TAG_SYMLINK)
         *kind = LSSB_ENTRY_SYMLINK;
@@ -615,7 +619,9 @@ static lssb_status files_list(void *context, intptr_t directory,
     do {
         if (!GetFileInformationByHandleEx(handle, FileIdBothDirectoryInfo,
                                           room, (DWORD)sizeof room)) {
-            if (GetLastError() != ERROR_NO_MORE_FILES)
+            /* The root of a disk may have no names at all. */
+            if (GetLastError() != ERROR_NO_MORE_FILES &&
+                GetLastError() != ERROR_FILE_NOT_FOUND)
                 status = files_failed(code);
             break;
         }
@@ -644,41 +650,53 @@ typedef char files_link_fits[sizeof(struct files_link) == 16384 ? 1 : -1];
 #define FILES_LINK_HEAD 8           /* bytes of it that `len` leaves out */
 #define FILES_LINK_PLACES 12        /* and those in front of the text */
 
-/* Reads a link's target, with slashes; its length in bytes. Without a place,
- * the length alone. */
+/* A link's target, with slashes; its length in bytes. Without a place, the
+ * length alone. */
+static lssb_status files_tell_target(struct files_link *link, char *target,
+                                     size_t size, size_t *len, int32_t *code)
+{
+    bool shown = link->shown_len > 0;
+    size_t from = (shown ? link->shown_at : link->name_at) / sizeof(WCHAR);
+    size_t count = (shown ? link->shown_len : link->name_len) / sizeof(WCHAR);
+    size_t i;
+    int n;
+
+    *len = 0;
+    if (link->tag != IO_REPARSE_TAG_SYMLINK)
+        return files_wrong(code, ERROR_NOT_A_REPARSE_POINT);
+    if (from + count > sizeof link->text / sizeof(WCHAR))
+        return files_wrong(code, ERROR_INVALID_DATA);
+    if (count == 0)
+        return LSSB_OK;
+    for (i = from; i < from + count; i++)
+        if (link->text[i] == '\\')
+            link->text[i] = '/';
+    n = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS, link->text + from,
+                            (int)count, target,
+                            target != NULL ? (int)size : 0, NULL, NULL);
+    if (n <= 0 && GetLastError() == ERROR_INSUFFICIENT_BUFFER)
+        return files_wrong(code, ERROR_FILENAME_EXCED_RANGE);
+    if (n <= 0)
+        return files_failed(code);
+    *len = (size_t)n;
+    return LSSB_OK;
+}
+
+/* The same of an open link. */
 static lssb_status files_target(HANDLE handle, char *target, size_t size,
                                 size_t *len, int32_t *code)
 {
     struct files_link *link = files_take(sizeof *link);
-    lssb_status status = LSSB_OK;
-    size_t count, from, i;
+    lssb_status status;
     DWORD got = 0;
-    int n = 0;
 
     if (link == NULL)
         return files_failed(code);
-    if (!DeviceIoControl(handle, FSCTL_GET_REPARSE_POINT, NULL, 0, link,
-                         (DWORD)sizeof *link, &got, NULL))
+    if (DeviceIoControl(handle, FSCTL_GET_REPARSE_POINT, NULL, 0, link,
+                        (DWORD)sizeof *link, &got, NULL))
+        status = files_tell_target(link, target, size, len, code);
+    else
         status = files_failed(code);
-    else if (link->tag != IO_REPARSE_TAG_SYMLINK)
-        status = files_wrong(code, ERROR_NOT_A_REPARSE_POINT);
-    from = link->shown_at / sizeof(WCHAR);
-    count = link->shown_len / sizeof(WCHAR);
-    if (status == LSSB_OK && from + count > sizeof link->text / sizeof(WCHAR))
-        status = files_wrong(code, ERROR_INVALID_DATA);
-    for (i = from; status == LSSB_OK && i < from + count; i++)
-        if (link->text[i] == '\\')
-            link->text[i] = '/';
-    if (status == LSSB_OK && count > 0) {
-        n = WideCharToMultiByte(CP_UTF8, WC_ERR_INVALID_CHARS,
-                                link->text + from, (int)count, target,
-                                target != NULL ? (int)size : 0, NULL, NULL);
-        if (n <= 0 && GetLastError() == ERROR_INSUFFICIENT_BUFFER)
-            status = files_wrong(code, ERROR_FILENAME_EXCED_RANGE);
-        else if (n <= 0)
-            status = files_failed(code);
-    }
-    *len = (size_t)n;
     files_give(link);
     return status;
 }
@@ -767,6 +785,8 @@ static bool files_leads_to_directory(HANDLE directory,
         return false;
     len = GetFinalPathNameByHandleW(directory, path, FILES_PATH, 0);
     len = len < FILES_PATH ? len : 0;
+    if (len > 0 && path[len - 1] == '\\')
+        len--;                      /* the root of a disk */
     while (at < end) {              /* paths of this length know no dots */
         size_t n = 0;
 
@@ -840,29 +860,45 @@ static DWORD files_set_link(HANDLE handle, struct files_link *link)
 
 /* -------------------------------------------------------------- removing -- */
 
-/* Removes what is open for it. The newer way lets the name go at once, even
- * while others have it open; the older one refuses what may not be written. */
-static bool files_unlink(HANDLE handle)
+#define FILES_DISPOSE ((FILE_INFO_BY_HANDLE_CLASS)21)
+
+/* Asks for a file to be gone, the newer way: flags of the system's. */
+static bool files_dispose(HANDLE handle, ULONG flags)
 {
-    ULONG flags = 0x13;             /* delete, as POSIX does, read-only too */
-    ULONG gone = 1;                 /* of it a byte is read */
+    return SetFileInformationByHandle(handle, FILES_DISPOSE, &flags,
+                                      (DWORD)sizeof flags) != 0;
+}
+
+/* Lets a file be written again, as far as that can be. */
+static void files_unlock(HANDLE handle)
+{
     FILE_BASIC_INFO plain;
     HANDLE other = NULL;
     int32_t code;
 
-    if (SetFileInformationByHandle(handle, (FILE_INFO_BY_HANDLE_CLASS)21,
-                                   &flags, (DWORD)sizeof flags))
-        return true;                /* FileDispositionInfoEx */
-    if (GetLastError() == ERROR_DIR_NOT_EMPTY)
-        return false;
     memset(&plain, 0, sizeof plain);
     plain.FileAttributes = FILE_ATTRIBUTE_NORMAL;
-    if (files_again(handle, &files_change, &other, &code) == LSSB_OK) {
-        SetFileInformationByHandle(other, FileBasicInfo, &plain,
-                                   (DWORD)sizeof plain);
-        CloseHandle(other);
-    }
-    return SetFileInformationByHandle(handle, FileDispositionInfo, &gone,
+    if (files_again(handle, &files_change, &other, &code) != LSSB_OK)
+        return;
+    SetFileInformationByHandle(other, FileBasicInfo, &plain,
+                               (DWORD)sizeof plain);
+    CloseHandle(other);
+}
+
+/* Removes what is open for it. The newer way (Windows 10 1607) lets the name go
+ * at once, even while others have the file open; it may be read-only from 1809
+ * on. */
+static bool files_unlink(HANDLE handle)
+{
+    ULONG gone = 1;                 /* of it a byte is read */
+
+    if (files_dispose(handle, 0x13))
+        return true;
+    if (GetLastError() == ERROR_DIR_NOT_EMPTY)
+        return false;
+    files_unlock(handle);
+    return files_dispose(handle, 0x03) ||
+           SetFileInformationByHandle(handle, FileDispositionInfo, &gone,
                                       (DWORD)sizeof gone) != 0;
 }
 
@@ -888,7 +924,7 @@ static lssb_status files_remove(void *context, intptr_t directory,
     return status;
 }
 
-/* ---------------------------------------------------------------- looking -- */
+/* -------------------------------------------------------------- looking -- */
 
 #define FILES_SECOND 10000000       /* steps of 100 ns */
 #define FILES_EPOCH INT64_C(11644473600)    /* seconds from 1601 to 1970 */

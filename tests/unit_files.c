@@ -6,6 +6,9 @@
  * names that Windows refuses, are all that differs.
  */
 #define _FILE_OFFSET_BITS 64
+#if defined(_WIN32)
+#include "../port/files_windows.c"  /* what Wine cannot do is tried in parts */
+#endif
 #include "local.h"
 #include "test.h"
 
@@ -829,6 +832,112 @@ static void links_that_lead_elsewhere_are_refused(void)
     end();
 }
 
+/* What the system is given for a link. */
+static void a_link_is_written_as_windows_keeps_it(void)
+{
+    static struct files_link link;
+    const uint8_t *bytes = (const uint8_t *)&link;
+    static const uint8_t head[] = { 0x0C, 0, 0, 0xA0, 36, 0, 0, 0, 0, 0,
+                                    12, 0, 12, 0, 12, 0, 1, 0, 0, 0 };
+    char target[8];
+    size_t len = 0;
+    int32_t code = 0;
+
+    memset(&link, 0, sizeof link);
+    EXPECT_INT(files_put_target(&link, "../b/c", &code), LSSB_OK);
+    EXPECT(memcmp(bytes, head, sizeof head) == 0);
+    EXPECT(memcmp(bytes + 20, ".\0.\0\\\0b\0\\\0c\0", 12) == 0);
+    EXPECT(memcmp(bytes + 32, bytes + 20, 12) == 0);
+    memset(target, 0, sizeof target);
+    EXPECT_INT(files_tell_target(&link, target, 8, &len, &code), LSSB_OK);
+    EXPECT_INT(len, 6);
+    EXPECT_STR(target, "../b/c");
+    EXPECT_INT(files_tell_target(&link, NULL, 0, &len, &code), LSSB_OK);
+    EXPECT_INT(len, 6);
+    EXPECT_INT(files_tell_target(&link, target, 5, &len, &code),
+               LSSB_E_TOO_LONG);
+    link.shown_len = 0;             /* by its other name, then */
+    EXPECT_INT(files_tell_target(&link, target, 8, &len, &code), LSSB_OK);
+    link.name_at = 16384 - 20;
+    EXPECT_INT(files_tell_target(&link, target, 8, &len, &code),
+               LSSB_E_OPERATION);
+    link.name_at = 0;
+    link.text[2] = 0xD800;
+    EXPECT_INT(files_tell_target(&link, target, 8, &len, &code),
+               LSSB_E_REFUSED);
+    link.tag = 0xA0000003;
+    EXPECT_INT(files_tell_target(&link, target, 8, &len, &code),
+               LSSB_E_REFUSED);
+}
+
+static void a_target_has_a_length_that_windows_keeps(void)
+{
+    static struct files_link link;
+    static char target[5000];
+    int32_t code = 0;
+
+    memset(target, 'x', FILES_LINK);
+    EXPECT_INT(files_put_target(&link, target, &code), LSSB_OK);
+    EXPECT((size_t)link.len + FILES_LINK_HEAD <= sizeof link);
+    target[FILES_LINK] = 'x';
+    EXPECT_INT(files_put_target(&link, target, &code), LSSB_E_TOO_LONG);
+}
+
+static void a_link_is_one_to_a_directory_if_that_is_there(void)
+{
+    static const struct {
+        const char *target;
+        bool leads;
+    } rows[] = {
+        { "d", true }, { "f", false }, { "none", false }, { "./d", true },
+        { "d/", true }, { "d//e", true }, { "d/f", false }, { "d/..", true },
+        { ".", true }, { "..", true }, { "../d", false },
+        { "../../../../../../../../../../../../../../..", false },
+    };
+    static struct files_link link;
+    int32_t code = 0;
+    intptr_t inner = 0;
+    size_t i;
+
+    begin();
+    EXPECT_INT(make(root, "d"), LSSB_OK);
+    EXPECT_INT(put(root, "f", ""), LSSB_OK);
+    EXPECT_INT(enter(root, "d", &inner), LSSB_OK);
+    EXPECT_INT(make(inner, "e"), LSSB_OK);
+    EXPECT_INT(put(inner, "f", ""), LSSB_OK);
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i].target;
+        EXPECT_INT(files_put_target(&link, rows[i].target, &code), LSSB_OK);
+        EXPECT_INT(files_leads_to_directory((HANDLE)root, &link),
+                   rows[i].leads);
+    }
+    EXPECT_INT(files_put_target(&link, "../d/e", &code), LSSB_OK);
+    EXPECT(files_leads_to_directory((HANDLE)inner, &link));
+    files->close(files->context, inner);
+    end();
+}
+
+static void tags_say_what_is_stored_and_what_is_not(void)
+{
+    static const struct {
+        ULONG tag;
+        bool stored;
+    } rows[] = { { 0x80000013, true },      /* deduplicated */
+                 { 0x9000001A, true },      /* in a cloud */
+                 { 0xC0000004, true },      /* on a tape */
+                 { 0x80000017, true },      /* compressed */
+                 { IO_REPARSE_TAG_SYMLINK, false },
+                 { 0xA0000003, false },     /* a junction */
+                 { 0xA000001D, false },     /* a link of Linux */
+                 { 0x80000014, false }, { 0x8000001B, false },
+                 { 0x80000023, false }, { 0x80000024, false },
+                 { 0x80000025, false }, { 0x80000026, false } };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++)
+        EXPECT_INT(files_is_stored(rows[i].tag), rows[i].stored);
+}
+
 /* A directory that leads to another one by its whole path, as every user may
  * make. */
 static bool junction(const char *name, const char *to)
@@ -932,6 +1041,10 @@ static const struct test tests[] = {
     TEST(names_that_differ_in_case_are_one),
     TEST(a_short_name_is_nobodys),
     TEST(links_that_lead_elsewhere_are_refused),
+    TEST(a_link_is_written_as_windows_keeps_it),
+    TEST(a_target_has_a_length_that_windows_keeps),
+    TEST(a_link_is_one_to_a_directory_if_that_is_there),
+    TEST(tags_say_what_is_stored_and_what_is_not),
     TEST(a_junction_is_not_followed_and_goes_alone),
     TEST(a_root_is_a_directory_on_a_disk),
 #endif
