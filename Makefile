@@ -304,8 +304,10 @@ test-plain: ## the POSIX port without what only Linux has
 	@$(PLAIN) -include tests/plain.h -DLSSB_NO_THREADS -fsyntax-only port/posix.c
 	@for port in posix files_posix; do \
 	    $(PLAIN) -include tests/plain.h -c -o $(BUILD)/plain/$$port.o port/$$port.c || exit 1; done
-	@$(PLAIN) -I. -o $(BUILD)/plain/unit_posix tests/unit_posix.c $(BUILD)/plain/posix.o $(LDFLAGS) -lpthread
-	@$(BUILD)/plain/unit_posix
+	@$(PLAIN) -include tests/plain.h -DPLAIN_UNKNOWN -c -o $(BUILD)/plain/unknown.o port/posix.c
+	@for system in posix unknown; do \
+	    $(PLAIN) -I. -o $(BUILD)/plain/unit_$$system tests/unit_posix.c $(BUILD)/plain/$$system.o $(LDFLAGS) -lpthread || exit 1; done
+	@sh tests/run.sh 'one with a call for entropy' $(BUILD)/plain/unit_posix 'one without' $(BUILD)/plain/unit_unknown
 
 # For other machines: tests/cross.sh says which. TARGETS=… for some of them.
 TARGETS =

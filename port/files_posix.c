@@ -11,6 +11,7 @@
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64        /* large files on 32-bit machines */
 #endif
+#define _DARWIN_C_SOURCE            /* times below seconds in struct stat */
 
 #include <dirent.h>
 #include <errno.h>

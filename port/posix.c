@@ -13,7 +13,9 @@
 #endif
 #define _DARWIN_C_SOURCE
 #define _NETBSD_SOURCE
-#ifndef __BSD_VISIBLE
+#if defined(__OpenBSD__)
+#define _BSD_SOURCE                 /* its headers set __BSD_VISIBLE by it */
+#elif !defined(__BSD_VISIBLE)
 #define __BSD_VISIBLE 1
 #endif
 #ifndef _FILE_OFFSET_BITS
@@ -54,6 +56,9 @@
 #else
 #define POSIX_SOCKET_FLAGS 0
 #endif
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__)
+#define POSIX_HAS_GETENTROPY
+#endif
 #ifdef MSG_NOSIGNAL
 #define POSIX_SEND_FLAGS MSG_NOSIGNAL
 #else
@@ -80,12 +85,18 @@ static lssb_io posix_io(int error)
     case ECONNRESET:
     case ECONNABORTED:
     case EPIPE:
+#if defined(__APPLE__)
+    case EPROTOTYPE:                /* send() while the peer is cutting it */
+#endif
         return LSSB_IO_RESET;
     case ECONNREFUSED:
         return LSSB_IO_REFUSED;
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN:
+#ifdef EHOSTDOWN
+    case EHOSTDOWN:                 /* a neighbour that is off, to the BSDs */
+#endif
     case EADDRNOTAVAIL:
     case EAFNOSUPPORT:
         return LSSB_IO_UNREACHABLE;
@@ -195,14 +206,15 @@ static void posix_give(void *block, size_t size)
 
 /* ------------------------------------------ time, chance, environment -- */
 
-/* Reads the clock that goes on while the machine sleeps, where there is one
- * (macOS's monotonic clock does). */
+/* Reads the clock that goes on while the machine sleeps, where there is one.
+ * (macOS's and OpenBSD's monotonic clock does, and FreeBSD's from 15 on; what
+ * FreeBSD has under the other name stands still.) */
 static uint64_t posix_now_ms(void *context)
 {
     struct timespec now = {0, 0};
 
     (void)context;
-#ifdef CLOCK_BOOTTIME
+#if defined(CLOCK_BOOTTIME) && !defined(__FreeBSD__)
     if (clock_gettime(CLOCK_BOOTTIME, &now) != 0)
 #endif
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -226,11 +238,15 @@ static ptrdiff_t posix_entropy(uint8_t *bytes, size_t len)
         len = 256;
 #if defined(__linux__) && defined(SYS_getrandom)
     return (ptrdiff_t)syscall(SYS_getrandom, bytes, len, 0);
-#elif defined(__linux__)
+#elif defined(POSIX_HAS_GETENTROPY)
+    return getentropy(bytes, len) == 0 ? (ptrdiff_t)len : -1;
+#elif defined(__NetBSD__) || defined(__DragonFly__)
+    arc4random_buf(bytes, len);     /* older ones have no getentropy */
+    return (ptrdiff_t)len;
+#else
+    (void)bytes;
     errno = ENOSYS;
     return -1;
-#else
-    return getentropy(bytes, len) == 0 ? (ptrdiff_t)len : -1;
 #endif
 }
 
@@ -325,6 +341,9 @@ static lssb_io posix_resolver_io(int error)
     case EAI_NONAME:
 #if defined(EAI_NODATA) && EAI_NODATA != EAI_NONAME
     case EAI_NODATA:
+#endif
+#if defined(EAI_ADDRFAMILY) && EAI_ADDRFAMILY != EAI_NONAME
+    case EAI_ADDRFAMILY:            /* none of a kind that this host has */
 #endif
         return LSSB_IO_NOT_FOUND;
     case EAI_AGAIN:
@@ -815,9 +834,10 @@ static lssb_io posix_accept(void *context, lssb_handle listener,
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return posix_failed(code);
-    if (!posix_tame(fd)) {
+    if (!posix_tame(fd)) {          /* macOS sets nothing on one that is cut */
         posix_close_fd(fd);
-        return posix_failed(code);
+        *code = (int32_t)errno;
+        return LSSB_IO_RESET;
     }
     /* A Unix socket has nothing to delay. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

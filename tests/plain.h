@@ -4,8 +4,9 @@
  * SPDX-License-Identifier: MIT
  *
  * No flags at the making of a socket, no accept4, no clock that is named for
- * counting sleep, getentropy instead of a system call, and a port may be bound
- * beside one that listens, so that the port has to look first.
+ * counting sleep, FreeBSD's getentropy instead of a system call (or, with
+ * PLAIN_UNKNOWN, a system that the port has not heard of), and a port may be
+ * bound beside one that listens, so that the port has to look first.
  */
 #ifndef PLAIN_H
 #define PLAIN_H
@@ -34,6 +35,9 @@
 #include <unistd.h>
 
 #undef __linux__
+#ifndef PLAIN_UNKNOWN
+#define POSIX_HAS_GETENTROPY
+#endif
 #undef SOCK_CLOEXEC
 #undef CLOCK_BOOTTIME
 #define accept4 plain_systems_have_none
