@@ -495,6 +495,11 @@ static void call_send(lssb_op *op)
         if (call_is_cramped(slot, room))
             break;
         call_window(op, &writer, out, room);
+        if (writer.later && writer.len == 0) {
+            client->at_once = true;
+            lssb_call_moved(op);
+            break;
+        }
         if (writer.wrong != NULL || writer.len == 0) {
             lssb_fail(&client->error, LSSB_E_STOPPED, LSSB_LAYER_CALLER,
                       lssb_call_exchange(op)->name, ": ",

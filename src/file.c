@@ -90,6 +90,11 @@ void lssb_put_source(const lssb_source *source, struct lssb_writer *to)
     if (room > end - from)
         room = (size_t)(end - from);
     n = source->read_at(source->ctx, from - start, to->out + to->len, room);
+    if (n == LSSB_SOURCE_LATER) {
+        to->later = true;
+        to->room = to->len;
+        return;
+    }
     if (n <= 0 || (size_t)n > room) {
         to->wrong = n == 0 ? "the source ended before its size"
                            : "the source could not be read";

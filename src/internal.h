@@ -80,7 +80,12 @@ struct lssb_writer {
     uint64_t total;                 /* put */
     const char *wrong;              /* the first mistake, or NULL */
     struct lssb_mark *mark;         /* where a long string went on, or NULL */
+    bool later;                     /* a source has nothing yet */
 };
+
+/* What the read_at of a source of this library's own may return, too: nothing
+ * yet, it is to be asked again in another step. */
+#define LSSB_SOURCE_LATER PTRDIFF_MIN
 
 /* A place within a long string that has been put as far as there: the next
  * window begins with it instead of with the string's first byte. */
@@ -1163,12 +1168,12 @@ struct lssb_json_member {
     uint16_t size;                  /* of it, for text */
 };
 
-/* Fills a struct from the text of an object by a table. A member of another
- * JSON type counts as missing; of members of the same name the last counts.
- * LSSB_OK; LSSB_E_TOO_LONG (an exact text; it is left empty) or
- * LSSB_E_PROTOCOL (it holds a NUL) with the first such member's name in *key,
- * all else being filled; LSSB_E_PROTOCOL with *key NULL when `text` is no
- * object: all are missing then. */
+/* Fills a struct from the text of an object by a table, by way of jsmn. A
+ * member of another JSON type counts as missing; of members of the same name
+ * the last counts. LSSB_OK; LSSB_E_TOO_LONG (an exact text; it is left empty)
+ * or LSSB_E_PROTOCOL (it holds a NUL) with the first such member's name in
+ * *key, all else being filled; LSSB_E_PROTOCOL with *key NULL when `text` is
+ * no object or has more than LSSB_TOKENS tokens: all are missing then. */
 LSSB_PRIVATE lssb_status lssb_json_fill(const char *text, size_t len,
                                         const struct lssb_json_member *table,
                                         size_t count, void *out,
@@ -1456,7 +1461,8 @@ LSSB_PRIVATE lssb_status lssb_pack_start(struct lssb_pack *pack,
  * what the files said, LSSB_E_STOPPED or LSSB_E_TOO_LONG. */
 LSSB_PRIVATE lssb_status lssb_pack_measure(struct lssb_pack *pack);
 /* Once it is measured: bytes of the archive, as lssb_source's read_at. 0: it
- * failed, or the tree is not what was measured: pack->wrong. */
+ * failed, or the tree is not what was measured: pack->wrong.
+ * LSSB_SOURCE_LATER: there was much to pass over; ask again. */
 LSSB_PRIVATE ptrdiff_t lssb_pack_read(struct lssb_pack *pack, uint64_t offset,
                                       void *bytes, size_t len);
 /* Closes what it holds. All zeros, and a second time, are allowed. */
@@ -1705,6 +1711,8 @@ struct lssb_slot {
     union {
         lssb_command command;       /* of lssb_run */
         struct lssb_yamux session;  /* of a tunnel */
+        struct lssb_json before;    /* the event at hand, of an exchange that
+                                       `may_hold`: no upgrade */
     } own;
     char *hold;                     /* LSSB_HOLD bytes; those ever used: */
     uint32_t hold_high;

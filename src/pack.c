@@ -508,27 +508,32 @@ static ptrdiff_t pack_read_entry(struct lssb_pack *pack, uint64_t offset,
     return (ptrdiff_t)len;
 }
 
-/* Goes to the entry that an offset lies in, or behind the last one. False: it
- * failed. */
-static bool pack_seek(struct lssb_pack *pack, uint64_t offset)
+/* Goes to the entry that an offset lies in, or behind the last one: LSSB_OK;
+ * LSSB_AGAIN: a part of the way; or it failed. */
+static lssb_status pack_seek(struct lssb_pack *pack, uint64_t offset)
 {
     uint64_t end = pack->size - LSSB_TAR_END_LEN;
     lssb_status status;
+    int i;
 
     if (offset < pack->own.at)
         pack_rewind(pack);
-    while (!pack->own.over && offset >= pack->own.next) {
+    for (i = 0; !pack->own.over && offset >= pack->own.next; i++) {
+        if (i == PACK_PIECE)
+            return LSSB_AGAIN;
         status = pack_advance(pack);
         if (status < 0)
-            return false;
+            return status;
         pack->own.over = status == LSSB_END;
         if (pack->own.next > end ||
             (pack->own.over && pack->own.next != end)) {
             pack->wrong = "the tree changed while it was read";
-            return false;
+            return LSSB_E_STOPPED;
         }
+        if (pack->own.asking)
+            return LSSB_AGAIN;
     }
-    return true;
+    return LSSB_OK;
 }
 
 ptrdiff_t lssb_pack_read(struct lssb_pack *pack, uint64_t offset, void *bytes,
@@ -536,6 +541,7 @@ ptrdiff_t lssb_pack_read(struct lssb_pack *pack, uint64_t offset, void *bytes,
 {
     uint8_t *out = bytes;
     size_t done = 0;
+    lssb_status status;
     ptrdiff_t n;
 
     if (!pack->own.measured || pack->wrong != NULL || offset >= pack->size)
@@ -545,7 +551,10 @@ ptrdiff_t lssb_pack_read(struct lssb_pack *pack, uint64_t offset, void *bytes,
     while (done < len) {
         uint64_t at = offset + done;
 
-        if (!pack_seek(pack, at))
+        status = pack_seek(pack, at);
+        if (status == LSSB_AGAIN)
+            return done > 0 ? (ptrdiff_t)done : LSSB_SOURCE_LATER;
+        if (status != LSSB_OK)
             return 0;
         if (pack->own.over) {
             memset(out + done, 0, len - done);

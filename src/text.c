@@ -482,6 +482,7 @@ void lssb_writer_start(struct lssb_writer *writer, void *out, size_t room,
     writer->total = 0;
     writer->wrong = NULL;
     writer->mark = NULL;
+    writer->later = false;
 }
 
 bool lssb_writer_full(const struct lssb_writer *writer)

@@ -29,6 +29,7 @@ struct tree_up {
     uint64_t at;                    /* bytes of the archive that are in lines */
     uint16_t line_at;               /* of the line, what is sent */
     uint16_t line_len;
+    uint16_t have;                  /* bytes of the next one */
     uint8_t step;
     bool tried;                     /* once more since the last sleep */
     bool ending;                    /* the last line is at hand */
@@ -283,31 +284,36 @@ static void tree_wrong(lssb_tree *tree, lssb_status status)
                    pack->code);
 }
 
-/* Makes the next line of the archive; false: it cannot be read. */
-static bool tree_next_line(lssb_tree *tree)
+/* Makes the next line of the archive; LSSB_AGAIN: not yet, else it cannot be
+ * read. */
+static lssb_status tree_next_line(lssb_tree *tree)
 {
     struct tree_up *up = tree_up(tree);
     char *bytes = lssb_tree_state(tree)->name;  /* only failures need it */
     struct lssb_writer writer;
-    size_t len, want = TREE_PIECE;
+    size_t want = TREE_PIECE;
     ptrdiff_t got;
 
     lssb_writer_start(&writer, up->line, sizeof up->line, 0);
-    up->line_at = 0;
     if (want > up->pack.size - up->at)
         want = (size_t)(up->pack.size - up->at);
-    for (len = 0; len < want; len += (size_t)got) {
-        got = lssb_pack_read(&up->pack, up->at + len, bytes + len,
-                             want - len);
+    while (up->have < want) {
+        got = lssb_pack_read(&up->pack, up->at + up->have, bytes + up->have,
+                             want - up->have);
+        if (got == LSSB_SOURCE_LATER)
+            return LSSB_AGAIN;
         if (got <= 0)
-            return false;
+            return LSSB_E_STOPPED;
+        up->have = (uint16_t)(up->have + got);
     }
-    lssb_put_base64(&writer, bytes, len);
-    up->at += len;
+    lssb_put_base64(&writer, bytes, want);
+    up->at += want;
+    up->have = 0;
     lssb_put_text(&writer, up->at == up->pack.size ? "\n=\n" : "\n");
     up->ending = up->at == up->pack.size;
+    up->line_at = 0;
     up->line_len = (uint16_t)writer.len;
-    return true;
+    return LSSB_OK;
 }
 
 /* Lets go of the command; what it said so far counts. */
@@ -344,7 +350,13 @@ static void tree_send(lssb_tree *tree)
             up->step = TREE_WAITS;
             break;
         }
-        if (up->line_at == up->line_len && !tree_next_line(tree)) {
+        if (up->line_at == up->line_len)
+            status = tree_next_line(tree);
+        if (status == LSSB_AGAIN) {
+            sent = true;            /* as good as: at once again */
+            break;
+        }
+        if (status != LSSB_OK) {
             tree_wrong(tree, LSSB_E_STOPPED);
             tree_close(tree, true);
             return;

@@ -241,6 +241,22 @@ static lssb_status measure(const char *name)
     return status;
 }
 
+/* Bytes of the archive, however often it takes to ask; 0: it failed, or that is
+ * its end. */
+static ptrdiff_t read_now(uint64_t offset, void *bytes, size_t len)
+{
+    size_t done = 0;
+    ptrdiff_t n = 1;
+
+    while (done < len && n != 0) {
+        n = lssb_pack_read(&pack, offset + done, (char *)bytes + done,
+                           len - done);
+        if (n != LSSB_SOURCE_LATER)
+            done += (size_t)n;
+    }
+    return pack.wrong != NULL ? 0 : (ptrdiff_t)done;
+}
+
 /* Reads the archive by pieces of `step` bytes into a.tar; its size. */
 static uint64_t save(size_t step)
 {
@@ -252,7 +268,7 @@ static uint64_t save(size_t step)
 
     snprintf(path, sizeof path, "%s/a.tar", folder);
     out = fopen(path, "wb");
-    while ((n = lssb_pack_read(&pack, at, bytes, step)) > 0) {
+    while ((n = read_now(at, bytes, step)) > 0) {
         fwrite(bytes, 1, (size_t)n, out);
         at += (uint64_t)n;
     }
@@ -329,23 +345,23 @@ static void pieces_of_any_size_and_at_any_place_are_the_same(void)
                    "ln -s h x/l"), 0);
     EXPECT_INT(measure("x"), LSSB_OK);
     EXPECT(pack.size < sizeof whole);
-    EXPECT_INT(lssb_pack_read(&pack, 0, whole, sizeof whole), pack.size);
+    EXPECT_INT(read_now(0, whole, sizeof whole), pack.size);
     for (i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         ptrdiff_t n;
 
         memset(again, 0xee, sizeof again);
         for (at = 0; at < pack.size; at += (uint64_t)n) {
-            n = lssb_pack_read(&pack, at, again + at, steps[i]);
+            n = read_now(at, again + at, steps[i]);
             if (n <= 0)
                 break;
         }
         EXPECT(at == pack.size && memcmp(whole, again, (size_t)at) == 0);
     }
     for (at = pack.size; at-- > 0;)
-        if (lssb_pack_read(&pack, at, again, 1) != 1 || again[0] != whole[at])
+        if (read_now(at, again, 1) != 1 || again[0] != whole[at])
             break;
     EXPECT(at == UINT64_MAX);
-    EXPECT_INT(lssb_pack_read(&pack, pack.size, again, 1), 0);
+    EXPECT_INT(read_now(pack.size, again, 1), 0);
     lssb_pack_end(&pack);
     end_folder();
 }
@@ -447,6 +463,53 @@ static void what_is_not_chosen_is_left_out(void)
     end_folder();
 }
 
+/* Drops what begins with "m", and counts. */
+static enum lssb_pack_choice drop_many(void *user, const char *path,
+                                       const lssb_local_info *info)
+{
+    (void)user;
+    (void)info;
+    asked++;
+    return path[0] == 'm' ? LSSB_PACK_DROP : LSSB_PACK_KEEP;
+}
+
+static void what_is_left_out_between_two_files_is_passed_over_in_steps(void)
+{
+    static uint8_t bytes[8192];
+    char path[128];
+    unsigned turns = 0, most = 0;
+    uint64_t at = 0;
+    ptrdiff_t n;
+
+    begin_folder();
+    EXPECT_INT(run("mkdir x && cd x && touch a z && for i in 1 2 3 4 5; do "
+                   "for j in 1 2 3 4 5 6 7 8 9; do "
+                   "touch m$i$j m1$i$j m2$i$j m3$i$j m4$i$j m5$i$j; done; "
+                   "done"), 0);
+    snprintf(path, sizeof path, "%s/x", folder);
+    EXPECT_INT(lssb_pack_start(&pack, files, path), LSSB_OK);
+    pack.choose = drop_many;
+    while (lssb_pack_measure(&pack) == LSSB_AGAIN)
+        ;
+    EXPECT_INT(pack.entries, 2);
+    for (at = 0; at < pack.size; turns++) {
+        asked = 0;
+        n = lssb_pack_read(&pack, at, bytes, sizeof bytes);
+        most = asked > most ? asked : most;
+        if (n == LSSB_SOURCE_LATER)
+            continue;
+        EXPECT(n > 0);
+        if (n <= 0)
+            break;
+        at += (uint64_t)n;
+    }
+    EXPECT_INT(at, pack.size);
+    EXPECT(most > 8 && most <= 64);
+    EXPECT(turns > 5 && turns < 50);
+    lssb_pack_end(&pack);
+    end_folder();
+}
+
 static void a_tree_that_changes_is_noticed(void)
 {
     static const struct {
@@ -467,9 +530,9 @@ static void a_tree_that_changes_is_noticed(void)
         EXPECT_INT(run("mkdir -p x/d && echo 1 >x/a && echo 2 >x/b && "
                        "echo 3 >x/d/e"), 0);
         EXPECT_INT(measure("x"), LSSB_OK);
-        EXPECT(lssb_pack_read(&pack, 0, bytes, 100) == 100);
+        EXPECT(read_now(0, bytes, 100) == 100);
         EXPECT_INT(run(rows[i].change), 0);
-        EXPECT_INT(lssb_pack_read(&pack, 100, bytes, sizeof bytes), 0);
+        EXPECT_INT(read_now(100, bytes, sizeof bytes), 0);
         EXPECT_STR(pack.wrong, rows[i].wrong);
         lssb_pack_end(&pack);
         end_folder();
@@ -483,9 +546,9 @@ static void a_file_that_grows_while_it_is_read_is_noticed(void)
     begin_folder();
     EXPECT_INT(run("mkdir x && head -c 5000 /dev/zero >x/f"), 0);
     EXPECT_INT(measure("x"), LSSB_OK);
-    EXPECT_INT(lssb_pack_read(&pack, 0, bytes, 1000), 1000);
+    EXPECT_INT(read_now(0, bytes, 1000), 1000);
     EXPECT_INT(run("echo more >>x/f"), 0);
-    EXPECT_INT(lssb_pack_read(&pack, 1000, bytes, sizeof bytes), 0);
+    EXPECT_INT(read_now(1000, bytes, sizeof bytes), 0);
     EXPECT_STR(pack.wrong, "the file became longer while it was read");
     lssb_pack_end(&pack);
     end_folder();
@@ -498,9 +561,9 @@ static void a_file_that_shrinks_while_it_is_read_is_noticed(void)
     begin_folder();
     EXPECT_INT(run("mkdir x && head -c 5000 /dev/zero >x/f"), 0);
     EXPECT_INT(measure("x"), LSSB_OK);
-    EXPECT_INT(lssb_pack_read(&pack, 0, bytes, 1000), 1000);
+    EXPECT_INT(read_now(0, bytes, 1000), 1000);
     EXPECT_INT(run(": >x/f"), 0);
-    EXPECT_INT(lssb_pack_read(&pack, 1000, bytes, 1000), 0);
+    EXPECT_INT(read_now(1000, bytes, 1000), 0);
     EXPECT_STR(pack.wrong, "the file became shorter while it was read");
     lssb_pack_end(&pack);
     end_folder();
@@ -534,6 +597,7 @@ static const struct test tests[] = {
     TEST(pieces_of_any_size_and_at_any_place_are_the_same),
     TEST(names_that_do_not_fit_are_listed_again),
     TEST(what_is_not_chosen_is_left_out),
+    TEST(what_is_left_out_between_two_files_is_passed_over_in_steps),
     TEST(a_tree_that_changes_is_noticed),
     TEST(a_file_that_grows_while_it_is_read_is_noticed),
     TEST(a_file_that_shrinks_while_it_is_read_is_noticed),
