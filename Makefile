@@ -2,7 +2,7 @@
 
 # What to build with, and where its dependencies are. A path may be given for
 # each of them: BEARSSL=DIR with inc/ and build/ as its own Makefile leaves
-# them, MBEDTLS=DIR with include/ and library/ likewise.
+# them, MBEDTLS=DIR with include/ and library/ likewise; JSMN=DIR with jsmn.h.
 # Otherwise the system's are used. TLS is bearssl, mbedtls or none. PORT names a
 # file of port/: posix; windows, where programs end in EXE; pipe, lwip, zephyr or
 # freertos_tcp for firmware, with the system's headers in CPPFLAGS: `make` makes
@@ -16,6 +16,7 @@ WARNINGS = -std=c99 -pedantic -Wall -Wextra -Wconversion -Wshadow -Wstrict-proto
 TLS = bearssl
 BEARSSL =
 MBEDTLS =
+JSMN =
 BUILD = build
 PORT = posix
 EXE = $(if $(filter windows,$(PORT)),.exe)
@@ -25,6 +26,9 @@ PARTS =# 1: compile the parts of src/ one by one
 ALL_CFLAGS = $(WARNINGS) $(WERROR) -ffunction-sections -fdata-sections $(CFLAGS)
 override CPPFLAGS += -D_POSIX_C_SOURCE=200809L
 LIBS = $(if $(filter windows,$(PORT)),-lws2_32 -lbcrypt -lcrypt32 -ladvapi32 -lntdll,-lpthread)
+ifneq ($(JSMN),)
+override CPPFLAGS += -I$(JSMN)
+endif
 ifeq ($(TLS),bearssl)
 ifneq ($(BEARSSL),)
 override CPPFLAGS += -isystem $(BEARSSL)/inc
@@ -240,11 +244,11 @@ FLAGS_m3 = -mcpu=cortex-m3 -mthumb
 FLAGS_m4 = -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16
 FLAGS_m7 = -mcpu=cortex-m7 -mthumb -mfloat-abi=hard -mfpu=fpv5-d16
 DEVICE_SIZES = -DLSSB_ELEMENT=2048 -DLSSB_HOLD=1024 -DCLIENT_MEMORY=38912
-ON_DEVICE = $(AGAIN) CC=arm-none-eabi-gcc FIRMWARE='$(FIRMWARE)' FIRMWARE_BEARSSL='$(FIRMWARE_BEARSSL)'
+ON_DEVICE = $(AGAIN) CC=arm-none-eabi-gcc FIRMWARE='$(FIRMWARE)' JSMN='$(FIRMWARE)/include' FIRMWARE_BEARSSL='$(FIRMWARE_BEARSSL)'
 
 firmware: $(CORES:%=$(FIRMWARE)/%.elf) ## images for Cortex-M4F and M7
 
-$(FIRMWARE)/%.elf: $(wildcard examples/firmware/*) $(SOURCES) $(FIRMWARE)/anchor.c $(FIRMWARE_BEARSSL)
+$(FIRMWARE)/%.elf: $(wildcard examples/firmware/*) $(SOURCES) $(FIRMWARE)/anchor.c $(FIRMWARE_BEARSSL) $(FIRMWARE)/include/jsmn.h
 	@$(ON_DEVICE) BUILD='$(FIRMWARE)/$*' CFLAGS='-Os -g $(FLAGS_$*)' \
 	    CPPFLAGS='-I. -Iexamples/firmware $(DEVICE_SIZES)' '$(FIRMWARE)/$*/firmware.elf'
 	@cp $(FIRMWARE)/$*/firmware.elf $@
@@ -255,6 +259,9 @@ FIRMWARE_OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/pipe.o $(BUILD)/port/tl
 $(BUILD)/firmware.elf: $(FIRMWARE_OBJECTS) examples/firmware/mps2.ld
 	$(CC) $(CFLAGS) -nostartfiles --specs=nano.specs -T examples/firmware/mps2.ld -Wl,-z,noexecstack \
 	    -Wl,--gc-sections,-Map=$(BUILD)/firmware.map -o $@ $(FIRMWARE_OBJECTS) $(FIRMWARE)/anchor.c $(FIRMWARE_BEARSSL)
+
+$(FIRMWARE)/include/jsmn.h:
+	@mkdir -p $(@D) && cp $(or $(JSMN),/usr/include)/jsmn.h $@
 
 $(FIRMWARE)/ca/ca.der:
 	@sh tests/device_certs.sh $(@D) DNS:localhost,IP:127.0.0.1
@@ -283,7 +290,7 @@ BARE_TESTS = $(filter-out unit_posix unit_windows unit_files unit_tls unit_tar u
 BARE_OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/tls_none.o $(BUILD)/tests/bare/start.o
 EMULATED_M3 = qemu-system-arm -M mps2-an385 -nographic -monitor none -semihosting-config enable=on,target=native -kernel
 
-test-bare: ## the test programs on a Cortex-M3, emulated
+test-bare: $(FIRMWARE)/include/jsmn.h ## the test programs on a Cortex-M3, emulated
 	@$(ON_DEVICE) TLS=none BUILD='$(BUILD)/bare' CFLAGS='-Os -g $(FLAGS_m3)' $(BARE_TESTS:%=$(BUILD)/bare/tests/%.elf)
 	@sh tests/run.sh $(foreach t,$(BARE_TESTS),$(t) '$(EMULATED_M3) $(BUILD)/bare/tests/$(t).elf </dev/null')
 
@@ -386,7 +393,7 @@ mutants: ## each certificate check removed: its test must turn red
 	@sh tests/mutants.sh build/mutants mbedtls
 
 # `make deps test` installs for the tests, too; `make deps demo` only to build.
-PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev openssl=openssl
+PACKAGES = cc=gcc libc6-dev make=make libbearssl-dev libjsmn-dev openssl=openssl
 ifneq ($(filter test test-% check fuzz valgrind mutants unit bench,$(MAKECMDGOALS)),)
 PACKAGES += g++=g++ clang=clang libclang-rt-dev curl=curl python3 python3-websockets node=nodejs npm=npm libuv1-dev \
     busybox=busybox-static nginx=nginx-light squid=squid tinyproxy=tinyproxy valgrind=valgrind time libmbedtls-dev \

@@ -51,6 +51,13 @@
 #define LSSB_TUNNEL 1
 #endif
 
+/* LSSB_TOKENS              128   tokens  16 bytes each, on the stack of one
+ * function, while an element is read: what takes the most stack without TLS.
+ * An object with more names and values is refused. */
+#ifndef LSSB_TOKENS
+#define LSSB_TOKENS 128
+#endif
+
 /* LSSB_CLOCK_FLOOR   2026-11-01  seconds since 1970. A clock that shows less is
  * not set: no certificate can be judged. Raised with each release. */
 #ifndef LSSB_CLOCK_FLOOR

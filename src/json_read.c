@@ -3,12 +3,22 @@
  * SPDX-License-Identifier: MIT
  *
  * Strings and integers, a value by its path, and a struct by a table of its
- * members. The texts were validated before; one that was not is never read
- * beyond its end.
+ * members (by way of jsmn). The texts were validated before; one that was not
+ * is never read beyond its end.
  */
 #include "internal.h"
 
-#define JSON_AT_ONCE 32             /* of a table's members, in one walk */
+#define JSMN_STATIC
+#define JSMN_STRICT
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#endif
+#include <jsmn.h>
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /* -------------------------------------------------------------- strings -- */
 
@@ -192,41 +202,32 @@ struct json_span {
     const char *end;
 };
 
-/* The member of an object that begins at *p: the inside of its name, and its
- * value; *p is then where the next one begins. False: there is none. */
-static bool json_next_member(const char **p, const char *end,
-                             struct json_span *name, struct json_span *value)
-{
-    const char *at = *p;
-
-    if (at == end || *at != '"')
-        return false;
-    name->at = at + 1;
-    at = json_pass_string(at, end);
-    name->end = at - 1;
-    at = json_pass_blanks(at, end);
-    if (at == end || *at != ':')
-        return false;
-    value->at = json_pass_blanks(at + 1, end);
-    value->end = json_pass(value->at, end);
-    at = json_pass_blanks(value->end, end);
-    if (at < end && *at == ',')
-        at = json_pass_blanks(at + 1, end);
-    *p = at;
-    return true;
-}
-
 /* Finds the last member of that name in an object. */
 static bool json_find_member(struct json_span *value, struct json_span name)
 {
     const char *p = json_pass_blanks(value->at + 1, value->end);
-    const char *end = value->end;
-    struct json_span found = {NULL, NULL}, member;
+    const char *end = value->end, *member;
+    struct json_span found = {NULL, NULL};
+    bool same;
 
-    while (json_next_member(&p, end, &member, value))
-        if (json_is_name(member.at, member.end, name.at,
-                         (size_t)(name.end - name.at), true))
-            found = *value;
+    while (p < end && *p == '"') {
+        member = p + 1;
+        p = json_pass_string(p, end);
+        same = json_is_name(member, p - 1, name.at,
+                            (size_t)(name.end - name.at), true);
+        p = json_pass_blanks(p, end);
+        if (p == end || *p != ':')
+            return false;
+        member = json_pass_blanks(p + 1, end);
+        p = json_pass(member, end);
+        if (same) {
+            found.at = member;
+            found.end = p;
+        }
+        p = json_pass_blanks(p, end);
+        if (p < end && *p == ',')
+            p = json_pass_blanks(p + 1, end);
+    }
     *value = found;
     return found.at != NULL;
 }
@@ -368,21 +369,28 @@ bool lssb_json_integer(const char *raw, size_t raw_len, int64_t *number)
 
 /* --------------------------------------------------------------- tables -- */
 
-/* Where the values of a table's members are in an object, as far as they are
- * there: of those of the same name the last. */
-static void json_locate(const char *p, const char *end,
-                        const struct lssb_json_member *table, size_t count,
-                        const char **values)
+/* Finds the last member of that name among an object's tokens; its raw text,
+ * or NULL. A token's end lies in front of every token that is not in it. */
+static const char *json_token(const char *text, const jsmntok_t *tokens,
+                              int count, const char *key, size_t *raw_len)
 {
-    struct json_span name, value;
-    size_t i;
+    const char *raw = NULL;
+    int i = 1, quotes;
 
-    while (json_next_member(&p, end, &name, &value))
-        for (i = 0; i < count; i++)
-            if ((*name.at == table[i].key[0] || *name.at == '\\') &&
-                json_is_name(name.at, name.end, table[i].key,
-                             strlen(table[i].key), false))
-                values[i] = value.at;
+    while (i + 1 < count && tokens[i + 1].end <= tokens[0].end) {
+        const jsmntok_t *name = tokens + i, *value = name + 1;
+
+        if (name->type == JSMN_STRING && name->size == 1 &&
+            json_is_name(text + name->start, text + name->end, key,
+                         strlen(key), false)) {
+            quotes = value->type == JSMN_STRING;
+            raw = text + value->start - quotes;
+            *raw_len = (size_t)(value->end - value->start + 2 * quotes);
+        }
+        for (i++; i < count && tokens[i].start < value->end; i++)
+            ;
+    }
+    return raw;
 }
 
 static bool json_is_word(const char *raw, size_t raw_len, const char *word)
@@ -448,27 +456,29 @@ lssb_status lssb_json_fill(const char *text, size_t len,
                            const struct lssb_json_member *table, size_t count,
                            void *out, const char **key)
 {
-    const char *values[JSON_AT_ONCE], *end = text + len;
-    const char *p = json_pass_blanks(text, end);
-    bool is_object = p < end && *p == '{';
-    lssb_status status = is_object ? LSSB_OK : LSSB_E_PROTOCOL, one;
-    size_t i, n;
+    jsmntok_t tokens[LSSB_TOKENS];
+    jsmn_parser parser;
+    lssb_status status = LSSB_OK, one;
+    size_t i, raw_len;
+    int found = 0;
 
     *key = NULL;
-    for (; count > 0; table += n, count -= n) {
-        n = count < JSON_AT_ONCE ? count : JSON_AT_ONCE;
-        memset(values, 0, sizeof values);
-        if (is_object)
-            json_locate(json_pass_blanks(p + 1, end), end, table, n, values);
-        for (i = 0; i < n; i++) {
-            const char *raw = values[i] != NULL ? values[i] : end;
+    jsmn_init(&parser);
+    if (len <= INT32_MAX)
+        found = jsmn_parse(&parser, text, len, tokens, LSSB_TOKENS);
+    if (found < 1 || tokens[0].type != JSMN_OBJECT) {
+        status = LSSB_E_PROTOCOL;
+        found = 0;
+    }
+    for (i = 0; i < count; i++) {
+        const char *raw = json_token(text, tokens, found, table[i].key,
+                                     &raw_len);
 
-            one = json_set(table + i, raw, (size_t)(json_pass(raw, end) - raw),
-                           out);
-            if (status == LSSB_OK && one != LSSB_OK) {
-                status = one;
-                *key = table[i].key;
-            }
+        one = raw == NULL ? json_set(table + i, "", 0, out)
+                          : json_set(table + i, raw, raw_len, out);
+        if (status == LSSB_OK && one != LSSB_OK) {
+            status = one;
+            *key = table[i].key;
         }
     }
     return status;

@@ -81,9 +81,11 @@ here() {
     [ "$1" != i386 ] || $run --version >/dev/null 2>&1
 }
 
-# common: this machine's BearSSL: its headers are the same everywhere.
+# common: headers that are the same everywhere, without the rest of their folder,
+# and this machine's BearSSL.
 common() {
-    mkdir -p "$build/bearssl/build" &&
+    mkdir -p "$build/include" "$build/bearssl/build" &&
+        ln -sf /usr/include/jsmn.h "$build/include" &&
         ln -sfn /usr/include/bearssl "$build/bearssl/inc" &&
         ln -sf /usr/lib/*-linux-gnu/libbearssl.a "$build/bearssl/build"
 }
@@ -131,7 +133,7 @@ made() {
     name=$1
     shift
     make -s --no-print-directory BUILD="$build/$name" CC="$cc" AR="$ar" TLS=$tls RUN="$run" \
-        CFLAGS="$cflags" $flags WERROR=-Werror "$@"
+        CFLAGS="$cflags" JSMN="$build/include" $flags WERROR=-Werror "$@"
 }
 
 # built TARGET: builds what is run there, and says so if it cannot.

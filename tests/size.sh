@@ -55,7 +55,7 @@ compiled() {
     [ -e "$folder/ready" ] && [ -z "$(find lssb.h lssb.c http.c ws.c src port -newer "$folder/ready" -name '*.[ch]')" ] && return
     rm -rf "$folder" && mkdir -p "$folder/parts"
     flags="-std=c99 -Os -ffunction-sections -fdata-sections -fno-pic -fno-asynchronous-unwind-tables
-        -D_POSIX_C_SOURCE=200809L $options"
+        -D_POSIX_C_SOURCE=200809L -I$build/include $options"
     for unit in http ws lssb; do
         ${prefix}gcc $flags -c -o "$folder/$unit.o" $unit.c || return
     done
@@ -152,7 +152,7 @@ by_file() {
 measured() {
     to=$build/measure/$1
     shift
-    make -s --no-print-directory BUILD="$to" CFLAGS=-Os LDFLAGS='-static -Wl,--gc-sections' \
+    make -s --no-print-directory BUILD="$to" CFLAGS=-Os LDFLAGS='-static -Wl,--gc-sections' JSMN="$build/include" \
         "$@" "$to/tests/size" "$to/tests/stack" >"$to.log" 2>&1
 }
 
@@ -185,7 +185,7 @@ columns() {
                 print "" } }' "$@"
 }
 
-small='-DLSSB_RECEIVE_BUFFER=16709 -DLSSB_SEND_BUFFER=1117 -DLSSB_ELEMENT=2048 -DLSSB_HOLD=1024'
+small='-DLSSB_RECEIVE_BUFFER=16709 -DLSSB_SEND_BUFFER=1117 -DLSSB_ELEMENT=2048 -DLSSB_HOLD=1024 -DLSSB_TOKENS=64'
 
 memory() {
     "$build/measure/x86/tests/size" >"$build/x86.txt"
@@ -248,7 +248,7 @@ libraries() {
         "$cross/sysroot/armhf/bearssl/build/libbearssl.a" "$build/thumb.a"
 }
 
-mkdir -p "$build/measure" || exit 1
+mkdir -p "$build/include" "$build/measure" && ln -sf /usr/include/jsmn.h "$build/include" || exit 1
 libraries || echo 'without the foreign TLS libraries' >&2
 here=
 for name in $machines; do
