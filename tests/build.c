@@ -448,11 +448,18 @@ static void options_go_where_they_belong(void)
     EXPECT(said(text));
 }
 
+/* Also where much is left out between two files, and each time passed over. */
 static void an_upload_that_is_tried_again_sends_the_same_bytes(void)
 {
     const struct script_entry *uploads[2] = { NULL, NULL };
+    char name[16], path[256];
     size_t i, n = 0;
 
+    put(".dockerignore", "left-out\nm*\n");
+    for (i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "m%u", (unsigned)i);
+        put(name, "");
+    }
     serve();
     routes[1].replies[1] = routes[1].replies[0];
     routes[1].replies[0].status = 502;
@@ -460,6 +467,12 @@ static void an_upload_that_is_tried_again_sends_the_same_bytes(void)
     EXPECT_INT(start(), LSSB_PENDING);
     finish();
     EXPECT_INT(op.status, LSSB_OK);
+    for (i = 0; i < 200; i++) {
+        snprintf(path, sizeof path, "%s/m%u", folder, (unsigned)i);
+        unlink(path);
+    }
+    put(".dockerignore", "left-out\n");
+    EXPECT_INT(build.context_entries, 7);
     for (i = 0; i < script.entry_count && n < 2; i++)
         if (strcmp(script.entries[i].line, to_upload) == 0)
             uploads[n++] = &script.entries[i];

@@ -1492,15 +1492,32 @@ static void end_up(void)
     EXPECT(remove_here());
 }
 
-static void a_tree_goes_up_as_an_archive(void)
+static bool without_many(void *user, const char *path,
+                         const lssb_local_info *info)
+{
+    (void)user;
+    (void)info;
+    return path[0] != 'e';
+}
+
+/* `many`: and with much that is not wanted between two of its entries. */
+static void go_up(unsigned many)
 {
     uint8_t bytes[MODEL_TEXT];
     struct lssb_tar tar;
-    char told[100] = "";
+    char told[100] = "", name[24];
     size_t len, from = 0, used;
+    unsigned i;
 
     begin_up();
+    for (i = 0; i < many; i++) {
+        sprintf(name, "out/e%u", i);
+        plant(name, "", 0);
+    }
+    if (many > 0)
+        tree.wanted = without_many;
     EXPECT_INT(lssb_tree_upload(&tree, at("out"), "/x", NULL), LSSB_OK);
+    EXPECT_INT(tree.left_out, many);
     EXPECT_INT(tree.entries, links ? 4 : 3);
     EXPECT_INT(tree.bytes, 9);
     len = came_up(bytes, sizeof bytes);
@@ -1522,6 +1539,12 @@ static void a_tree_goes_up_as_an_archive(void)
     EXPECT_STR(told, links ? "d d/f l secret " : "d d/f secret ");
     EXPECT_INT(model_commands[0].kills, 0);
     end_up();
+}
+
+static void a_tree_goes_up_as_an_archive(void)
+{
+    go_up(0);
+    go_up(300);
 }
 
 /* Cut anywhere on the way up: all of it has come, or the call says so. */
