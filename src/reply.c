@@ -139,12 +139,11 @@ static lssb_status reply_json(lssb_op *op, const uint8_t *bytes, size_t len,
 
     *used = 0;
     while (*used < len && status == LSSB_OK) {
-        struct lssb_json before;
         size_t n;
         enum lssb_json_event event;
 
         if (x->may_hold)
-            before = slot->json;
+            slot->own.before = slot->json;
         event = lssb_json_next(&slot->json, bytes + *used, len - *used, &n);
         *used += n;
         if (event == LSSB_JSON_MORE)
@@ -155,7 +154,7 @@ static lssb_status reply_json(lssb_op *op, const uint8_t *bytes, size_t len,
                              slot->json.wrong, NULL);
         status = reply_json_event(op, event);
         if (status == LSSB_AGAIN && x->may_hold) {  /* scan it again later */
-            slot->json = before;
+            slot->json = slot->own.before;
             *used -= n;
         }
     }
