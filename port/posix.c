@@ -32,6 +32,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -65,10 +66,24 @@
 #define POSIX_SEND_FLAGS 0
 #endif
 
-/* The two ends of the wake pair; a byte waits in it after a wake. */
+#define POSIX_PATHS 32              /* that a client listens on at once */
+
+/* A Unix socket that is listened on: by its path, the file that it has made. A
+ * file's number may be another one's once it is gone; its time tells them
+ * apart, which nothing but bind() sets. */
+struct posix_made {
+    uint64_t name;                  /* a number made of the path; 0: none */
+    dev_t device;
+    ino_t inode;
+    struct timespec at;
+};
+
+/* The two ends of the wake pair, in which a byte waits after a wake; the paths
+ * that are listened on. */
 struct posix_context {
     int wake_out;
     int wake_in;
+    struct posix_made paths[POSIX_PATHS];
 };
 
 /* --------------------------------------------------------------- errors -- */
@@ -702,6 +717,11 @@ static lssb_io posix_listen(void *context, const lssb_address *address,
 
 #define POSIX_FRESH_S 2             /* a socket this young may be about to
                                        listen */
+#ifdef __APPLE__
+#define POSIX_TIME st_mtimespec
+#else
+#define POSIX_TIME st_mtim
+#endif
 
 /* Writes a path as the system wants it; false: it is too long. */
 static bool posix_path(struct sockaddr_un *to, const char *path)
@@ -728,41 +748,99 @@ static int posix_unix_socket(void)
 }
 
 /* Whether a path is a socket of this user's that nobody listens on. Asks by
- * connecting; stores when it was last changed. */
-static bool posix_is_dead(const struct sockaddr_un *at, time_t *changed)
+ * connecting; stores what it is. */
+static bool posix_is_dead(const struct sockaddr_un *at, struct stat *what)
 {
     int fd = posix_unix_socket(), error = 0;
-    struct stat what;
 
     if (fd < 0)
         return false;
     if (connect(fd, (const struct sockaddr *)at, (socklen_t)sizeof *at) != 0)
         error = errno;
     close(fd);
-    if (error != ECONNREFUSED || lstat(at->sun_path, &what) != 0)
-        return false;
-    *changed = what.st_ctime;
-    return S_ISSOCK(what.st_mode) && what.st_uid == geteuid();
+    return error == ECONNREFUSED && lstat(at->sun_path, what) == 0 &&
+           S_ISSOCK(what->st_mode) && what->st_uid == geteuid();
 }
 
-/* Removes what a process left that is gone. What was made just now may belong
- * to one that has not come to listening yet. False: errno is EADDRINUSE. */
+/* Whether a file was made so short a time ago that the process that made it may
+ * not have come to listening yet. */
+static bool posix_is_fresh(const struct stat *what)
+{
+    time_t now = time(NULL), made = what->st_mtime;
+
+    return now - made < POSIX_FRESH_S && made - now < POSIX_FRESH_S;
+}
+
+static void posix_remember(struct posix_made *made, const struct stat *what)
+{
+    made->device = what->st_dev;
+    made->inode = what->st_ino;
+    made->at = what->POSIX_TIME;
+}
+
+static bool posix_is_the_same(const struct posix_made *made,
+                              const struct stat *what)
+{
+    return what->st_dev == made->device && what->st_ino == made->inode &&
+           what->POSIX_TIME.tv_sec == made->at.tv_sec &&
+           what->POSIX_TIME.tv_nsec == made->at.tv_nsec;
+}
+
+/* Where a file goes for a moment: a name beside its own that nobody else
+ * uses. */
+static void posix_aside(char *to, const char *path)
+{
+    static const char suffix[] = ".lssb-";
+    unsigned long number = (unsigned long)getpid();
+    size_t len = strlen(path);
+
+    memcpy(to, path, len);
+    memcpy(to + len, suffix, sizeof suffix - 1);
+    len += sizeof suffix - 1;
+    for (; number > 0; number /= 10)
+        to[len++] = (char)('0' + number % 10);
+    to[len] = '\0';
+}
+
+/* Removes a file if it is the one that was looked at: what has taken its place
+ * since then is seen once it is aside, and put back. */
+static bool posix_remove(const char *path, const struct posix_made *made)
+{
+    char aside[sizeof(struct sockaddr_un) + 32];
+    struct stat what;
+    bool same;
+
+    posix_aside(aside, path);
+    if (rename(path, aside) != 0)
+        return false;
+    same = lstat(aside, &what) == 0 && posix_is_the_same(made, &what);
+    if (same || link(aside, path) == 0 || errno == EEXIST)
+        unlink(aside);
+    else
+        (void)rename(aside, path);
+    return same;
+}
+
+/* Removes what a process left that is gone. False: errno is EADDRINUSE. */
 static bool posix_take_over(const struct sockaddr_un *at)
 {
-    time_t changed = 0, now = time(NULL);
+    struct posix_made made;
+    struct stat what;
 
-    if (posix_is_dead(at, &changed) &&
-        (now - changed >= POSIX_FRESH_S || changed - now >= POSIX_FRESH_S) &&
-        unlink(at->sun_path) == 0)
-        return true;
+    if (posix_is_dead(at, &what) && !posix_is_fresh(&what)) {
+        posix_remember(&made, &what);
+        if (posix_remove(at->sun_path, &made))
+            return true;
+    }
     errno = EADDRINUSE;
     return false;
 }
 
 /* Binds, and has only this user connect: by the mode of the socket, which Linux
  * makes the file with, elsewhere by the file's; and nobody can connect before
- * listen(). False: errno says why. */
-static bool posix_bind_path(int fd, const struct sockaddr_un *at)
+ * listen(). Stores what was made. False: errno says why. */
+static bool posix_bind_path(int fd, const struct sockaddr_un *at,
+                            struct stat *what)
 {
     const struct sockaddr *to = (const struct sockaddr *)at;
     socklen_t len = (socklen_t)sizeof *at;
@@ -774,7 +852,7 @@ static bool posix_bind_path(int fd, const struct sockaddr_un *at)
          bind(fd, to, len) != 0))
         return false;
     if (chmod(at->sun_path, S_IRUSR | S_IWUSR) == 0 &&
-        listen(fd, POSIX_BACKLOG) == 0)
+        lstat(at->sun_path, what) == 0 && listen(fd, POSIX_BACKLOG) == 0)
         return true;
     error = errno;
     unlink(at->sun_path);
@@ -782,40 +860,73 @@ static bool posix_bind_path(int fd, const struct sockaddr_un *at)
     return false;
 }
 
+/* A number made of a path, not 0 (FNV-1a). */
+static uint64_t posix_name(const char *path)
+{
+    uint64_t name = UINT64_C(14695981039346656037);
+
+    for (; *path != '\0'; path++)
+        name = (name ^ (unsigned char)*path) * UINT64_C(1099511628211);
+    return name != 0 ? name : 1;
+}
+
+/* The place for what is made at a path, or of nothing (0); NULL: none. */
+static struct posix_made *posix_find_path(struct posix_context *posix,
+                                          uint64_t name)
+{
+    size_t i;
+
+    for (i = 0; i < POSIX_PATHS; i++)
+        if (posix->paths[i].name == name)
+            return &posix->paths[i];
+    return NULL;
+}
+
 /* Listens on a path, where only this user may connect. A socket that is there,
  * but that nobody listens on, gives way. */
 static lssb_io posix_listen_path(void *context, const char *path,
                                  lssb_handle *handle, int32_t *code)
 {
+    uint64_t name = posix_name(path);
+    struct posix_made *made = posix_find_path(context, 0);
     struct sockaddr_un at;
+    struct stat what;
     int fd;
 
-    (void)context;
     if (!posix_path(&at, path)) {
         *code = ENAMETOOLONG;
         return LSSB_IO_UNREACHABLE;
     }
+    if (made == NULL || posix_find_path(context, name) != NULL) {
+        *code = made == NULL ? ENOBUFS : EADDRINUSE;
+        return posix_io(*code);
+    }
     fd = posix_unix_socket();
     if (fd < 0)
         return posix_failed(code);
-    if (!posix_bind_path(fd, &at)) {
+    if (!posix_bind_path(fd, &at, &what)) {
         posix_close_fd(fd);
         return posix_failed(code);
     }
+    made->name = name;
+    posix_remember(made, &what);
     *handle = fd;
     return LSSB_IO_OK;
 }
 
-/* Removes the socket that was listened on. What else is there by now stays:
- * anything but a socket, and one that somebody listens on. */
+/* Removes the socket that was listened on. What else is there by now stays. */
 static void posix_remove_path(void *context, const char *path)
 {
+    struct posix_made *made = posix_find_path(context, posix_name(path));
     struct sockaddr_un at;
-    time_t changed;
+    struct stat what;
 
-    (void)context;
-    if (posix_path(&at, path) && posix_is_dead(&at, &changed))
-        unlink(path);
+    if (made == NULL)
+        return;
+    if (posix_path(&at, path) && posix_is_dead(&at, &what) &&
+        posix_is_the_same(made, &what))
+        posix_remove(path, made);
+    made->name = 0;
 }
 
 /* Accepts, with what every socket of this port has from the start. */

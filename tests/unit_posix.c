@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "unit_port.h"
@@ -448,6 +450,164 @@ static void what_took_its_place_is_not_removed(void)
     end_path();
 }
 
+/* Waits until what is made now is told apart by its time. */
+static void time_passes(void)
+{
+    int32_t code;
+
+    port->wait(context, NULL, 0, 50, &code);
+}
+
+/* Makes a socket that nobody listens on, an hour old. */
+static void leave_dead(void)
+{
+    struct timespec times[2];
+
+    close(others_socket(5));
+    memset(times, 0, sizeof times);
+    times[0].tv_sec = times[1].tv_sec = time(NULL) - 3600;
+    EXPECT_INT(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* The file of a socket that is closed has a number that another file may get:
+ * that of a process that has bound, and not come to listening yet. */
+static void a_socket_that_was_bound_there_just_now_is_not_removed(void)
+{
+    lssb_handle listener;
+    int32_t code = 0;
+    int round, fd;
+
+    begin_path();
+    for (round = 0; round < 5; round++) {
+        EXPECT_INT(listening->listen_path(context, path, &listener, &code),
+                   LSSB_IO_OK);
+        time_passes();
+        port->close_handle(context, listener, false);
+        unlink(path);
+        fd = others_socket(-1);
+        listening->remove_path(context, path);
+        EXPECT(S_ISSOCK(mode_there()));
+        close(fd);
+        listening->remove_path(context, path);  /* it has forgotten */
+        EXPECT(S_ISSOCK(mode_there()));
+        unlink(path);
+    }
+    end_path();
+}
+
+static void who_is_let_in_later_does_not_keep_the_path(void)
+{
+    lssb_handle listener;
+    int32_t code = 0;
+
+    begin_path();
+    EXPECT_INT(listening->listen_path(context, path, &listener, &code),
+               LSSB_IO_OK);
+    time_passes();
+    EXPECT_INT(chmod(path, 0660), 0);
+    port->close_handle(context, listener, false);
+    listening->remove_path(context, path);
+    EXPECT_INT(mode_there(), 0);
+    end_path();
+}
+
+#define MANY 32                     /* paths at once, for one client */
+
+static void a_path_is_listened_on_once_and_many_are(void)
+{
+    lssb_handle listeners[MANY], more;
+    char there[64];
+    int32_t code = 0;
+    size_t i;
+
+    begin_path();
+    for (i = 0; i < MANY; i++) {
+        sprintf(there, "%s/%u", folder, (unsigned)i);
+        EXPECT_INT(listening->listen_path(context, there, &listeners[i],
+                                          &code),
+                   LSSB_IO_OK);
+    }
+    EXPECT_INT(listening->listen_path(context, path, &more, &code),
+               LSSB_IO_LIMIT);
+    for (i = 0; i < MANY; i++) {
+        sprintf(there, "%s/%u", folder, (unsigned)i);
+        port->close_handle(context, listeners[i], false);
+        listening->remove_path(context, there);
+    }
+    EXPECT_INT(listening->listen_path(context, path, &more, &code),
+               LSSB_IO_OK);
+    unlink(path);
+    EXPECT_INT(listening->listen_path(context, path, &listeners[0], &code),
+               LSSB_IO_IN_USE);
+    EXPECT_INT(code, EADDRINUSE);
+    port->close_handle(context, more, false);
+    listening->remove_path(context, path);
+    end_path();
+}
+
+#define RIVALS 2
+#define DEAD 400
+
+/* A rival: tries to take every path over as soon as it is told to, and writes
+ * the numbers of those that it has got, and DEAD when it is through. */
+static void takes_what_it_can(int go, int tell)
+{
+    lssb_handle listener;
+    int32_t code = 0;
+    unsigned number;
+    char byte;
+
+    (void)!read(go, &byte, 1);
+    for (number = 0; number < DEAD; number++) {
+        if (number % MANY == 0)
+            begin();                /* another client */
+        sprintf(path, "%s/%u", folder, number);
+        if (listening->listen_path(context, path, &listener, &code) ==
+            LSSB_IO_OK)
+            (void)!write(tell, &number, sizeof number);
+    }
+    (void)!write(tell, &number, sizeof number);
+    pause();                        /* it listens until it is killed */
+}
+
+static void what_is_dead_is_taken_over_by_one(void)
+{
+    unsigned got[DEAD + 1] = { 0 }, i, number;
+    int go[2], tell[2], client;
+    pid_t rivals[RIVALS];
+
+    begin_path();
+    EXPECT(pipe(go) == 0 && pipe(tell) == 0);
+    for (i = 0; i < DEAD; i++) {
+        sprintf(path, "%s/%u", folder, i);
+        leave_dead();
+    }
+    for (i = 0; i < RIVALS; i++) {
+        rivals[i] = fork();
+        if (rivals[i] == 0)
+            takes_what_it_can(go[0], tell[1]);
+    }
+    EXPECT_INT(write(go[1], "go", RIVALS), RIVALS);
+    while (got[DEAD] < RIVALS && read(tell[0], &number, sizeof number) > 0)
+        got[number]++;
+    for (i = 0; i < DEAD; i++) {
+        sprintf(path, "%s/%u", folder, i);
+        EXPECT_INT(got[i], 1);
+        EXPECT_INT(dials(&client), 0);
+        close(client);
+        unlink(path);
+    }
+    for (i = 0; i < RIVALS; i++) {
+        kill(rivals[i], SIGKILL);
+        waitpid(rivals[i], NULL, 0);
+    }
+    for (i = 0; i < 2; i++) {
+        close(go[i]);
+        close(tell[i]);
+    }
+    end_path();
+}
+
 static void a_path_that_cannot_be_is_told_apart(void)
 {
     static const struct {
@@ -523,6 +683,10 @@ static const struct test tests[] = {
     TEST(what_a_dead_process_left_is_taken_over),
     TEST(what_else_is_at_the_path_stays),
     TEST(what_took_its_place_is_not_removed),
+    TEST(a_socket_that_was_bound_there_just_now_is_not_removed),
+    TEST(who_is_let_in_later_does_not_keep_the_path),
+    TEST(a_path_is_listened_on_once_and_many_are),
+    TEST(what_is_dead_is_taken_over_by_one),
     TEST(a_path_that_cannot_be_is_told_apart),
     TEST(what_was_accepted_is_not_inherited),
 };
