@@ -20,26 +20,40 @@ struct run {
     bool tls;
 };
 
+/* Opens a client whose port fails as the run says, from here on. */
+static void run_begin(const struct run *run, struct script_client *me)
+{
+    scenario_begin(run->mode);
+    script_config(&me->config);
+    me->config.retries = run->retries;
+    me->config.slots = 1;
+    script.records = run->tls;
+    if (run->tls) {
+        me->config.endpoint = "https://api.test";
+        me->config.tls = &script_tls;
+    }
+    if (script_client_open(me) != LSSB_OK)
+        script_stuck("no client");
+    script.fail_at = run->fail_at;
+    script.fail_on = run->fail_on;
+    script.fail_io = run->fail_io;
+}
+
+/* Closes it, with a port that fails no more. */
+static void run_end(struct script_client *me)
+{
+    script.fail_at = 0;
+    script.fail_on = false;
+    script_client_close(me);
+}
+
 /* What one call comes to, with what it did to the port. */
 static void run_call(const struct scenario *what, const struct run *run,
                      struct call *call)
 {
     static struct script_client me;
 
-    scenario_begin(run->mode);
-    script_config(&me.config);
-    me.config.retries = run->retries;
-    me.config.slots = 1;
-    script.records = run->tls;
-    if (run->tls) {
-        me.config.endpoint = "https://api.test";
-        me.config.tls = &script_tls;
-    }
-    if (script_client_open(&me) != LSSB_OK)
-        script_stuck("no client");
-    script.fail_at = run->fail_at;
-    script.fail_on = run->fail_on;
-    script.fail_io = run->fail_io;
+    run_begin(run, &me);
     call_begin(call, what);
     if (run->waiting) {
         call_wait(call, me.client);
@@ -48,9 +62,7 @@ static void run_call(const struct scenario *what, const struct run *run,
         lssb_wait(me.client, &call->op, LSSB_FOREVER);
         EXPECT_INT(call->told, 1);
     }
-    script.fail_at = 0;
-    script.fail_on = false;
-    script_client_close(&me);
+    run_end(&me);
 }
 
 static void every_call_comes_to_the_same_in_every_mode_of_the_port(void)
@@ -410,23 +422,9 @@ static lssb_status run_converse(const struct run *run, lssb_error *error)
     lssb_status status;
 
     memset(error, 0, sizeof *error);
-    scenario_begin(run->mode);
-    script_config(&me.config);
-    me.config.slots = 1;
-    script.records = run->tls;
-    if (run->tls) {
-        me.config.endpoint = "https://api.test";
-        me.config.tls = &script_tls;
-    }
-    if (script_client_open(&me) != LSSB_OK)
-        script_stuck("no client");
-    script.fail_at = run->fail_at;
-    script.fail_on = run->fail_on;
-    script.fail_io = run->fail_io;
+    run_begin(run, &me);
     status = converse(me.client, error);
-    script.fail_at = 0;
-    script.fail_on = false;
-    script_client_close(&me);
+    run_end(&me);
     return status;
 }
 
