@@ -11,6 +11,8 @@
 
 #define TREE_DEPTH 64
 #define TREE_COPY (UINT64_C(1) << 20)   /* bytes of a file in one turn */
+#define TREE_CALL 32                    /* of a message, for the call's name and
+                                           what stands between */
 
 struct lssb_tools_state *lssb_tree_state(lssb_tree *tree)
 {
@@ -22,6 +24,25 @@ struct tree_down *lssb_tree_down(lssb_tree *tree)
     return (struct tree_down *)(void *)&tree->reserved;
 }
 
+/* Adds a path to a message; of one that leaves no room for `why` the end, from
+ * a slash on if there is one. */
+static void tree_add_path(struct lssb_text *text, const char *path,
+                          const char *why)
+{
+    size_t len = strlen(path), room = LSSB_MESSAGE_SIZE - TREE_CALL;
+    const char *slash;
+
+    room -= strlen(why);
+    if (len > room) {
+        path += len - (room - 3);
+        slash = strchr(path, '/');
+        if (slash != NULL && slash[1] != '\0')
+            path = slash;
+        lssb_text_add(text, "...");
+    }
+    lssb_text_add(text, path);
+}
+
 /* Ends the call: what is wrong, with which path, a system's number. */
 lssb_status lssb_tree_stop(lssb_tree *tree, lssb_status status,
                            const char *path, const char *why, int32_t code)
@@ -31,7 +52,7 @@ lssb_status lssb_tree_stop(lssb_tree *tree, lssb_status status,
     size_t i;
 
     lssb_text_start(&text, state->name, LSSB_MESSAGE_SIZE);
-    lssb_text_add(&text, path);
+    tree_add_path(&text, path, why);
     for (i = 0; i < text.len; i++)
         if ((uint8_t)text.at[i] < ' ' || (uint8_t)text.at[i] > '~')
             text.at[i] = '?';       /* it may be no UTF-8 */
@@ -43,33 +64,41 @@ lssb_status lssb_tree_stop(lssb_tree *tree, lssb_status status,
 
 /* ----------------------------------------------------------- directories -- */
 
-/* Opens a directory in one, for the entry at hand. */
-static lssb_status tree_open(lssb_tree *tree, intptr_t at, const char *name,
-                             bool make, intptr_t *opened)
+/* Opens a directory in one; makes it first if it is to be there. */
+static lssb_status tree_open(const lssb_files *files, intptr_t at,
+                             const char *name, bool make, intptr_t *opened,
+                             int32_t *code)
 {
-    const lssb_files *files = tree->files;
-    const char *path = lssb_tree_down(tree)->tar.entry.name;
-    int32_t code = 0;
     lssb_status status = files->open_directory(files->context, at, name,
-                                               opened, &code);
+                                               opened, code);
 
-    if (status == LSSB_E_NOT_FOUND && make) {
-        status = files->make_directory(files->context, at, name, 0755, &code);
-        if (status == LSSB_OK)
-            status = files->open_directory(files->context, at, name, opened,
-                                           &code);
-    }
+    if (status != LSSB_E_NOT_FOUND || !make)
+        return status;
+    status = files->make_directory(files->context, at, name, 0755, code);
+    if (status == LSSB_OK)
+        status = files->open_directory(files->context, at, name, opened, code);
+    return status;
+}
+
+/* A directory on the way of the entry at hand cannot be opened: says so, but
+ * of one that need not be there. */
+static lssb_status tree_lost(lssb_tree *tree, lssb_status status, bool make,
+                             int32_t code)
+{
+    const char *path = lssb_tree_down(tree)->tar.entry.name;
+
     if (status == LSSB_E_REFUSED)
         return lssb_tree_stop(tree, LSSB_E_UNSAFE, path,
                               "its path leads through a link or a file", code);
-    if (status != LSSB_OK && make)
+    if (make)
         return lssb_tree_stop(tree, status, path,
                               "its directory cannot be opened", code);
     return status;
 }
 
 /* Opens a directory by its path, name by name, from `at` on; closes `at` on
- * the way if it is `owned`. The path is changed and restored. */
+ * the way if it is `owned`. The path is where messages are made: it is done
+ * with when one is. */
 static lssb_status tree_walk(lssb_tree *tree, intptr_t at, bool owned,
                              char *path, size_t len, bool make,
                              intptr_t *opened)
@@ -79,6 +108,7 @@ static lssb_status tree_walk(lssb_tree *tree, intptr_t at, bool owned,
 
     while (from < len) {
         intptr_t next = 0;
+        int32_t code = 0;
         lssb_status status;
         char saved;
 
@@ -86,12 +116,12 @@ static lssb_status tree_walk(lssb_tree *tree, intptr_t at, bool owned,
             continue;
         saved = path[end];
         path[end] = '\0';
-        status = tree_open(tree, at, path + from, make, &next);
+        status = tree_open(files, at, path + from, make, &next, &code);
         path[end] = saved;
         if (owned)
             files->close(files->context, at);
         if (status != LSSB_OK)
-            return status;
+            return tree_lost(tree, status, make, code);
         at = next;
         owned = true;
         from = end + 1;

@@ -1184,6 +1184,40 @@ static void what_a_hostile_box_sends_stays_where_it_belongs(void)
     }
 }
 
+/* The box's path is told, or its end, and always why. */
+static void what_leads_through_a_file_is_named(void)
+{
+    char leaf[201], path[512], expected[LSSB_MESSAGE_SIZE];
+    lssb_error error;
+    lssb_op op;
+    int i;
+
+    memset(leaf, 'n', 200);
+    leaf[200] = '\0';
+    for (i = 0; i < 2; i++) {
+        test_row = i == 0 ? "short" : "long";
+        snprintf(path, sizeof path, i == 0 ? "f/x" : "f/%s/%s", leaf, leaf);
+        snprintf(expected, sizeof expected, "download tree: %s%s: its path "
+                 "leads through a link or a file", i == 0 ? "f/" : ".../",
+                 i == 0 ? "x" : leaf);
+        make_place();
+        memset(&archive, 0, sizeof archive);
+        archive_add("f", '0', "", 0644, "x");
+        archive_add("long", 'L', "", 0644, path);
+        archive_add("f/x", '0', "", 0644, "x");
+        archive.len += 1024;
+        come_down(archive.len, 512, 0);
+        memset(&op, 0, sizeof op);
+        memset(&error, 0, sizeof error);
+        op.error = &error;
+        lssb_tree_download(&tree, "/x", at("in"), &op);
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_UNSAFE);
+        EXPECT_STR(error.message, expected);
+        end();
+        EXPECT(remove_here());
+    }
+}
+
 static void what_is_made_has_no_more_rights_than_it_should(void)
 {
     lssb_local_info info;
@@ -1744,6 +1778,7 @@ static const struct test tests[] = {
     TEST(a_link_is_described_with_its_target),
     TEST(changes_are_told_in_several_pieces),
     TEST(what_a_hostile_box_sends_stays_where_it_belongs),
+    TEST(what_leads_through_a_file_is_named),
     TEST(what_is_made_has_no_more_rights_than_it_should),
     TEST(a_path_is_as_deep_as_a_tree_may_be),
 #if !WINDOWS
