@@ -1853,7 +1853,7 @@ typedef struct lssb_build_options {
 
 #define LSSB_BUILD_LOG 1024
 
-/* A build under way, about 28 KB. Yours, all zeros or as an earlier build left
+/* A build under way, about 31 KB. Yours, all zeros or as an earlier build left
  * it; its members are read only until the call is final. */
 typedef struct lssb_build {
     lssb_build_step step;           /* now; when it is final, the last one that
@@ -1867,7 +1867,7 @@ typedef struct lssb_build {
     char log[LSSB_BUILD_LOG];       /* the last of what was said there */
     union {
         uint64_t align;
-        char bytes[27648];          /* the same size in every build */
+        char bytes[29696];          /* the same size in every build */
     } reserved;
 } lssb_build;
 

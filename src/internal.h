@@ -1382,7 +1382,7 @@ LSSB_PRIVATE enum lssb_tar_event lssb_tar_next(struct lssb_tar *tar,
 
 #define LSSB_PACK_DEPTH 64          /* directories below one another, the root
                                        included; a handle each */
-#define LSSB_PACK_NAMES 4096        /* bytes for names that are sorted */
+#define LSSB_PACK_NAMES 8192        /* bytes for names that are sorted */
 
 /* What becomes of an entry. */
 enum lssb_pack_choice {
@@ -1411,13 +1411,15 @@ struct lssb_pack_level {
  * directory stands before what is in it; mode & 0777, owner 0, whole seconds;
  * what is neither file, directory nor link is left out.
  *
- * What it costs: a directory is listed once, once more for each 3 KB of names
+ * What it costs: a directory is listed once, once more for each 7 KB of names
  * in it (1 KB, further down) and, where those have to make room for the names
- * in a subdirectory, once more after that. A tree of 100,000 files in 1,000
- * directories takes a third of a second, 10,000 in one directory a tenth,
- * 100,000 in one directory twenty seconds. Measuring and reading both walk the
- * tree; reading at an offset before the entry at hand walks it from the
- * start. */
+ * in a subdirectory, once more after that: the work grows with the square of
+ * how many there are in one directory, most of it the system's. A tree of
+ * 100,000 files in 1,000 directories takes a third of a second, 10,000 in one
+ * directory a fifth, 100,000 in one directory eight seconds, in steps of a
+ * twentieth of one. Twice the room would save three of them. Measuring and
+ * reading both walk the tree; reading at an offset before the entry at hand
+ * walks it from the start. */
 struct lssb_pack {
     /* Set after lssb_pack_start; may be NULL. `path` is relative. */
     enum lssb_pack_choice (*choose)(void *user, const char *path,
@@ -1783,9 +1785,9 @@ struct lssb_bridge_kind {
     /* Stores bytes that are to go: how many; 0: there are no more, ever; or an
      * lssb_io. */
     ptrdiff_t (*pull)(struct lssb_bridge *bridge, uint8_t *room, size_t len);
-    /* What its handle is waited for. `room`: there is some for what it would
-     * read. False: it is not, and asked now and then whether it is broken. */
-    bool (*poll)(const struct lssb_bridge *bridge, bool room, lssb_poll *entry);
+    /* What its handle is waited for. False: it is not, and asked now and then
+     * whether it is broken. */
+    bool (*poll)(const struct lssb_bridge *bridge, lssb_poll *entry);
     bool (*is_broken)(const struct lssb_bridge *bridge);
     /* It is over: gives back what is local; `reset`: it was cut. */
     void (*end)(struct lssb_bridge *bridge, bool reset);

@@ -123,7 +123,7 @@ static void pack_make_room(struct lssb_pack *pack)
  * the directories in it, whose names would push these out otherwise. */
 static size_t pack_limit(const struct lssb_pack_level *top)
 {
-    size_t room = LSSB_PACK_NAMES - (size_t)top->from, part = room / 4 * 3;
+    size_t room = LSSB_PACK_NAMES - (size_t)top->from, part = room / 8 * 7;
 
     return top->from + (part > PACK_ROOM ? part : PACK_ROOM);
 }
