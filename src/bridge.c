@@ -125,13 +125,12 @@ static ptrdiff_t bridge_pull(struct lssb_bridge *bridge, uint8_t *room,
     return n;
 }
 
-static bool bridge_poll(const struct lssb_bridge *bridge, bool room,
-                        lssb_poll *entry)
+static bool bridge_poll(const struct lssb_bridge *bridge, lssb_poll *entry)
 {
     if (bridge->phase != LSSB_BRIDGE_OPEN)
         return false;
     entry->write = bridge->len > 0 && !bridge->writable;
-    entry->read = room && !bridge->readable && !bridge->stream.finished &&
+    entry->read = !bridge->readable && !bridge->stream.finished &&
                   bridge->stream.send_window > 0;
     return entry->read || entry->write;
 }
@@ -224,10 +223,9 @@ static void bridge_accept(struct lssb_bridge *listener)
         client->at_once = true;
 }
 
-static bool bridge_poll_listener(const struct lssb_bridge *listener, bool room,
+static bool bridge_poll_listener(const struct lssb_bridge *listener,
                                  lssb_poll *entry)
 {
-    (void)room;
     entry->read = !listener->readable && bridge_may_accept(listener);
     return entry->read;
 }

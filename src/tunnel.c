@@ -18,15 +18,11 @@
 /* What a bridge's local socket is waited for; false: it is not. */
 static bool tunnel_wants(const struct lssb_bridge *bridge, lssb_poll *entry)
 {
-    lssb_tunnel *tunnel = bridge->tunnel;
-    bool room = tunnel->connected &&
-                (tunnel_state(tunnel)->flags & TUNNEL_BLOCKED) == 0;
-
     if (bridge->handle == LSSB_NO_HANDLE)
         return false;
     memset(entry, 0, sizeof *entry);
     entry->handle = bridge->handle;
-    return bridge->kind->poll(bridge, room, entry);
+    return bridge->kind->poll(bridge, entry);
 }
 
 /* Whether a bridge's local socket would have to be asked how it is. */

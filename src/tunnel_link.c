@@ -102,11 +102,8 @@ void lssb_tunnel_connect_again(lssb_op *op)
 
 void lssb_tunnel_renew(lssb_op *op)
 {
-    lssb_tunnel *tunnel = tunnel_of(op);
-
     lssb_channel_close(&lssb_call_slot(op)->channel, LSSB_WS_NORMAL);
-    tunnel->connected = false;
-    lssb_tunnel_end_bridges(tunnel, false, LSSB_E_TUNNEL, NULL);
+    tunnel_of(op)->connected = false;
     tunnel_rest(op);
 }
 
@@ -114,17 +111,15 @@ lssb_status lssb_tunnel_lost(lssb_op *op)
 {
     lssb_tunnel *tunnel = tunnel_of(op);
     struct lssb_tunnel_state *state = tunnel_state(tunnel);
-    enum lssb_upgrade_close closed =
-        (enum lssb_upgrade_close)op->reserved.state.step;
 
-    op->reserved.state.step = LSSB_CLOSE_NONE;
     if (tunnel->connected)
         return tunnel_detach(op);
     if (op == &state->carrier)
         return tunnel_try_again(op, false, 0);
     if (lssb_upgrade_is_final(&tunnel->client->error))
         return tunnel->client->error.status;
-    return lssb_upgrade_open_again(op, closed, false, 0, state->open_end_at);
+    return lssb_upgrade_open_again(op, LSSB_CLOSE_NONE, false, 0,
+                                   state->open_end_at);
 }
 
 lssb_status lssb_tunnel_refused(lssb_op *op, lssb_error *error)
@@ -135,7 +130,7 @@ lssb_status lssb_tunnel_refused(lssb_op *op, lssb_error *error)
     uint64_t ms;
     bool again = lssb_upgrade_refused(
         op, error, "the server does not support tunnels, or does not know the "
-                   "sandbox: ", !opening || state->open_end_at == 0, &ms);
+                   "sandbox: ", !opening, &ms);
 
     if (again && opening)
         return lssb_upgrade_open_again(op, LSSB_CLOSE_NONE, asked, ms,
@@ -199,10 +194,8 @@ static void tunnel_begin(lssb_op *op)
     slot->own.session.ping_interval_ms =
         tunnel_ms(options->ping_ms, LINK_PING_MS);
     tunnel->connected = true;
-    tunnel_state(tunnel)->flags &= ~TUNNEL_CONNECTION;
     op->reserved.state.phase = LSSB_PHASE_OWN;
     op->reserved.state.attempt_end_at = 0;
-    op->reserved.state.step = LSSB_CLOSE_NONE;
     for (bridge = tunnel_bridges(tunnel); bridge != NULL;
          bridge = bridge->next)
         if (bridge->phase == LSSB_BRIDGE_QUEUED && ms != 0)

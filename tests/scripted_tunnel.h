@@ -76,6 +76,7 @@ struct local {
     size_t room;                    /* that its socket has */
     bool finished;                  /* it was told the end */
     bool closed, was_reset;
+    uint64_t closed_at;
 };
 
 static struct {
@@ -574,6 +575,8 @@ static void box_close_handle(void *context, lssb_handle handle, bool reset)
 
     if (local != NULL)
         local->was_reset = reset;
+    if (local != NULL)
+        local->closed_at = script.now;
     script_close_handle(context, handle, reset);
 }
 

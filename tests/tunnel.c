@@ -20,7 +20,8 @@ static char last_message[LSSB_MESSAGE_SIZE];
 static uint64_t sent_bytes, received_bytes;     /* of the last end */
 static lssb_status last_status;
 static uint64_t reset_at;           /* when a reset was told */
-static bool dials_in_callback;
+static lssb_status dials_in_callback;       /* and expects that */
+static lssb_tunnel_kind dials_at;
 static lssb_op callback_op;
 static lssb_tunnel_stream callback_stream;
 
@@ -32,6 +33,7 @@ static void hears(void *user, const lssb_tunnel_event *event)
     static const char *const names[] = { "?", "lost", "back", "away", "opened",
                                          "refused", "ended", "reset" };
     size_t len = strlen(events);
+    lssb_status dials;
 
     EXPECT(user == &how);
     if (len + 32 < sizeof events)
@@ -44,15 +46,16 @@ static void hears(void *user, const lssb_tunnel_event *event)
         reset_at = script.now;
     sent_bytes = event->sent_bytes;
     received_bytes = event->received_bytes;
-    if (!dials_in_callback)
+    dials = dials_in_callback;
+    if (dials == LSSB_OK || event->kind != dials_at)
         return;
-    dials_in_callback = false;
+    dials_in_callback = LSSB_OK;
     EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &callback_stream, NULL),
                LSSB_E_IN_CALLBACK);
     EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_E_IN_CALLBACK);
     EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &callback_stream,
                                    &callback_op),
-               LSSB_PENDING);
+               dials);
 }
 
 /* A client, and a box that is there. */
@@ -249,6 +252,7 @@ static void a_port_that_does_not_answer_well_is_told_apart(void)
         EXPECT_INT(error.layer, LSSB_LAYER_TUNNEL);
         EXPECT_INT(tunnel.error.status, rows[i].status);
         EXPECT_INT(stream.status, rows[i].status);
+        EXPECT_INT(box.opened, 1);
         EXPECT(strstr(error.message, "tunnel to port ") == error.message);
         EXPECT_INT(tunnel.streams, 0);
         listens(rows[i].port);
@@ -492,6 +496,7 @@ static void a_local_reset_is_noticed_when_nothing_is_read_or_written(void)
                    "refused 8\n" } };
     struct local *local;
     unsigned long waits;
+    uint64_t broken_at;
     size_t i;
 
     for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -505,8 +510,10 @@ static void a_local_reset_is_noticed_when_nothing_is_read_or_written(void)
         EXPECT(script.waits - waits < 60);  /* without turning in a circle */
         EXPECT(!local->closed);
         local->handle->broken = true;
-        passes(1000);
+        broken_at = script.now;
+        passes(5000);
         EXPECT(local->closed && local->was_reset);
+        EXPECT(local->closed_at - broken_at <= 1000);
         settle();
         EXPECT_STR(events, rows[i].events);
         EXPECT(strstr(last_message, "the local connection was reset") != NULL);
@@ -520,15 +527,56 @@ static void a_local_reset_is_noticed_when_nothing_is_read_or_written(void)
 static void nobody_is_asked_who_can_speak_for_himself(void)
 {
     struct local *local;
+    unsigned long waits;
 
     begin(SCRIPT_WHOLE);
     listens(BOX_ECHO);
     local = local_connects("abc", 3, false);
     settle();
     box.asked = 0;
+    waits = script.waits;
     passes(100000);
     EXPECT_INT(box.asked, 0);
+    EXPECT(script.waits - waits < 20);  /* for pings */
     EXPECT_INT(local->got_len, 3);
+    end();
+}
+
+/* Writes a byte and reads it again, so often. */
+static void echoes(lssb_tunnel_stream *over, int times)
+{
+    char got[4];
+    size_t n;
+
+    while (times-- > 0) {
+        EXPECT_INT(lssb_tunnel_write(over, "x", 1, &n, 1000), LSSB_OK);
+        EXPECT_INT(lssb_tunnel_read(over, got, 4, &n, 1000), LSSB_OK);
+    }
+}
+
+/* Whatever the others have to say. */
+static void local_programs_that_say_nothing_are_left_alone(void)
+{
+    static char much[3000];
+    struct local *quiet, *stuck, *busy;
+    unsigned receives;
+
+    begin(SCRIPT_BYTE_EVERY_OTHER);
+    listens(BOX_STAY);
+    stuck = local_connects("abc", 3, true);     /* nothing to wait for */
+    settle();
+    lssb_listener_close(&listener);
+    listens(BOX_ECHO);
+    quiet = local_connects("abc", 3, false);
+    passes(100);
+    busy = local_connects(much, sizeof much, false);
+    receives = quiet->handle->receives;
+    box.asked = 0;
+    passes(100);
+    EXPECT_INT(busy->got_len, sizeof much);
+    EXPECT(quiet->handle->receives - receives <= 2);
+    EXPECT(box.asked <= 1);
+    EXPECT(!quiet->closed && !stuck->closed);
     end();
 }
 
@@ -694,6 +742,64 @@ static void stuck_readers_share_the_time_that_they_hold_back(void)
     end();
 }
 
+/* Nothing but its clock says that it has held back for long enough: no local
+ * socket, no bytes. */
+static void a_stream_that_is_not_read_is_let_go_in_time(void)
+{
+    lssb_tunnel_stream stuck[2];
+    lssb_op op = { 0 };
+    uint64_t began;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.stream_buffer = 1024;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    box.give = 200000;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GIVE, &stuck[0], NULL),
+               LSSB_OK);
+    settle();
+    began = script.now;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GIVE, &stuck[1], NULL),
+               LSSB_OK);
+    EXPECT_INT(script.now - began, 5000);
+    EXPECT_INT(stuck[0].status, LSSB_E_TUNNEL);
+    began = script.now;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, &op),
+               LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
+    EXPECT_INT(script.now - began, 1250);       /* a quarter */
+    EXPECT_INT(stuck[1].status, LSSB_E_TUNNEL);
+    echoes(&stream, 1);
+    lssb_tunnel_stream_close(&stuck[0]);
+    lssb_tunnel_stream_close(&stuck[1]);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+/* The next connection does not begin held back. */
+static void a_connection_may_be_lost_while_a_stream_holds_it_back(void)
+{
+    lssb_tunnel_stream stuck;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.stream_buffer = 1024;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    box.give = 200000;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GIVE, &stuck, NULL), LSSB_OK);
+    settle();
+    script.stuck_sending = true;    /* so that it is noticed */
+    box.deaf = true;
+    while (tunnel.connected)
+        lssb_wait(me.client, NULL, 100);
+    script.stuck_sending = box.deaf = false;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    echoes(&stream, 3);
+    lssb_tunnel_stream_close(&stuck);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
 static void memory_is_used_again(void)
 {
     char got[8];
@@ -815,6 +921,20 @@ static void a_place_among_the_unanswered_is_for_who_waits(void)
     EXPECT_INT(box.opened, 2);
     EXPECT(box.opened_at - began <= 210);
     lssb_tunnel_stream_close(&late);
+    end();
+}
+
+static void a_place_among_the_unanswered_is_waited_for_in_time(void)
+{
+    begin(SCRIPT_WHOLE);
+    lssb_call_slot(&tunnel.reserved.state.carrier)->own.session.unacked =
+        LSSB_YAMUX_UNACKED;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+               LSSB_E_TIMEOUT);
+    EXPECT_STR(lssb_error_text(me.client),
+               "tunnel to port 7: too many streams wait for the box to accept "
+               "them");
+    EXPECT_INT(box.opened, 0);
     end();
 }
 
@@ -971,6 +1091,42 @@ static void a_flood_of_pings_holds_up_nothing(void)
     end();
 }
 
+/* More of them than answers are kept for, and nothing behind them. */
+static void pings_are_answered_once_the_connection_takes_answers(void)
+{
+    int i;
+
+    begin(SCRIPT_WHOLE);
+    settle();
+    script.stuck_sending = true;
+    for (i = 0; i < 200; i++)
+        box_frame(box.now, 2, 1, 0, (uint32_t)i, NULL);
+    passes(1000);
+    EXPECT_INT(box.pongs, 0);
+    script.stuck_sending = false;
+    settle();
+    EXPECT_INT(box.pongs, 200);
+    end();
+}
+
+/* What comes behind a refusal is nobody's. */
+static void a_refusal_is_the_last_word(void)
+{
+    struct local *local;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_SILENT);
+    local = local_connects("x", 1, false);
+    settle();
+    box_frame(box.now, 0, 0, 1, 5, "\2junk");
+    settle();
+    EXPECT_STR(events, "refused 8\n");
+    EXPECT(local->closed);
+    EXPECT_INT(local->got_len, 0);
+    EXPECT(tunnel.connected);
+    end();
+}
+
 static void a_dead_peer_is_noticed(void)
 {
     uint64_t began;
@@ -992,6 +1148,40 @@ static void a_dead_peer_is_noticed(void)
     end();
 }
 
+/* It is given 20 s for an answer. */
+static void how_often_a_peer_is_asked_is_the_callers_to_say(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t ping_ms;
+        uint64_t least_ms, most_ms;
+    } rows[] = { { "default", 0, 19000, 51000 },
+                 { "often", 1000, 19000, 21100 },
+                 { "seldom", 200000, 150000, 220100 },
+                 { "never", LSSB_FOREVER, 1000000, 1000100 } };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t began;
+
+        test_row = rows[i].name;
+        prepare(SCRIPT_WHOLE);
+        begin_as_prepared();
+        how.ping_ms = rows[i].ping_ms;
+        EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+        passes(50000);
+        EXPECT(tunnel.connected);
+        box.deaf = true;
+        began = script.now;
+        while (tunnel.connected && script.now < began + 1000000)
+            lssb_wait(me.client, NULL, 100);
+        EXPECT(script.now - began >= rows[i].least_ms &&
+               script.now - began <= rows[i].most_ms);
+        end();
+    }
+    test_row = "";
+}
+
 static void going_away_lets_streams_finish(void)
 {
     lssb_tunnel_stream late;
@@ -1002,6 +1192,8 @@ static void going_away_lets_streams_finish(void)
     begin(SCRIPT_WHOLE);
     EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
     box_frame(box.now, 3, 0, 0, 0, NULL);
+    settle();
+    box_frame(box.now, 3, 0, 0, 0, NULL);       /* it is said once */
     settle();
     EXPECT_STR(events, "away 0\n");
     EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &late, &op),
@@ -1019,7 +1211,31 @@ static void going_away_lets_streams_finish(void)
     EXPECT_INT(tunnel.reconnected, 1);
     EXPECT_STR(events, "away 0\nback 0\n");
     EXPECT_INT(box.resets, 0);
+    EXPECT_INT(box.closes, 1);      /* the first one was left politely */
     lssb_tunnel_stream_close(&late);
+    end();
+}
+
+static void who_goes_away_is_left_when_somebody_asks_for_more(void)
+{
+    char got[8];
+    size_t n;
+
+    begin(SCRIPT_WHOLE);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    box_frame(box.now, 3, 0, 0, 0, NULL);
+    settle();
+    box_frame(box.now, 1, 8, 1, 0, NULL);       /* and resets what is open */
+    settle();
+    EXPECT_INT(lssb_tunnel_read(&stream, got, 8, &n, 0), LSSB_E_TUNNEL);
+    EXPECT_INT(box.opened, 1);      /* it is not opened again */
+    lssb_tunnel_stream_close(&stream);
+    passes(10000);
+    EXPECT(tunnel.connected);
+    EXPECT_INT(box.connections, 1);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    EXPECT_INT(box.connections, 2);
+    lssb_tunnel_stream_close(&stream);
     end();
 }
 
@@ -1113,6 +1329,8 @@ static void ids_that_are_used_up_need_another_connection(void)
 
 /* --------------------------------------------------- opening, and again */
 
+#define LATER(seconds) \
+    "HTTP/1.1 503 No\r\nRetry-After: " seconds "\r\nContent-Length: 0\r\n\r\n"
 #define REFUSAL(status) "HTTP/1.1 " status " No\r\nContent-Length: 0\r\n\r\n"
 
 static void opening_is_tried_again_like_a_command(void)
@@ -1130,6 +1348,8 @@ static void opening_is_tried_again_like_a_command(void)
           { REFUSAL("502"), REFUSAL("502"), REFUSAL("502"), REFUSAL("502"),
             REFUSAL("502"), REFUSAL("502") },
           LSSB_E_UNAVAILABLE, 6 },
+        { "gone for ever", { "", "", "", "", "", "" }, LSSB_E_CONNECTION, 6 },
+        { "it asks for an hour", { LATER("3600") }, LSSB_E_UNAVAILABLE, 1 },
         { "401", { REFUSAL("401") }, LSSB_E_AUTH, 1 },
         { "403", { REFUSAL("403") }, LSSB_E_AUTH, 1 },
         { "404", { REFUSAL("404") }, LSSB_E_CONNECTION, 1 },
@@ -1154,6 +1374,110 @@ static void opening_is_tried_again_like_a_command(void)
         end();
     }
     test_row = "";
+}
+
+static void opening_does_not_take_for_ever(void)
+{
+    uint64_t began;
+
+    prepare(SCRIPT_WHOLE);
+    begin_as_prepared();
+    script.stuck_connecting = true;
+    began = script.now;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL),
+               LSSB_E_CONNECT_TIMEOUT);
+    EXPECT(script.now - began >= 90000 && script.now - began <= 120000);
+    end();
+}
+
+/* Not what the opening had left. */
+static void connecting_again_has_all_the_time_of_an_attempt(void)
+{
+    prepare(SCRIPT_WHOLE);
+    begin_as_prepared();
+    box.replies[0] = box.replies[1] = LATER("55");
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    box.now->handle->broken = true;
+    settle();
+    script.connect_ms = 25000;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    EXPECT_INT(box.connections, 4);
+    end();
+}
+
+/* The box's time for an answer begins when it can give one. */
+static void who_waited_for_a_connection_waits_as_long_for_an_answer(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t status_ms;
+        uint64_t ms;
+    } rows[] = { { "default", 0, 30000 },
+                 { "a second", 1000, 1000 },
+                 { "for ever", LSSB_FOREVER, 1000000 } };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        lssb_op op = { 0 };
+        uint64_t began;
+
+        test_row = rows[i].name;
+        prepare(SCRIPT_WHOLE);
+        begin_as_prepared();
+        how.status_ms = rows[i].status_ms;
+        EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+        box.now->handle->broken = true;
+        settle();
+        script.connect_ms = 20000;
+        began = script.now;
+        op.deadline_ms = 1020000;
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_SILENT, &stream, &op),
+                   LSSB_PENDING);
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER),
+                   rows[i].ms < 1000000 ? LSSB_E_TIMEOUT : LSSB_E_DEADLINE);
+        EXPECT(script.now - began >= 20000 + rows[i].ms &&
+               script.now - began <= 20010 + rows[i].ms);
+        end();
+    }
+    test_row = "";
+}
+
+/* A TLS backend that finds the certificate wrong, at times. */
+static bool tls_is_wrong;
+
+static lssb_status wrong_tls_pump(void *session)
+{
+    return tls_is_wrong ? LSSB_E_CERTIFICATE : script_tls_pump(session);
+}
+
+static void what_would_only_fail_again_is_not_tried_again(void)
+{
+    lssb_tls_backend tls = script_tls;
+
+    tls.pump = wrong_tls_pump;
+    prepare(SCRIPT_WHOLE);
+    script.records = true;
+    me.config.endpoint = "https://api.test";
+    me.config.tls = &tls;
+    begin_as_prepared();
+    tls_is_wrong = true;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL),
+               LSSB_E_CERTIFICATE);
+    EXPECT_INT(script.connect_count, 1);
+    tls_is_wrong = false;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    EXPECT_INT(script.connect_count, 2);
+    tls_is_wrong = true;
+    settle();
+    EXPECT(!tunnel.connected);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
+               LSSB_E_CERTIFICATE);
+    EXPECT_INT(script.connect_count, 3);
+    tls_is_wrong = false;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    EXPECT_INT(script.connect_count, 4);
+    lssb_tunnel_stream_close(&stream);
+    end();
 }
 
 static void every_header_goes_along(void)
@@ -1513,7 +1837,10 @@ static void connecting_again_is_bounded(void)
         { "none", LSSB_NONE, { NULL }, LSSB_E_TUNNEL, 1, 0, 10 },
         { "401", 0, { REFUSAL("401") }, LSSB_E_AUTH, 2, 0, 100 },
         { "404", 0, { REFUSAL("404") }, LSSB_E_CONNECTION, 2, 0, 100 },
-        { "the second", 0, { REFUSAL("503") }, LSSB_OK, 3, 500, 700 }
+        { "the second", 0, { REFUSAL("503") }, LSSB_OK, 3, 500, 700 },
+        { "it asks for 2 s", 0, { LATER("2") }, LSSB_OK, 3, 2000, 2100 },
+        { "it asks for an hour", 0, { LATER("3600") }, LSSB_OK, 3, 60000,
+          60100 }
     };
     size_t i;
 
@@ -1566,6 +1893,8 @@ static void a_closed_tunnel_ends_all_and_never_comes_back(void)
     EXPECT_INT(lssb_tunnel_close(&tunnel, &closing), LSSB_PENDING);
     EXPECT_INT(lssb_wait(me.client, &closing, 5000), LSSB_OK);
     EXPECT_INT(tunnel.status, LSSB_END);
+    EXPECT_INT(tunnel.error.status, LSSB_OK);
+    EXPECT(!tunnel.connected);
     EXPECT(local->was_reset && !box.listening);
     EXPECT_INT(pending.status, LSSB_E_CANCELED);
     EXPECT_INT(held.status, LSSB_E_CANCELED);
@@ -1580,6 +1909,66 @@ static void a_closed_tunnel_ends_all_and_never_comes_back(void)
     EXPECT_INT(box.away_code, LSSB_YAMUX_NORMAL);
     EXPECT_INT(box.closes, 1);
     EXPECT_INT(box.connections, 1);
+    end();
+}
+
+static void a_closed_tunnel_gives_its_streams_back(void)
+{
+    lssb_tunnel_stream streams[8];
+    char got[8];
+    size_t n, i;
+    int round;
+
+    prepare(SCRIPT_WHOLE);
+    begin_as_prepared();
+    for (round = 0; round < 3; round++) {
+        EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+        for (i = 0; i < 8; i++)
+            EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &streams[i],
+                                           NULL),
+                       LSSB_OK);
+        EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+        for (i = 0; i < 8; i++)
+            EXPECT_INT(lssb_tunnel_read(&streams[i], got, 8, &n, 0),
+                       LSSB_E_CANCELED);
+    }
+    end();
+}
+
+static void a_tunnel_is_closed_while_nobody_lets_it_connect(void)
+{
+    uint64_t began = 0;
+    lssb_op op = { 0 };
+
+    prepare(SCRIPT_WHOLE);
+    begin_as_prepared();
+    script.stuck_connecting = true;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op), LSSB_PENDING);
+    EXPECT_INT(tunnel.status, LSSB_PENDING);
+    passes(1000);
+    EXPECT_INT(op.status, LSSB_PENDING);
+    began = script.now;
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    EXPECT_INT(script.now - began, 0);
+    EXPECT_INT(op.status, LSSB_E_CANCELED);
+    EXPECT_INT(tunnel.status, LSSB_E_CANCELED);
+    end();
+}
+
+/* The time that its opening was given is not the tunnel's. */
+static void an_open_tunnel_outlives_the_deadline_of_its_opening(void)
+{
+    lssb_op op = { 0 };
+
+    prepare(SCRIPT_WHOLE);
+    begin_as_prepared();
+    op.deadline_ms = 5000;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
+    lssb_cancel(&op);
+    passes(10000);
+    EXPECT(tunnel.connected);
+    EXPECT_STR(events, "");
     end();
 }
 
@@ -1683,7 +2072,10 @@ static void a_client_takes_its_tunnels_with_it(void)
     script_client_close(&me);
     EXPECT_INT(op.status, LSSB_E_CANCELED);
     EXPECT_INT(tunnel.status, LSSB_E_CANCELED);
+    EXPECT_INT(tunnel.error.status, LSSB_E_CANCELED);
+    EXPECT(!tunnel.connected);
     EXPECT(local->was_reset && !box.listening);
+    EXPECT_INT(box.aways, 1);
     EXPECT_INT(box.closes, 1);
     for (i = 0; i < LOCALS; i++)
         free(box.locals[i].got);
@@ -1708,12 +2100,17 @@ static void an_abandoned_client_closes_descriptors_and_says_nothing(void)
 static void a_tunnel_holds_its_connection(void)
 {
     lssb_sandbox got;
+    lssb_tunnel second;
 
     prepare(SCRIPT_WHOLE);
     me.config.slots = 1;
     begin_as_prepared();
     EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
     EXPECT_INT(lssb_sandbox_get(me.client, "a", &got, NULL), LSSB_E_NO_SLOT);
+    EXPECT_INT(lssb_tunnel_open(&second, &sandbox, &how, NULL),
+               LSSB_E_NO_SLOT);
+    EXPECT_INT(second.status, LSSB_E_NO_SLOT);
+    EXPECT_INT(lssb_tunnel_close(&second, NULL), LSSB_OK);
     EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
     EXPECT_INT(lssb_sandbox_get(me.client, "a", &got, NULL),
                LSSB_E_NOT_FOUND);
@@ -1724,7 +2121,8 @@ static void a_callback_may_start_but_not_wait(void)
 {
     begin(SCRIPT_WHOLE);
     listens(BOX_ECHO);
-    dials_in_callback = true;
+    dials_in_callback = LSSB_PENDING;
+    dials_at = LSSB_TUNNEL_OPENED;
     local_connects("abc", 3, true);
     EXPECT_INT(lssb_wait(me.client, NULL, 1000), LSSB_AGAIN);
     EXPECT_INT(callback_op.status, LSSB_OK);
@@ -1733,19 +2131,44 @@ static void a_callback_may_start_but_not_wait(void)
     end();
 }
 
+/* Whatever a callback does, and whatever memory that would need. */
+static void all_events_of_a_step_are_told_in_it(void)
+{
+    prepare(SCRIPT_WHOLE);
+    me.config.streams = 3;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    listens(BOX_ECHO);
+    local_connects("abc", 3, false);
+    local_connects("abc", 3, false);
+    settle();
+    EXPECT_STR(events, "opened 7\nopened 7\n");
+    events[0] = '\0';
+    dials_in_callback = LSSB_E_NO_MEMORY;
+    dials_at = LSSB_TUNNEL_RESET;
+    box.now->handle->broken = true;
+    while (count_of("reset") == 0)
+        lssb_wait(me.client, NULL, 0);
+    EXPECT_STR(events, "lost 0\nreset 7\nreset 7\n");
+    end();
+}
+
 static void arguments_are_checked(void)
 {
     lssb_tunnel_options wrong = { 0 };
     lssb_op op = { 0 };
+    lssb_error why = { 0 };
     char byte;
     size_t n;
 
     prepare(SCRIPT_WHOLE);
     me.config.streams = 0;
     begin_as_prepared();
+    op.error = &why;
     EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, NULL, &op),
                LSSB_E_NO_MEMORY);
     EXPECT_INT(op.status, LSSB_E_NO_MEMORY);
+    EXPECT_STR(why.message, "open tunnel: lssb_config.streams is 0");
     script_client_close(&me);
     begin(SCRIPT_WHOLE);
     EXPECT_INT(lssb_tunnel_open(NULL, &sandbox, NULL, NULL),
@@ -1804,6 +2227,7 @@ static void what_was_refused_can_be_closed(void)
     memset(&refused, 0xA5, sizeof refused);
     EXPECT_INT(lssb_tunnel_open(&refused, NULL, NULL, NULL),
                LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(refused.status, LSSB_E_INVALID_ARGUMENT);
     EXPECT_INT(lssb_tunnel_close(&refused, NULL), LSSB_OK);
     memset(&no_stream, 0xA5, sizeof no_stream);
     EXPECT_INT(lssb_tunnel_connect(&tunnel, 0, &no_stream, NULL),
@@ -1829,6 +2253,12 @@ static void what_was_refused_can_be_closed(void)
                LSSB_PENDING);
     EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, &op),
                LSSB_E_BUSY);
+    EXPECT_INT(stream.status, LSSB_PENDING);
+    memset(&no_stream, 0xA5, sizeof no_stream);     /* but for another's */
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &no_stream, &op),
+               LSSB_E_BUSY);
+    EXPECT_INT(no_stream.status, LSSB_E_BUSY);
+    lssb_tunnel_stream_close(&no_stream);
     EXPECT_INT(lssb_wait(me.client, &op, 1000), LSSB_OK);
     EXPECT_INT(stream.status, LSSB_OK);
     lssb_tunnel_stream_close(&stream);
@@ -1838,14 +2268,30 @@ static void what_was_refused_can_be_closed(void)
 
 static void an_opening_that_is_under_way_is_left_alone(void)
 {
+    static const lssb_pair pair = { "X-Own", "two\nlines" };
     lssb_op op = { 0 };
 
     prepare(SCRIPT_WHOLE);
     begin_as_prepared();
     EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op), LSSB_PENDING);
     EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op), LSSB_E_BUSY);
+    EXPECT_INT(tunnel.status, LSSB_PENDING);
     EXPECT_INT(lssb_wait(me.client, &op, 1000), LSSB_OK);
     EXPECT_INT(tunnel.status, LSSB_OK);
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    echoes(&stream, 1);
+    lssb_tunnel_stream_close(&stream);
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    EXPECT_INT(tunnel.sent_bytes, 1);
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op), LSSB_PENDING);
+    EXPECT_INT(tunnel.sent_bytes, 0);       /* all over again */
+    EXPECT_INT(lssb_wait(me.client, &op, 1000), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    op.headers = &pair;
+    op.header_count = 1;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(tunnel.status, LSSB_E_INVALID_ARGUMENT);
     end();
 }
 
@@ -2004,29 +2450,41 @@ static const struct test tests[] = {
     TEST(resets_go_through_both_ways),
     TEST(a_local_reset_is_noticed_when_nothing_is_read_or_written),
     TEST(nobody_is_asked_who_can_speak_for_himself),
+    TEST(local_programs_that_say_nothing_are_left_alone),
     TEST(a_local_reset_is_noticed_when_the_connection_takes_nothing),
     TEST(credit_is_for_what_was_consumed),
     TEST(a_large_buffer_is_a_large_window_at_once),
     TEST(a_slow_reader_slows_down_itself_only),
     TEST(a_small_buffer_holds_back_for_five_seconds),
     TEST(stuck_readers_share_the_time_that_they_hold_back),
+    TEST(a_stream_that_is_not_read_is_let_go_in_time),
+    TEST(a_connection_may_be_lost_while_a_stream_holds_it_back),
     TEST(memory_is_used_again),
     TEST(more_connections_than_allowed_wait),
     TEST(a_bridge_that_is_given_back_is_for_the_next_connection),
     TEST(a_place_among_the_unanswered_is_for_who_waits),
+    TEST(a_place_among_the_unanswered_is_waited_for_in_time),
     TEST(a_system_without_room_is_asked_again),
     TEST(a_listener_says_what_is_wrong),
     TEST(what_breaks_the_rules_ends_the_connection),
     TEST(what_may_be_strange_is_harmless),
     TEST(a_flood_of_pings_holds_up_nothing),
+    TEST(pings_are_answered_once_the_connection_takes_answers),
+    TEST(a_refusal_is_the_last_word),
     TEST(a_dead_peer_is_noticed),
+    TEST(how_often_a_peer_is_asked_is_the_callers_to_say),
     TEST(going_away_lets_streams_finish),
+    TEST(who_goes_away_is_left_when_somebody_asks_for_more),
     TEST(a_stream_that_crosses_a_going_away_is_opened_again),
     TEST(a_server_that_always_goes_away_is_not_asked_for_ever),
     TEST(who_waits_for_the_others_does_not_wait_for_ever),
     TEST(who_waited_for_the_others_has_all_the_time_then),
     TEST(ids_that_are_used_up_need_another_connection),
     TEST(opening_is_tried_again_like_a_command),
+    TEST(opening_does_not_take_for_ever),
+    TEST(connecting_again_has_all_the_time_of_an_attempt),
+    TEST(who_waited_for_a_connection_waits_as_long_for_an_answer),
+    TEST(what_would_only_fail_again_is_not_tried_again),
     TEST(every_header_goes_along),
     TEST(a_lost_connection_resets_what_is_on_it_and_comes_back),
     TEST(a_lost_connection_keeps_no_memory),
@@ -2044,6 +2502,9 @@ static const struct test tests[] = {
     TEST(what_a_server_says_reaches_events_as_text),
     TEST(connecting_again_is_bounded),
     TEST(a_closed_tunnel_ends_all_and_never_comes_back),
+    TEST(a_closed_tunnel_gives_its_streams_back),
+    TEST(a_tunnel_is_closed_while_nobody_lets_it_connect),
+    TEST(an_open_tunnel_outlives_the_deadline_of_its_opening),
     TEST(a_connection_that_ends_while_it_is_closed_is_not_lost),
     TEST(a_close_is_bounded_when_nothing_goes_out),
     TEST(a_close_that_ends_early_gives_everything_back),
@@ -2052,6 +2513,7 @@ static const struct test tests[] = {
     TEST(an_abandoned_client_closes_descriptors_and_says_nothing),
     TEST(a_tunnel_holds_its_connection),
     TEST(a_callback_may_start_but_not_wait),
+    TEST(all_events_of_a_step_are_told_in_it),
     TEST(arguments_are_checked),
     TEST(what_was_refused_can_be_closed),
     TEST(an_opening_that_is_under_way_is_left_alone),
