@@ -190,7 +190,8 @@ typedef struct lssb_problem {
 #define LSSB_PROBLEMS 3
 
 /* The details of a failure. A member that does not apply is zero or empty.
- * Never holds a key, a token or a request's body. */
+ * Never holds a key, a token or a request's body: where a server sends back a
+ * credential of the client's or of the call's (of 8 bytes or more), "***". */
 typedef struct lssb_error {
     lssb_status status;
     lssb_layer layer;
@@ -2724,7 +2725,7 @@ typedef struct lssb_websocket {
                                        else why it is not open */
     uint16_t close_code;            /* what the service closed it with; 1005:
                                        without one; 0: it has not */
-    char close_reason[124];
+    char close_reason[124];         /* the API key in it is "***" */
     char protocol[64];              /* the subprotocol it chose; "": none */
     union {
         struct lssb_websocket_state state;

@@ -119,7 +119,7 @@ void lssb_call_finish(lssb_op *op, lssb_status outcome)
     state->outcome = outcome;
     if (outcome < 0) {
         client->error.attempts = state->attempt;
-        lssb_error_clean(&client->error);
+        lssb_error_clean(client, op);
         if (op->error != NULL)
             *op->error = client->error;
     }
@@ -193,11 +193,13 @@ static uint64_t call_backoff(lssb_op *op, const lssb_error *error)
     return ms < CALL_BACKOFF_MS ? ms : CALL_BACKOFF_MS;
 }
 
-/* Another attempt after this failure, if there is any left and time for it. */
-static bool call_again(lssb_op *op, const lssb_error *error)
+/* Another attempt after the client's error, if there is any left and time for
+ * it. */
+static bool call_again(lssb_op *op)
 {
     const struct lssb_exchange *x = lssb_call_exchange(op);
     struct lssb_op_state *state = call_of(op);
+    const lssb_error *error = &state->client->error;
     uint64_t ms;
 
     if (state->attempt > state->client->retries || state->client->closing)
@@ -208,6 +210,7 @@ static bool call_again(lssb_op *op, const lssb_error *error)
     if (x->again != NULL && !x->again(op))
         return false;
     state->client->stats.retries++;
+    lssb_error_clean(state->client, op);
     lssb_trace(state->client, LSSB_TRACE_RETRY,
                lssb_call_slot(op) != NULL ? lssb_call_slot(op)->conn.host : "",
                error->message, (int64_t)ms);
@@ -236,7 +239,7 @@ bool lssb_call_refused_again(lssb_op *op, const lssb_error *error,
                              bool retry_after)
 {
     return call_status_retries(op, error, retry_after) &&
-           call_again(op, error);
+           call_again(op);
 }
 
 /* What another attempt would only meet again: a server that is not who it
@@ -274,7 +277,7 @@ void lssb_call_lost(lssb_op *op, bool ended)
         return;
     }
     if (!call_is_final(&client->error) && (unsent || always) &&
-        call_again(op, &client->error))
+        call_again(op))
         return;
     lssb_call_finish(op, client->error.status);
 }
@@ -656,6 +659,34 @@ static const char *call_doing(const lssb_op *op, lssb_layer *layer)
                          : "waiting for the reply of ";
 }
 
+/* Time is up between two attempts: what the one before came to. */
+static void call_late_again(lssb_op *op, lssb_error *error, const char *whose)
+{
+    const char *name = lssb_call_exchange(op)->name;
+    size_t len = strlen(name);
+
+    *error = lssb_call_slot(op)->conn.failure;
+    error->status = LSSB_E_DEADLINE;
+    if (memcmp(error->message, name, len) == 0 && error->message[len] == ':')
+        len += 2;                   /* it is said once */
+    else
+        len = 0;
+    memmove(error->message, error->message + len,
+            strlen(error->message + len) + 1);
+    lssb_error_prefix(error, name, ": ", whose,
+                      " while waiting to try again: ", NULL);
+}
+
+/* Whether it pauses between two attempts, and keeps its slot. */
+static bool call_is_between(const lssb_op *op)
+{
+    const struct lssb_op_state *state = &op->reserved.state;
+
+    return state->phase == LSSB_PHASE_PAUSE && state->attempt > 0 &&
+           lssb_call_slot(op) != NULL &&
+           lssb_call_slot(op)->conn.failure.status != LSSB_OK;
+}
+
 /* The sentence for time that is up. */
 static void call_late(lssb_op *op, lssb_error *error, const char *whose)
 {
@@ -663,6 +694,10 @@ static void call_late(lssb_op *op, lssb_error *error, const char *whose)
     lssb_layer layer;
     const char *doing = call_doing(op, &layer);
 
+    if (call_is_between(op)) {
+        call_late_again(op, error, whose);
+        return;
+    }
     lssb_fail(error, LSSB_E_DEADLINE, layer, lssb_call_exchange(op)->name, ": ",
               whose, " while ", doing, slot != NULL ? slot->conn.host : "",
               NULL);

@@ -546,10 +546,28 @@ static void error_plain(char *text, bool lines)
             *text = '?';
 }
 
-void lssb_error_clean(lssb_error *error)
+void lssb_error_hide(lssb_error *error, const char *secret)
 {
     size_t i;
 
+    lssb_text_hide(error->message, secret);
+    lssb_text_hide(error->error_id, secret);
+    lssb_text_hide(error->type, secret);
+    lssb_text_hide(error->field, secret);
+    lssb_text_hide(error->last_status, secret);
+    for (i = 0; i < LSSB_PROBLEMS; i++) {
+        lssb_text_hide(error->problems[i].where, secret);
+        lssb_text_hide(error->problems[i].message, secret);
+        lssb_text_hide(error->problems[i].type, secret);
+    }
+}
+
+void lssb_error_clean(lssb_client *client, const lssb_op *op)
+{
+    lssb_error *error = &client->error;
+    size_t i;
+
+    lssb_request_hide(client, op, error);
     error_plain(error->message, true);
     error_plain(error->error_id, false);
     error_plain(error->type, false);

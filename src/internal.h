@@ -41,6 +41,13 @@ LSSB_PRIVATE void lssb_text_add_n(struct lssb_text *text, const char *bytes,
 LSSB_PRIVATE void lssb_text_add_u64(struct lssb_text *text, uint64_t number);
 LSSB_PRIVATE void lssb_text_add_i64(struct lssb_text *text, int64_t number);
 
+/* Makes "***" of each occurrence of a secret (NULL: none), and of a beginning
+ * of it, as a text that was cut may have, of LSSB_SECRET_PART bytes or more.
+ * What is shorter than LSSB_SECRET_LEAST is no secret, but may be a word. */
+#define LSSB_SECRET_LEAST 8
+#define LSSB_SECRET_PART 12
+LSSB_PRIVATE void lssb_text_hide(char *text, const char *secret);
+
 /* Copies a string; false, and an empty place, when it does not fit whole. */
 LSSB_PRIVATE bool lssb_copy(char *to, size_t size, const char *from,
                             size_t len);
@@ -1918,8 +1925,11 @@ LSSB_PRIVATE lssb_status lssb_fail(lssb_error *error, lssb_status status,
                                    lssb_layer layer, const char *first, ...);
 /* Puts pieces before the message, the last is NULL; its end may be cut. */
 LSSB_PRIVATE void lssb_error_prefix(lssb_error *error, const char *first, ...);
-/* Leaves no control character in what a server said, but ends of lines. */
-LSSB_PRIVATE void lssb_error_clean(lssb_error *error);
+/* Leaves in the client's error no control character of what a server said, but
+ * ends of lines, and no credential: not the client's nor, if `op` is not NULL,
+ * one of its request. */
+LSSB_PRIVATE void lssb_error_clean(lssb_client *client, const lssb_op *op);
+LSSB_PRIVATE void lssb_error_hide(lssb_error *error, const char *secret);
 /* A local mistake in a call: stored for the client and the operation. */
 LSSB_PRIVATE lssb_status lssb_refuse(lssb_client *client, lssb_op *op,
                                      const char *first, ...);
@@ -1961,6 +1971,10 @@ lssb_request_proxy(const lssb_client *client,
 /* The method of a request. */
 LSSB_PRIVATE const char *lssb_request_method(const lssb_op *op,
                                              const struct lssb_exchange *x);
+/* Hides in an error the client's credentials and, if `op` is not NULL, those of
+ * its request. */
+LSSB_PRIVATE void lssb_request_hide(const lssb_client *client,
+                                    const lssb_op *op, lssb_error *error);
 /* A body whose length only its end tells counts so much, is sent in chunks, and
  * comes in windows that each hold a whole one, not more than the socket takes;
  * its end sets slot->request_len. */

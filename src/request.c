@@ -14,7 +14,8 @@
 static bool request_is_secret(const char *name)
 {
     static const char *const names[] = { "X-Api-Key", "X-Service-Key",
-                                         "Authorization", "Cookie" };
+                                         "Authorization", "Cookie",
+                                         "X-Langsmith-Sandbox-Service-Token" };
     size_t i;
 
     for (i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -172,6 +173,56 @@ static bool request_candidate(const lssb_op *op, const struct lssb_exchange *x,
     else
         return false;
     return true;
+}
+
+/* Hides what of these pairs is a credential; of one with a scheme, as in
+ * "Bearer x", what follows that as well. */
+static void request_hide(lssb_error *error, const lssb_pair *pair)
+{
+    const char *space;
+
+    if (pair->value == NULL || !request_is_secret(pair->name))
+        return;
+    lssb_error_hide(error, pair->value);
+    space = strrchr(pair->value, ' ');
+    if (space != NULL)
+        lssb_error_hide(error, space + 1);
+}
+
+/* Hides what a link leads to: the path, and its last segment. */
+static void request_hide_link(lssb_error *error, const char *text)
+{
+    struct lssb_url url;
+    const char *last;
+
+    if (lssb_url_parse(&url, text, strlen(text), false) != NULL ||
+        url.path_len == 0)
+        return;
+    lssb_error_hide(error, url.path + 1);
+    last = url.path + url.path_len;
+    while (last[-1] != '/')
+        last--;
+    lssb_error_hide(error, last);
+}
+
+void lssb_request_hide(const lssb_client *client, const lssb_op *op,
+                       lssb_error *error)
+{
+    const struct lssb_exchange *x = op != NULL ? lssb_call_exchange(op) : NULL;
+    lssb_pair pair;
+    size_t i;
+
+    lssb_error_hide(error, client->api_key);
+    for (i = 0; i < client->header_count; i++)
+        request_hide(error, &client->headers[i]);
+    for (i = 0; op != NULL && i < op->header_count; i++)
+        request_hide(error, &op->headers[i]);
+    if (x == NULL || x->url == NULL)
+        return;
+    for (i = 0; x->pairs(op, i, &pair); i++)
+        request_hide(error, &pair);
+    if (x->sealed)
+        request_hide_link(error, x->url(op));
 }
 
 /* Whether a later candidate has the name. */

@@ -42,6 +42,35 @@ static size_t text_whole(const char *at, size_t len)
     return len;
 }
 
+/* How many bytes two texts begin with alike. */
+static size_t text_alike(const char *text, const char *other)
+{
+    size_t n = 0;
+
+    while (text[n] != '\0' && text[n] == other[n])
+        n++;
+    return n;
+}
+
+void lssb_text_hide(char *text, const char *secret)
+{
+    size_t least = secret != NULL ? strlen(secret) : 0;
+
+    if (least < LSSB_SECRET_LEAST)
+        return;
+    if (least > LSSB_SECRET_PART)
+        least = LSSB_SECRET_PART;
+    for (; *text != '\0'; text++) {
+        size_t n = text_alike(text, secret);
+
+        if (n < least)
+            continue;
+        memcpy(text, "***", 3);
+        memmove(text + 3, text + n, strlen(text + n) + 1);
+        text += 2;
+    }
+}
+
 void lssb_text_add_n(struct lssb_text *text, const char *bytes, size_t len)
 {
     size_t room = text->size - 1 - text->len;

@@ -102,6 +102,8 @@ lssb_status lssb_upgrade_again(lssb_op *op, uint64_t ms, uint64_t end_at)
         left = end_at - (client->now + ms);
     op->reserved.state.attempt_ms = (uint32_t)left;
     client->stats.retries++;
+    lssb_error_clean(client, op);
+    lssb_call_slot(op)->conn.failure = client->error;   /* for a deadline */
     lssb_trace(client, LSSB_TRACE_RETRY, lssb_call_slot(op)->conn.host,
                client->error.message, (int64_t)ms);
     lssb_call_pause(op, ms);

@@ -2916,6 +2916,51 @@ static void a_deadline_ends_a_run_but_only_the_wait_of_a_held_one(void)
     end_held(LSSB_OK, 0, NULL);
 }
 
+static void a_deadline_between_two_attempts_tells_what_the_last_one_met(void)
+{
+    static const lssb_io refused[] = { LSSB_IO_REFUSED, LSSB_IO_REFUSED };
+    static const struct {
+        const char *leg;            /* NULL: nobody listens */
+        const char *message;
+        lssb_layer layer;
+        int32_t http_status;
+    } rows[] = {
+        { NULL, "cannot connect to 10.0.0.0:80 (data.test): connection refused",
+          LSSB_LAYER_CONNECT, 0 },
+        { REPLY(503, ""), "the server refused the WebSocket: the service "
+          "answered 503 to GET http://data.test/b/execute/ws",
+          LSSB_LAYER_WEBSOCKET, 503 },
+        { "@gone", "data.test ended the connection without a reply",
+          LSSB_LAYER_TRANSPORT, 0 },
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        const char *legs[] = { rows[i].leg, rows[i].leg };
+        lssb_run_options how = taking(BY_RUN, NULL);
+        char message[256] = "run: the deadline passed while waiting to try "
+                            "again: ";
+        lssb_op op = { 0 };
+
+        test_row = rows[i].message;
+        begin(legs, rows[i].leg != NULL ? 2 : 0);
+        script.connect_plan = refused;
+        script.connect_plan_count = rows[i].leg == NULL ? 2 : 0;
+        opens();
+        op.deadline_ms = 700;
+        op.error = &outcome.error;
+        EXPECT_INT(lssb_run(&box, "x", &how, &outcome.result, &op),
+                   LSSB_PENDING);
+        EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_DEADLINE);
+        EXPECT_STR(outcome.error.message, strcat(message, rows[i].message));
+        EXPECT_INT(outcome.error.status, LSSB_E_DEADLINE);
+        EXPECT_INT(outcome.error.layer, rows[i].layer);
+        EXPECT_INT(outcome.error.http_status, rows[i].http_status);
+        EXPECT_INT(outcome.error.attempts, 2);
+        closes();
+    }
+}
+
 static void a_run_has_a_deadline_of_its_own(void)
 {
     static const char *const legs[] = { STARTED "@wait 999999\n" EXIT(0) };
@@ -3517,6 +3562,7 @@ static const struct test tests[] = {
     TEST(a_callback_may_start_others_but_not_wait),
     TEST(a_callback_may_write_kill_and_close),
     TEST(a_deadline_ends_a_run_but_only_the_wait_of_a_held_one),
+    TEST(a_deadline_between_two_attempts_tells_what_the_last_one_met),
     TEST(a_run_has_a_deadline_of_its_own),
     TEST(waiting_drops_and_counts_what_nobody_takes),
     TEST(what_callbacks_take_is_not_there_for_next),

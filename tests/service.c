@@ -1219,6 +1219,100 @@ static void each_call_about_a_link_is_told_by_its_own_name(void)
     end();
 }
 
+/* ----------------------------------------------------------- credentials -- */
+
+#define API_KEY "lsv2_pt_0123456789"
+#define BEARER "bearer-0123456789"
+#define COOKIE "cookie-0123456789"
+#define ALL_OF_THEM "a " API_KEY " b " BEARER " c " COOKIE " d " API_KEY
+#define HIDDEN "a *** b *** c *** d ***"
+
+/* A client with credentials of each kind. */
+static void begin_with_credentials(void)
+{
+    static const lssb_pair mine = { "authorization", "Bearer " BEARER };
+
+    configure();
+    config.api_key = API_KEY;
+    config.headers = &mine;
+    config.header_count = 1;
+    open_client();
+}
+
+/* Whether anything that was told holds one of them, or most of one. */
+static bool tells_credentials(void)
+{
+    static const char *const parts[] = { "lsv2_pt_0123", "bearer-01234",
+                                         "cookie-01234" };
+    bool told = false;
+    size_t i;
+
+    for (i = 0; i < COUNT(parts); i++)
+        told = told || contains(traced, parts[i]) ||
+               holds(&failure, sizeof failure, parts[i]);
+    return told;
+}
+
+static void credentials_that_a_server_sends_back_are_not_told(void)
+{
+    static const lssb_pair cookie = { "Cookie", COOKIE };
+    static const char words[] =
+        "{\"detail\":{\"error\":\"E " API_KEY "\",\"message\":\""
+        ALL_OF_THEM "\",\"error_id\":\"" API_KEY "\"}}";
+    static const char problems[] =
+        "{\"detail\":[{\"loc\":[\"body\",\"" API_KEY "\"],\"msg\":\""
+        ALL_OF_THEM "\",\"type\":\"" BEARER "\"}]}";
+
+    begin_with_credentials();
+    SERVE(R(503, words), R(422, problems));
+    fresh()->headers = &cookie;
+    op.header_count = 1;
+    EXPECT_INT(finish(lssb_sandbox_get(client, "box-1", &box, &op)),
+               LSSB_E_VALIDATION);
+    EXPECT(contains(traced, HIDDEN));
+    EXPECT(contains(failure.message, HIDDEN));
+    EXPECT_STR(failure.field, "***");
+    EXPECT_STR(failure.problems[0].where, "body.***");
+    EXPECT_STR(failure.problems[0].type, "***");
+    EXPECT(!tells_credentials());
+    SERVE(R(422, words));
+    fresh()->headers = &cookie;
+    op.header_count = 1;
+    EXPECT_INT(finish(lssb_sandbox_get(client, "box-1", &box, &op)),
+               LSSB_E_VALIDATION);
+    EXPECT_STR(failure.type, "E ***");
+    EXPECT_STR(failure.error_id, "***");
+    EXPECT(!tells_credentials());
+    end();
+}
+
+/* Wherever a message is cut, what is left of a key is of no use. */
+static void a_key_at_the_end_of_a_message_is_not_told(void)
+{
+    char body[LSSB_MESSAGE_SIZE + 128];
+    size_t fill;
+
+    for (fill = LSSB_MESSAGE_SIZE - 40; fill < LSSB_MESSAGE_SIZE; fill++) {
+        begin_with_credentials();
+        snprintf(body, sizeof body, "{\"detail\":\"%0*d%s\"}", (int)fill, 0,
+                 API_KEY);
+        SERVE(R(400, body));
+        EXPECT(finish(lssb_sandbox_get(client, "box-1", &box, fresh())) < 0);
+        EXPECT(strlen(failure.message) >= fill);
+        EXPECT(!tells_credentials());
+        end();
+    }
+}
+
+static void a_link_that_a_server_sends_back_is_not_told(void)
+{
+    begin_link();
+    SERVE(R(403, "{\"detail\":\"/eyJ.tok_en is not eyJ.tok_en\"}"));
+    EXPECT_INT(fetch(), LSSB_E_AUTH);
+    EXPECT(contains(failure.message, "/*** is not ***"));
+    end();
+}
+
 /* ------------------------------------------------------------ WebSockets -- */
 
 static lssb_websocket_options how;
@@ -1681,6 +1775,26 @@ static void the_service_may_close_it(void)
     }
 }
 
+static void a_credential_in_what_a_service_says_of_a_websocket_is_hidden(void)
+{
+    begin_socket();
+    strcpy(service.token, "token-0123456789");
+    SERVE(R(403, "{\"detail\":\"token-0123456789 has expired\"}"));
+    EXPECT_INT(open_socket(), LSSB_E_REFUSED);
+    EXPECT(contains(failure.message, "*** has expired"));
+    EXPECT(!contains(failure.message, "token-01"));
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+    end();
+    begin_with_credentials();
+    SERVE(UPGRADED("", ""));
+    EXPECT_INT(open_socket(), LSSB_OK);
+    PUSH("\x88\x17\x0f\xa0no " API_KEY);
+    EXPECT_INT(lssb_websocket_next(&sock, &piece, 100), LSSB_END);
+    EXPECT_STR(sock.close_reason, "no ***");
+    EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
+    end();
+}
+
 static void we_may_close_it_with_words(void)
 {
     begin_socket();
@@ -2055,6 +2169,9 @@ int main(void)
         TEST(what_becomes_of_a_link_is_said_without_it),
         TEST(a_link_that_is_none_is_refused_with_words),
         TEST(each_call_about_a_link_is_told_by_its_own_name),
+    TEST(credentials_that_a_server_sends_back_are_not_told),
+    TEST(a_key_at_the_end_of_a_message_is_not_told),
+    TEST(a_link_that_a_server_sends_back_is_not_told),
 #if LSSB_WEBSOCKET
         TEST(an_upgrade_is_these_bytes),
         TEST(an_answer_that_is_no_websocket_is_told),
@@ -2066,7 +2183,8 @@ int main(void)
         TEST(a_message_goes_out_as_there_is_room),
         TEST(a_ping_is_answered_and_one_without_answer_is_a_loss),
         TEST(the_service_may_close_it),
-        TEST(we_may_close_it_with_words),
+        TEST(a_credential_in_what_a_service_says_of_a_websocket_is_hidden),
+    TEST(we_may_close_it_with_words),
         TEST(a_close_that_ends_early_gives_everything_back),
     TEST(a_goodbye_waits_for_room),
         TEST(a_connection_that_ends_is_a_loss),

@@ -233,6 +233,33 @@ static void a_secret_is_wiped(void)
         EXPECT_INT(secret[i], 0);
 }
 
+static void a_secret_in_a_text_is_hidden_and_a_long_beginning_of_it_too(void)
+{
+    static const struct {
+        const char *text, *secret, *left;
+    } rows[] = {
+        { "", "secretly-kept", "" },
+        { "nothing", NULL, "nothing" },
+        { "secret", "secret", "secret" },       /* it may be a word */
+        { "secretly", "secretly", "***" },
+        { "secretl", "secretly", "secretl" },
+        { "xsecretly,secretlysecretly", "secretly", "x***,******" },
+        { "secretly-kept.", "secretly-kept", "***." },
+        { "a secretly-kep", "secretly-kept", "a ***" },
+        { "a secretly-ke", "secretly-kept", "a secretly-ke" },
+        { "abababababa", "abababab", "***aba" }
+    };
+    char text[32];
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        test_row = rows[i].text;
+        strcpy(text, rows[i].text);
+        lssb_text_hide(text, rows[i].secret);
+        EXPECT_STR(text, rows[i].left);
+    }
+}
+
 static void dates_in_every_form_are_read_and_others_are_not(void)
 {
     static const struct {
@@ -467,6 +494,7 @@ int main(void)
         TEST(every_character_is_valid_and_every_other_pair_of_bytes_is_not),
         TEST(only_plain_decimal_numbers_are_read),
         TEST(a_secret_is_wiped),
+        TEST(a_secret_in_a_text_is_hidden_and_a_long_beginning_of_it_too),
         TEST(dates_in_every_form_are_read_and_others_are_not),
         TEST(every_day_is_a_day_after_the_one_before),
         TEST(windows_of_every_size_join_to_the_whole),
