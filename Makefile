@@ -2,7 +2,7 @@
 
 # What to build with, and where its dependencies are. A path may be given for
 # each of them: BEARSSL=DIR with inc/ and build/ as its own Makefile leaves
-# them, MBEDTLS=DIR with include/ and library/ likewise; JSMN=DIR with jsmn.h.
+# them, MBEDTLS=DIR with include/ and library/ likewise, or with lib/, installed; JSMN=DIR with jsmn.h.
 # Otherwise the system's are used. TLS is bearssl, mbedtls or none. PORT names a
 # file of port/: posix; windows, where programs end in EXE; pipe, lwip, zephyr or
 # freertos_tcp for firmware, with the system's headers in CPPFLAGS: `make` makes
@@ -43,7 +43,8 @@ endif
 ifeq ($(TLS),mbedtls)
 ifneq ($(MBEDTLS),)
 override CPPFLAGS += -isystem $(MBEDTLS)/include
-MBEDTLS_ARCHIVES = $(addprefix $(MBEDTLS)/library/,libmbedtls.a libmbedx509.a libmbedcrypto.a)
+MBEDTLS_FOLDER = $(or $(patsubst %/libmbedtls.a,%,$(wildcard $(MBEDTLS)/lib/libmbedtls.a)),$(MBEDTLS)/library)
+MBEDTLS_ARCHIVES = $(addprefix $(MBEDTLS_FOLDER)/,libmbedtls.a libmbedx509.a libmbedcrypto.a)
 LIBS += $(MBEDTLS_ARCHIVES)
 else
 MBEDTLS_ARCHIVES = -Wl,-Bstatic -lmbedtls -lmbedx509 -lmbedcrypto -Wl,-Bdynamic
@@ -196,6 +197,9 @@ test-tree: $(BUILD)/sandboxd $(BUILD)/tests/live_tree ## files, processes, trees
 
 test-servers: $(BUILD)/sandboxd $(BUILD)/tests/probe $(BUILD)/examples/quickstart ## our client, others' servers
 	@sh tests/servers.sh $(BUILD)
+
+test-mbedtls3: ## mbedTLS 3.x, fetched: test programs, servers with TLS 1.3
+	@MAKE='$(AGAIN)' sh tests/mbedtls3.sh build/mbedtls3
 
 test-interop: $(BUILD)/sandboxd $(BUILD)/tests/badnet $(LIBRARY) ## the official JS SDK, our server
 	@sh tests/interop/run.sh $(BUILD)
@@ -367,7 +371,7 @@ bench-ws: $(BUILD)/tests/bench_ws ## WebSocket frames beside wslay
 FUZZERS = $(patsubst tests/%.c,%,$(wildcard tests/fuzz_*.c))
 FUZZ_SECONDS = 60
 
-check: test test-tunnels test-rtos test-firmware test-bare fuzz valgrind mutants ## test, fuzz, valgrind, mutants
+check: test test-mbedtls3 test-tunnels test-rtos test-firmware test-bare fuzz valgrind mutants ## test, fuzz, valgrind, mutants
 
 fuzz: $(FUZZERS:%=build/fuzz/%) ## each engine's fuzzer, FUZZ_SECONDS each
 	@for f in $^; do mkdir -p $$f.corpus; \
@@ -428,8 +432,8 @@ clean: ## remove what was built
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 18
 
-.PHONY: all demo programs unit symbols test test-sandboxd test-live test-build test-tree test-websocket test-demo test-servers \
+.PHONY: all demo programs unit symbols test test-sandboxd test-live test-build test-tree test-websocket test-demo test-servers test-mbedtls3 \
     test-interop test-peers test-flat test-yamux test-tunnels test-services test-lwip test-rtos firmware test-firmware test-bare cross check-cross test-cross test-plain list dist test-dist size size-readme bench bench-ws check fuzz valgrind mutants deps clean help
 .SECONDARY:

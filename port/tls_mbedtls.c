@@ -13,7 +13,13 @@
  * sent waits in the send buffer; mbedTLS has two buffers for records besides.
  *
  * TLS 1.2; with mbedTLS 3.6.1 and up 1.3, too: before, its client asks nobody
- * about a certificate there.
+ * about a certificate there. 3.x computes by way of PSA, which is one for the
+ * whole process and holds some heap of its own from psa_crypto_init on. That is
+ * called here and may be called twice; it is never undone, for nobody knows who
+ * else in the process uses PSA: mbedtls_psa_crypto_free is the application's.
+ *
+ * The public API does not say which alert came, nor how long a message is: both
+ * are read out of the context (TLS_FIELD). Nothing is written there.
  */
 #include <mbedtls/version.h>
 
@@ -40,8 +46,17 @@
      MBEDTLS_VERSION_NUMBER < 0x03020000)
 #error "mbedTLS 2.28, or 3.2 and up, please"
 #endif
-#if MBEDTLS_VERSION_NUMBER >= 0x03060100 && defined(MBEDTLS_SSL_PROTO_TLS1_3)
+#if MBEDTLS_VERSION_NUMBER >= 0x03060100 && \
+    defined(MBEDTLS_SSL_PROTO_TLS1_3) && \
+    defined(MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED)
 #define TLS_HAS_1_3
+#endif
+
+/* What mbedTLS 3.x calls private. */
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+#define TLS_FIELD(name) MBEDTLS_PRIVATE(name)
+#else
+#define TLS_FIELD(name) name
 #endif
 
 /* mbedTLS wants pointers to what it only reads without `const`. */
@@ -105,6 +120,9 @@ static void x509_hash_end(x509_hash *hash, uint8_t out[32])
 #define TLS_E_ECP_VERIFY (-0x4E00)
 #define TLS_E_ECP_LENGTH (-0x4C00)
 
+#define TLS_TOO_LARGE "a handshake message is larger than a record, or wants " \
+                      "what is not there"
+
 /* How the handshake or the record layer failed. Names differ between 2.28 and
  * 3.x, where most of the first kind became the second. */
 static const struct tls_words tls_engine_words[] = {
@@ -147,13 +165,16 @@ static const struct tls_words tls_engine_words[] = {
     { MBEDTLS_ERR_SSL_INVALID_MAC, TLS_TAMPERED },
     { MBEDTLS_ERR_SSL_INVALID_RECORD, "a record makes no sense, or is empty "
                                       "as those before" },
-    { MBEDTLS_ERR_SSL_FEATURE_UNAVAILABLE, "a handshake message is larger "
-      "than a record, or wants what is not there" },
+    { MBEDTLS_ERR_SSL_FEATURE_UNAVAILABLE, TLS_TOO_LARGE },
     { MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL, "a message is too large" },
     { MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, "a message came out of turn" },
     { MBEDTLS_ERR_SSL_COUNTER_WRAPPING, "there were too many records" },
     { MBEDTLS_ERR_SSL_ALLOC_FAILED, "mbedTLS has no memory left" },
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
     { MBEDTLS_ERR_SSL_BAD_INPUT_DATA, "TLS was used wrongly" },
+#else
+    { MBEDTLS_ERR_SSL_BAD_INPUT_DATA, TLS_TOO_LARGE },
+#endif
     { MBEDTLS_ERR_SSL_INTERNAL_ERROR, "TLS was used wrongly" }
 };
 
@@ -272,14 +293,17 @@ static bool tls_fast_aes(void)
 #endif
 }
 
-/* mbedTLS 3.x computes by way of PSA, which wants to be asked in. */
-static bool tls_library_ready(void)
+/* mbedTLS 3.x computes by way of PSA, which wants to be asked in; its code. */
+static int tls_begin_library(void)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000 && defined(MBEDTLS_PSA_CRYPTO_C)
-    return psa_crypto_init() == PSA_SUCCESS;
-#else
-    return true;
+    psa_status_t status = psa_crypto_init();
+
+    if (status != PSA_SUCCESS)
+        return status == PSA_ERROR_INSUFFICIENT_MEMORY
+                   ? MBEDTLS_ERR_SSL_ALLOC_FAILED : TLS_E_RANDOM;
 #endif
+    return 0;
 }
 
 static size_t tls_session_size(const lssb_trust *trust)
@@ -290,8 +314,8 @@ static size_t tls_session_size(const lssb_trust *trust)
 
 static lssb_status tls_check(const lssb_trust *trust, lssb_error *error)
 {
-    const char *wrong = tls_library_ready() ? own_wrong(trust)
-                                            : "mbedTLS does not start";
+    const char *wrong = tls_begin_library() == 0 ? own_wrong(trust)
+                                                 : "mbedTLS does not start";
 
     return tls_say_invalid(wrong != NULL ? wrong : tls_trust_wrong(trust),
                            error);
@@ -419,6 +443,9 @@ static lssb_status tls_refuse_unparsed(struct tls_session *session, int code)
     if (code == MBEDTLS_ERR_X509_FATAL_ERROR) {
         why = TLS_TOO_MUCH;
         words = "is one of too many";
+    } else if (code / 128 == MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG / 128) {
+        why = TLS_UNSUPPORTED;
+        words = TLS_SKIPPED;
     } else if (-code >= 0x3880) {
         why = TLS_UNSUPPORTED;
         words = "has a key or a signature of a kind that is not supported";
@@ -447,25 +474,33 @@ static bool tls_is_unparsed(const struct tls_session *session, int code)
            (-code >= 0x3880 && -code <= 0x3FFF);
 }
 
-/* Says which alert ended it. One that was encrypted, 3.x tells nobody. */
+/* Says which alert ended it. With TLS 1.3 mbedTLS has the same code for a server
+ * that sends no certificate at all. */
 static void tls_alerted(struct tls_session *session, int code)
 {
     if (session->wire.alerted && !session->open)
         tls_say_alert(session->setup, session->wire.alert);
+    else if (session->ssl.TLS_FIELD(in_msgtype) == MBEDTLS_SSL_MSG_ALERT)
+        tls_say_alert(session->setup, session->ssl.TLS_FIELD(in_msg)[1]);
     else
-#if MBEDTLS_VERSION_NUMBER < 0x03000000
-        tls_say_alert(session->setup, session->ssl.in_msg[1]);
-#else
-        tls_say_failed(session->setup, code, "the server ended it with an "
-                       "alert", "mbedTLS");
-#endif
-    (void)code;
+        tls_say_failed(session->setup, code, "the server sent no certificate",
+                       "mbedTLS");
+}
+
+/* The words for a code; of the sum of two, those for the greater part, which
+ * is the one of the module that was called (error.h). */
+static const char *tls_words_for(int code)
+{
+    const char *words = TLS_WORDS(tls_engine_words, code);
+
+    return words != NULL ? words
+                         : TLS_WORDS(tls_engine_words, -(-code & 0x7F80));
 }
 
 /* mbedTLS failed, for good. A chain that was refused has said why already. */
 static lssb_status tls_failed(struct tls_session *session, int code)
 {
-    const char *words = TLS_WORDS(tls_engine_words, code);
+    const char *words = tls_words_for(code);
 
     if (session->judge.refused != 0)
         return session->ended = LSSB_E_CERTIFICATE;
@@ -522,6 +557,10 @@ static void tls_prepare_config(struct tls_session *session)
 #endif
     mbedtls_ssl_conf_groups(config, tls_curves);
     mbedtls_ssl_conf_sig_algs(config, tls_algorithms_taken);
+#endif
+#ifdef TLS_HAS_1_3
+    mbedtls_ssl_conf_tls13_key_exchange_modes(
+        config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
 #endif
 #ifdef MBEDTLS_SSL_RENEGOTIATION
     mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
@@ -617,8 +656,8 @@ static int tls_prepare(struct tls_session *session)
     uint8_t probe[4];
     int code = tls_random(x509_writable(setup), probe, sizeof probe);
 
-    if (code == 0 && !tls_library_ready())
-        code = TLS_E_RANDOM;
+    if (code == 0)
+        code = tls_begin_library();
     if (code == 0)
         code = mbedtls_ssl_config_defaults(
             &session->config, MBEDTLS_SSL_IS_CLIENT,

@@ -193,7 +193,6 @@ static void tls_judge_chain(struct tls_judge *judge,
 {
     const mbedtls_x509_crt *below = NULL;
 
-    tls_judge_begin(judge);
     for (; chain != NULL && chain->raw.len > 0; chain = chain->next) {
         tls_judge_one(judge, below, chain);
         if (tls_decided(judge))
@@ -206,21 +205,49 @@ static void tls_judge_chain(struct tls_judge *judge,
         tls_refuse_untrusted(judge);
 }
 
+/* How long the Certificate message is that is being read, its header not
+ * counted, and what comes in it with each certificate beside its length of
+ * three bytes. In TLS 1.3 it is encrypted, so that mbedTLS must say it; of
+ * extensions we have asked for none (RFC 8446 4.4.2). */
+static size_t tls_message_len(const struct tls_session *session, size_t *extra)
+{
+    *extra = 0;
+#ifdef TLS_HAS_1_3
+    if (mbedtls_ssl_get_version_number(&session->ssl) ==
+        MBEDTLS_SSL_VERSION_TLS1_3) {
+        *extra = 2;
+        return session->ssl.TLS_FIELD(in_hslen) - 4 - 1;
+    }
+#endif
+    return session->wire.certificates;
+}
+
 /* Whether the certificates are all that the server sent: mbedTLS skips one
- * whose algorithm it does not know, and what stands behind one. In TLS 1.3 the
- * message is encrypted, and not looked at. */
-static bool tls_is_all(const struct tls_wire *wire,
+ * whose algorithm it does not know, and what stands behind one. */
+static bool tls_is_all(const struct tls_session *session,
                        const mbedtls_x509_crt *chain)
 {
+    size_t extra, message = tls_message_len(session, &extra);
     size_t len = 3;
 
-#ifdef TLS_HAS_1_3
-    if (wire->certificates == 0)
-        return true;
-#endif
-    for (; chain != NULL; chain = chain->next)
-        len += 3 + chain->raw.len;
-    return len == wire->certificates;
+    for (; chain != NULL && chain->raw.len > 0; chain = chain->next)
+        len += 3 + chain->raw.len + extra;
+    return len == message;
+}
+
+#define TLS_SKIPPED "is signed in a way that is not supported"
+
+/* Refuses a chain of which mbedTLS has skipped a certificate: whose it is,
+ * nobody says. */
+static void tls_refuse_skipped(struct tls_judge *judge)
+{
+    struct lssb_text text;
+
+    judge->refused = TLS_UNSUPPORTED;
+    tls_error(judge->setup, &text, LSSB_E_CERTIFICATE, judge->refused);
+    lssb_text_add(&text, "a certificate in the chain of ");
+    lssb_text_add(&text, judge->setup->host);
+    lssb_text_add(&text, " " TLS_SKIPPED);
 }
 
 /* mbedTLS asks for each certificate of the path that it sees, the server's
@@ -234,9 +261,11 @@ static int tls_verify(void *ctx, mbedtls_x509_crt *certificate, int depth,
 
     if (depth != 0)
         return 0;
-    tls_judge_chain(judge, certificate);
-    if (judge->refused == 0 && !tls_is_all(&session->wire, certificate))
-        tls_refuse_unread(judge);
+    tls_judge_begin(judge);
+    if (!tls_is_all(session, certificate))
+        tls_refuse_skipped(judge);
+    else
+        tls_judge_chain(judge, certificate);
     if (judge->refused != 0 || !judge->trusted)
         return MBEDTLS_ERR_X509_CERT_VERIFY_FAILED;
     *flags = 0;

@@ -37,6 +37,7 @@ CONF
 key() {
     case $2 in
     [0-9]*) openssl genrsa -out "$1.key" "$2" 2>/dev/null ;;
+    ed25519) openssl genpkey -algorithm "$2" -out "$1.key" ;;
     *) openssl ecparam -name "$2" -genkey -noout -out "$1.key" ;;
     esac
 }
@@ -81,12 +82,14 @@ key rootec secp384r1
 key serverec prime256v1
 key server521 secp521r1
 key clientec prime256v1
+key edwards ed25519
 
 # Authorities.
 cert root root "/O=lssb/CN=Test Root" - "$ca"
 cert other other "/O=lssb/CN=Other Root" - "$ca"
 cert root4096 root4096 "/CN=Large Root" - "$ca"
 cert rootec rootec "/CN=Curved Root" - "$ca"
+cert edwards edwards "/CN=Edwards Root" - "$ca"
 cert twin other "/O=lssb/CN=Test Root" - "$ca"
 cert triplet int2 "/O=lssb/CN=Test Root" - "$ca"
 cert eviltwin weak "/O=lssb/CN=Test Root" - "$ca"
@@ -138,6 +141,7 @@ cert curved521 server521 "/CN=good.example" root "$good"
 cert bytwin server "/CN=good.example" twin "$good"
 cert bytriplet server "/CN=good.example" triplet "$good"
 cert byevil server "/CN=good.example" eviltwin "$good"
+cert byedwards server "/CN=good.example" edwards "$good"
 cert unknown server "/CN=good.example" other "$good"
 cert self server "/CN=good.example" - "$good"
 cert selfca server "/CN=good.example" - \

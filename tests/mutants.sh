@@ -129,7 +129,7 @@ mbedtls_chain|keys above 4096 bits|s/    if (key->n.len > X509_MAX_RSA)/    if (
 mbedtls_chain|signatures that are not taken|s/    if (parts->by == NULL)/    if (false)/;s/    if (what->by == NULL)/    if (false)/
 mbedtls_chain|SHA-1|s/{ .*x0B", 9, true, MBEDTLS_MD_SHA256 },/&{ "\\x2A\\x86\\x48\\x86\\xF7\\x0D\\x01\\x01\\x05", 9, true, MBEDTLS_MD_SHA1 },/
 mbedtls_chain|a key for TLS|s/judge->count == 1 && walk->usage && !walk->for_tls/false/
-mbedtls_chain|what mbedTLS passes over|s/judge->refused == 0 && !tls_is_all(&session->wire, certificate)/false/
+mbedtls_chain|what mbedTLS passes over|s/!tls_is_all(session, certificate)/false/
 mbedtls_chain|no trust is no success|s/if (judge->refused != 0 || !judge->trusted)/if (false)/
 mbedtls|the clock's floor|s/if (now < LSSB_CLOCK_FLOOR)/if (false)/
 mbedtls|TLS 1.2 only|s/mbedtls_ssl_conf_min_version(config, MBEDTLS_SSL_MAJOR_VERSION_3,/&MBEDTLS_SSL_MINOR_VERSION_1);if (0) mbedtls_ssl_conf_min_version(config, 3,/
