@@ -53,7 +53,8 @@
 
 /* LSSB_TOKENS              128   tokens  16 bytes each, on the stack of one
  * function, while an element is read: what takes the most stack without TLS.
- * An object with more names and values is refused. */
+ * An object with more names and values that this library knows is refused: a
+ * sandbox has 47, so 64 is the least. */
 #ifndef LSSB_TOKENS
 #define LSSB_TOKENS 128
 #endif
