@@ -1868,7 +1868,9 @@ typedef struct lssb_build {
     char log[LSSB_BUILD_LOG];       /* the last of what was said there */
     union {
         uint64_t align;
-        char bytes[29696];          /* the same size in every build */
+        void *pointer;
+        char bytes[29696];          /* the same size in every build; char, for
+                                       what may be looked at as anything */
     } reserved;
 } lssb_build;
 
@@ -2201,7 +2203,8 @@ typedef struct lssb_tree {
     union {
         uint64_t align;
         void *pointer;
-        char bytes[20480];          /* the same size in every build */
+        char bytes[20480];          /* the same size in every build; char, as
+                                       above */
     } reserved;                     /* not for you */
 } lssb_tree;                        /* about 30 KB */
 

@@ -58,11 +58,27 @@ struct build_state {
     } of;
 };
 
-/* The public struct has room for it on every machine. */
+/* The public struct has room for it on every machine, at a place that is its
+ * own: alignments of both are powers of two. */
+struct build_place {
+    char before;
+    struct build_state state;
+};
+struct build_room {
+    char before;
+    lssb_build build;
+};
 typedef char build_state_fits[sizeof(struct build_state) <=
                                       sizeof(((lssb_build *)0)->reserved)
                                   ? 1
                                   : -1];
+typedef char build_state_is_aligned
+    [offsetof(struct build_place, state) <=
+             offsetof(struct build_room, build) &&
+             offsetof(lssb_build, reserved) %
+                     offsetof(struct build_place, state) == 0
+         ? 1
+         : -1];
 
 /* build_begin.c: fills the struct for a new build, whose client, build,
  * options and snapshot are set; LSSB_OK, or why the call is refused. */

@@ -416,6 +416,7 @@ static const char *ignore_line(struct lssb_ignore *ignore, size_t *len)
     bool last = ignore->own.window_len < LSSB_IGNORE_WINDOW;
     const char *line = NULL;
 
+    *len = 0;
     if (ignore->own.window_len > 0)
         line = ignore_seen(ignore, last, len);
     if (line == NULL) {

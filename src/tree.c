@@ -36,11 +36,24 @@ struct tree_up {
     char line[TREE_LINE + 8];
 };
 
-/* Both fit the caller's struct. */
-typedef char tree_down_fits[sizeof(struct tree_down) <=
-                            sizeof(((lssb_tree *)0)->reserved) ? 1 : -1];
-typedef char tree_up_fits[sizeof(struct tree_up) <=
-                          sizeof(((lssb_tree *)0)->reserved) ? 1 : -1];
+/* Both fit the caller's struct, and stand there as they must. */
+struct tree_place {
+    char before;
+    union {
+        struct tree_down down;
+        struct tree_up up;
+    } state;
+};
+struct tree_room {
+    char before;
+    lssb_tree tree;
+};
+typedef char tree_fits[sizeof(((struct tree_place *)0)->state) <=
+                       sizeof(((lssb_tree *)0)->reserved) ? 1 : -1];
+typedef char tree_is_aligned
+    [offsetof(struct tree_place, state) <= offsetof(struct tree_room, tree) &&
+             offsetof(lssb_tree, reserved) %
+                     offsetof(struct tree_place, state) == 0 ? 1 : -1];
 
 /* The tools are a tree's first member. */
 static lssb_tree *tree_from(lssb_tools *tools)
