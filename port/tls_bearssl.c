@@ -14,6 +14,14 @@
 
 #include "../src/internal.h"
 
+/* The least that BearSSL takes: a record of 512 bytes, and what is around it. */
+#if LSSB_RECEIVE_BUFFER < 837
+#error "LSSB_RECEIVE_BUFFER is below 837, which BearSSL needs"
+#endif
+#if LSSB_SEND_BUFFER < 597
+#error "LSSB_SEND_BUFFER is below 597, which BearSSL needs"
+#endif
+
 /* BearSSL wants pointers to what it only reads without `const`. */
 static unsigned char *x509_writable(const void *bytes)
 {

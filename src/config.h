@@ -11,10 +11,14 @@
 #define LSSB_CONFIG_H
 
 /* LSSB_RECEIVE_BUFFER   16,709   bytes   per slot. One TLS record of the
- * largest size and its overhead. 512 to 4,096 do with servers that honour the
- * maximum fragment length extension (RFC 6066), and without TLS. */
+ * largest size and its overhead. 837 to 4,421 do with servers that honour the
+ * maximum fragment length extension (RFC 6066): records of 512 to 4,096; less
+ * does without TLS. At least 837 with BearSSL, 512 without. */
 #ifndef LSSB_RECEIVE_BUFFER
 #define LSSB_RECEIVE_BUFFER 16709
+#endif
+#if LSSB_RECEIVE_BUFFER < 512
+#error "LSSB_RECEIVE_BUFFER is below 512"
 #endif
 
 /* LSSB_SEND_BUFFER       1,117   bytes   per slot. A record of 1 KiB. Larger
@@ -23,11 +27,17 @@
 #ifndef LSSB_SEND_BUFFER
 #define LSSB_SEND_BUFFER 1117
 #endif
+#if LSSB_SEND_BUFFER < 512
+#error "LSSB_SEND_BUFFER is below 512"
+#endif
 
 /* LSSB_ELEMENT           4,096   bytes   per slot. What is kept of one element
- * of a list, of one object, of an error; a header field. */
+ * of a list, of one object, of an error; a header field. At least 256. */
 #ifndef LSSB_ELEMENT
 #define LSSB_ELEMENT 4096
+#endif
+#if LSSB_ELEMENT < 256
+#error "LSSB_ELEMENT is below 256"
 #endif
 
 /* LSSB_HOLD            65,536   bytes   per slot. Decoded output of a command
@@ -36,6 +46,9 @@
  * when it is used. At least 1,024. */
 #ifndef LSSB_HOLD
 #define LSSB_HOLD 65536
+#endif
+#if LSSB_HOLD < 1024
+#error "LSSB_HOLD is below 1024"
 #endif
 
 /* LSSB_WEBSOCKET             1   0 or 1  commands that are followed: streams,

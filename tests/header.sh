@@ -1,7 +1,7 @@
 #!/bin/sh
 # The public headers by themselves, as C99 and as C++98, without a warning; and
-# whether src/config.h says of each macro that a build may set what it costs:
-# sh tests/header.sh
+# whether src/config.h says of each macro that a build may set what it costs,
+# and a size below its minimum does not compile: sh tests/header.sh
 # SPDX-License-Identifier: MIT
 set -u
 flags='-pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -fsyntax-only'
@@ -30,5 +30,27 @@ for macro in $(grep -hE '^ *# *(if|ifdef|ifndef|elif) ' src/*.[ch] port/*.[ch] l
         echo "FAILED src/config.h does not say what $macro is"
     fi
 done
+# Each size's minimum, and where it is one: that compiles, one less does not,
+# whatever the header of BearSSL says.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+: >"$folder/bearssl.h"
+while read -r file macro least; do
+    if gcc -E -I"$folder" -D"$macro=$least" "$file" >/dev/null &&
+        ! gcc -E -I"$folder" -D"$macro=$((least - 1))" "$file" >/dev/null 2>"$folder/why" &&
+        grep -q "#error \"$macro is below $least" "$folder/why"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED $file with $macro at $least, or below"
+    fi
+done <<END
+src/config.h LSSB_RECEIVE_BUFFER 512
+src/config.h LSSB_SEND_BUFFER 512
+src/config.h LSSB_ELEMENT 256
+src/config.h LSSB_HOLD 1024
+port/tls_bearssl.c LSSB_RECEIVE_BUFFER 837
+port/tls_bearssl.c LSSB_SEND_BUFFER 597
+END
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
