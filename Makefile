@@ -60,7 +60,8 @@ UNITS = http ws lssb
 else
 UNITS = $(HTTP_PARTS:%=src/%) $(WS_PARTS:%=src/%) $(LSSB_PARTS:%=src/%)
 endif
-OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/$(PORT).o $(patsubst %,$(BUILD)/port/files_%.o,$(filter posix windows,$(PORT))) $(BUILD)/port/tls_$(TLS).o
+FILES = $(wildcard port/files_$(PORT).c)
+OBJECTS = $(UNITS:%=$(BUILD)/%.o) $(BUILD)/port/$(PORT).o $(FILES:%.c=$(BUILD)/%.o) $(BUILD)/port/tls_$(TLS).o
 LIBRARY = $(BUILD)/liblssb.a
 
 all: $(LIBRARY) ## the library
@@ -97,6 +98,9 @@ demo: $(BUILD)/sandboxd $(BUILD)/examples/quickstart ## a sandbox, live
 PROGRAMS = $(patsubst tests/%.c,%,$(wildcard tests/unit_*.c) \
     $(wildcard tests/client.c tests/protocol.c tests/command.c tests/tunnel.c tests/control.c tests/build.c tests/service.c tests/torture.c tests/interleave.c tests/tree.c))
 PROGRAMS := $(filter-out $(if $(filter windows,$(PORT)),unit_posix unit_tls unit_tar unit_pack build,unit_windows),$(PROGRAMS))
+ifeq ($(FILES),)
+PROGRAMS := $(filter-out unit_files unit_pack build tree,$(PROGRAMS))
+endif
 ifeq ($(TLS),none)
 PROGRAMS := $(filter-out unit_tls,$(PROGRAMS))
 endif
