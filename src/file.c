@@ -444,6 +444,8 @@ static bool file_is_part(lssb_op *op)
         return false;
     if (file_of(op)->progress > 0)
         return true;
+    if (!file_wants_part(&download->range))
+        return false;
     if (download->range.last > 0)
         return file_of(op)->size <= download->range.last;
     return file_info(op)->start == download->range.start &&
@@ -616,11 +618,19 @@ lssb_status lssb_file_download(const lssb_sandbox *box, const char *path,
     return lssb_call_go(call, op == NULL, &file_download, 0);
 }
 
+/* The reply to a request without a range is about a part. */
+static lssb_status file_unasked(lssb_op *op)
+{
+    return file_broken(op, "the server sent a part of the file, which was not "
+                           "asked for");
+}
+
 /* The size is what a GET would have. */
 static lssb_status file_stat_head(lssb_op *op, int status,
                                   const struct lssb_http *http)
 {
-    (void)status;
+    if (status == 206)
+        return file_unasked(op);
     file_info(op)->size = http->has_length ? http->length : LSSB_SIZE_UNKNOWN;
     return LSSB_OK;
 }
@@ -809,7 +819,8 @@ static lssb_status file_too_long(lssb_op *op, uint64_t length)
 static lssb_status file_read_head(lssb_op *op, int status,
                                   const struct lssb_http *http)
 {
-    (void)status;
+    if (status == 206)
+        return file_unasked(op);
     if (http->has_length && http->length > file_of(op)->size)
         return file_too_long(op, http->length);
     return LSSB_OK;

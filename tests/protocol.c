@@ -2563,6 +2563,32 @@ static void a_part_that_is_not_the_one_asked_for_is_a_broken_connection(void)
     end();
 }
 
+static void a_part_that_nobody_asked_for_is_no_file(void)
+{
+    static const char *const rows[] = { "", PART("0-3/11"), PART("0-10/11") };
+    static const lssb_range whole;
+    lssb_config config;
+    size_t i;
+
+    config_default(&config);
+    config.retries = LSSB_NONE;
+    begin_with(&config);
+    for (i = 0; i < COUNT(rows); i++) {
+        test_row = rows[i];
+        SERVE(RH(206, rows[i], "hell"));
+        EXPECT_INT(call(READ), LSSB_E_CONNECTION);
+        EXPECT(contains(failure.message, "not asked for"));
+        EXPECT_INT(room_len, 0);
+        SERVE(RH(206, rows[i], "hell"));
+        EXPECT_INT(download(&whole), LSSB_E_CONNECTION);
+        EXPECT_INT(taken.len, 0);
+        SERVE(RH(206, rows[i], ""));
+        EXPECT_INT(call(STAT), LSSB_E_CONNECTION);
+        EXPECT(contains(failure.message, "not asked for"));
+    }
+    end();
+}
+
 static void a_lost_download_goes_on_behind_the_last_byte(void)
 {
     static const struct {
@@ -2744,6 +2770,7 @@ static const struct test tests[] = {
     TEST(an_unchanged_file_sends_no_bytes),
     TEST(a_range_past_the_end_is_an_operation_of_reading),
     TEST(a_part_that_is_not_the_one_asked_for_is_a_broken_connection),
+    TEST(a_part_that_nobody_asked_for_is_no_file),
     TEST(a_lost_download_goes_on_behind_the_last_byte),
     TEST(a_download_of_unknown_length_goes_on_to_the_end),
     TEST(a_file_that_changed_meanwhile_fails_and_repeats_no_byte),
