@@ -153,7 +153,7 @@ void lssb_bridge_consumed(struct lssb_bridge *bridge, size_t len)
     bridge->len -= (uint32_t)len;
     if (bridge->len == 0)
         bridge->from = 0;           /* the same memory again and again */
-    if (tunnel->connected && bridge->stream.id != 0)
+    if (tunnel->connected)
         lssb_yamux_consumed(tunnel_session(tunnel), &bridge->stream, len);
 }
 
@@ -233,7 +233,7 @@ void lssb_bridge_end(struct lssb_bridge *bridge, lssb_status status,
         tunnel->streams--;
     if (was == LSSB_BRIDGE_QUEUED)
         tunnel_state(tunnel)->queued--;
-    if (was != LSSB_BRIDGE_LISTENING && bridge->kind->announced)
+    if (bridge->kind->announced)
         bridge->event = (uint8_t)tunnel_ending(was, status);
     if (status != LSSB_OK && tunnel->connected && bridge->stream.id != 0)
         lssb_yamux_reset(tunnel_session(tunnel), &bridge->stream);

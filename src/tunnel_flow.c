@@ -74,8 +74,7 @@ static size_t tunnel_data(lssb_tunnel *tunnel)
     bridge->received += taken;
     tunnel->received_bytes += taken;
     taken = lssb_yamux_take(session, at + taken);
-    if (bridge->stream.id != 0)
-        lssb_yamux_consumed(session, &bridge->stream, at + gone);
+    lssb_yamux_consumed(session, &bridge->stream, at + gone);
     return taken;
 }
 

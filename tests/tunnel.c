@@ -338,10 +338,34 @@ static void a_connect_ends_when_it_is_canceled_or_late(void)
     settle();
     lssb_tunnel_stream_close(&stream);
     EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
+    EXPECT_STR(lssb_error_text(me.client), "connect through tunnel: the "
+               "stream was closed before it was open");
     settle();
     EXPECT_INT(box.resets, 3);
     EXPECT_INT(tunnel.streams, 0);
     end();
+}
+
+static void a_stream_that_is_closed_half_way_is_reset(void)
+{
+    lssb_status last;
+    char got[64];
+    int both;
+
+    for (both = 0; both < 2; both++) {
+        begin(SCRIPT_WHOLE);
+        box.give = 20;
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GIVE, &stream, NULL),
+                   LSSB_OK);
+        if (both)
+            EXPECT_INT(lssb_tunnel_finish(&stream), LSSB_OK);
+        EXPECT_INT(reads_all(&stream, got, sizeof got, &last), 20);
+        EXPECT_INT(last, LSSB_END);
+        lssb_tunnel_stream_close(&stream);
+        settle();
+        EXPECT_INT(box.resets, both ? 0 : 1);
+        end();
+    }
 }
 
 static void there_are_no_more_streams_than_were_asked_for(void)
@@ -742,6 +766,30 @@ static void stuck_readers_share_the_time_that_they_hold_back(void)
     end();
 }
 
+static void what_comes_is_read_in_order_whatever_is_read_at_once(void)
+{
+    static const size_t sizes[] = { 1, 7, 100, 333, 1000, 1024, 2000 };
+    char got[2000];
+    size_t at = 0, n, i, j;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.stream_buffer = 1024;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    box.give = 100000;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_GIVE, &stream, NULL), LSSB_OK);
+    for (i = 0; lssb_tunnel_read(&stream, got, sizes[i % 7], &n, 1000) ==
+                LSSB_OK; i++) {
+        for (j = 0; j < n; j++, at++)
+            EXPECT((uint8_t)got[j] == box_pattern(at));
+        if (i % 3 != 0)
+            settle();
+    }
+    EXPECT_INT(at, box.give);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
 /* Nothing but its clock says that it has held back for long enough: no local
  * socket, no bytes. */
 static void a_stream_that_is_not_read_is_let_go_in_time(void)
@@ -822,6 +870,7 @@ static void memory_is_used_again(void)
         lssb_tunnel_stream_close(&stream);
     }
     EXPECT_INT(box.opened, 300);
+    EXPECT(me.client->bridges->high <= 4);  /* the same bytes of it */
     settle();
     EXPECT_INT(lssb_call_slot(&tunnel.reserved.state.carrier)
                    ->own.session.streams, 0);
@@ -1142,6 +1191,7 @@ static void a_dead_peer_is_noticed(void)
         lssb_wait(me.client, NULL, 100);
     EXPECT(script.now - began >= 19000 && script.now - began <= 51000);
     EXPECT_STR(events, "lost 0\n");
+    EXPECT_INT(last_status, LSSB_E_CONNECTION);
     EXPECT(strstr(last_message, "did not answer a ping") != NULL);
     EXPECT_INT(stream.status, LSSB_E_TUNNEL);
     lssb_tunnel_stream_close(&stream);
@@ -1437,6 +1487,13 @@ static void who_waited_for_a_connection_waits_as_long_for_an_answer(void)
                    rows[i].ms < 1000000 ? LSSB_E_TIMEOUT : LSSB_E_DEADLINE);
         EXPECT(script.now - began >= 20000 + rows[i].ms &&
                script.now - began <= 20010 + rows[i].ms);
+        EXPECT(tunnel.connected);
+        began = script.now;         /* who did not wait, too */
+        op.deadline_ms = 1000000;
+        EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_SILENT, &stream, &op),
+                   LSSB_PENDING);
+        lssb_wait(me.client, &op, LSSB_FOREVER);
+        EXPECT_INT(script.now - began, rows[i].ms);
         end();
     }
     test_row = "";
@@ -1805,6 +1862,8 @@ static void who_waits_for_a_connection_does_not_wait_for_ever(void)
 /* Nobody's terminal is told what to do by a server. */
 static void what_a_server_says_reaches_events_as_text(void)
 {
+    struct local *next;
+
     begin(SCRIPT_WHOLE);
     listens(BOX_ECHO);
     box.replies[1] = "HTTP/1.1 403 No\r\nContent-Type: application/json\r\n"
@@ -1817,6 +1876,9 @@ static void what_a_server_says_reaches_events_as_text(void)
     EXPECT_STR(events, "lost 0\nrefused 7\n");
     EXPECT(strstr(last_message, "no?[2Jway") != NULL);
     EXPECT(strstr(tunnel.error.message, "no?[2Jway") != NULL);
+    next = local_connects("yes", 3, true);      /* it listens all the same */
+    passes(1000);
+    EXPECT_INT(next->got_len, 3);
     end();
 }
 
@@ -1863,6 +1925,8 @@ static void connecting_again_is_bounded(void)
                script.now - began <= rows[i].most_ms);
         EXPECT_INT(box.connections, rows[i].connections);
         EXPECT_INT(tunnel.status, LSSB_OK);
+        if (rows[i].status < 0)
+            EXPECT_INT(tunnel.error.status, rows[i].status);
         memset(box.replies, 0, sizeof box.replies);
         if (rows[i].status < 0 && rows[i].reconnects >= 0)
             EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL),
@@ -2150,6 +2214,34 @@ static void all_events_of_a_step_are_told_in_it(void)
     while (count_of("reset") == 0)
         lssb_wait(me.client, NULL, 0);
     EXPECT_STR(events, "lost 0\nreset 7\nreset 7\n");
+    end();
+}
+
+/* The next connection needs the memory of one whose end is not told yet. */
+static void no_end_goes_untold_when_memory_is_short(void)
+{
+    lssb_listen_options where = { 0 };
+    lssb_listener second;
+    struct local *ends, *next;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.streams = 3;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    listens(BOX_GREET);
+    ends = local_connects(NULL, 0, false);
+    ends->room = 0;
+    settle();
+    where.port = BOX_ECHO;
+    where.listen = &box_listen_port;
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &second), LSSB_OK);
+    settle();
+    next = local_connects("abc", 3, false);
+    ends->room = SIZE_MAX;
+    ends->handle->broken = true;
+    passes(1000);
+    EXPECT_STR(events, "opened 20\nreset 20\nopened 7\n");
+    EXPECT_INT(next->got_len, 3);
     end();
 }
 
@@ -2443,6 +2535,7 @@ static const struct test tests[] = {
     TEST(reading_does_not_step_and_writing_takes_what_fits),
     TEST(a_stream_may_be_finished_before_it_is_open),
     TEST(a_connect_ends_when_it_is_canceled_or_late),
+    TEST(a_stream_that_is_closed_half_way_is_reset),
     TEST(there_are_no_more_streams_than_were_asked_for),
     TEST(a_reset_is_no_end),
     TEST(half_close_goes_through_both_ways),
@@ -2457,6 +2550,7 @@ static const struct test tests[] = {
     TEST(a_slow_reader_slows_down_itself_only),
     TEST(a_small_buffer_holds_back_for_five_seconds),
     TEST(stuck_readers_share_the_time_that_they_hold_back),
+    TEST(what_comes_is_read_in_order_whatever_is_read_at_once),
     TEST(a_stream_that_is_not_read_is_let_go_in_time),
     TEST(a_connection_may_be_lost_while_a_stream_holds_it_back),
     TEST(memory_is_used_again),
@@ -2514,6 +2608,7 @@ static const struct test tests[] = {
     TEST(a_tunnel_holds_its_connection),
     TEST(a_callback_may_start_but_not_wait),
     TEST(all_events_of_a_step_are_told_in_it),
+    TEST(no_end_goes_untold_when_memory_is_short),
     TEST(arguments_are_checked),
     TEST(what_was_refused_can_be_closed),
     TEST(an_opening_that_is_under_way_is_left_alone),
