@@ -176,12 +176,10 @@ enum lssb_json_take lssb_command_choose(void *ctx, int depth,
     if (strcmp(key, "offset") == 0 || strcmp(key, "pid") == 0 ||
         strcmp(key, "exit_code") == 0)
         return LSSB_JSON_VISIT;
-    if (strcmp(key, "error") == 0)
+    if (strcmp(key, "error") == 0 || strcmp(key, "error_type") == 0 ||
+        strcmp(key, "command_id") == 0)
         return LSSB_JSON_CUT;
-    return strcmp(key, "error_type") == 0 || strcmp(key, "command_id") == 0 ||
-                   strcmp(key, "channel_id") == 0
-               ? LSSB_JSON_KEEP
-               : LSSB_JSON_SKIP;
+    return strcmp(key, "channel_id") == 0 ? LSSB_JSON_KEEP : LSSB_JSON_SKIP;
 }
 
 /* What a message's type says. */
@@ -584,10 +582,10 @@ static lssb_status command_started(lssb_op *op)
     lssb_command *command = lssb_command_of(op);
     struct lssb_command_state *state = lssb_command_state_of(op);
     char id[LSSB_ID_SIZE];
-    bool ours;
+    size_t len = command_member(op, "command_id", id, sizeof id);
+    bool ours = id[0] == '\0' ||
+                (len < sizeof id && strcmp(id, command->id) == 0);
 
-    command_member(op, "command_id", id, sizeof id);
-    ours = id[0] == '\0' || strcmp(id, command->id) == 0;
     if (!ours && state->phase == COMMAND_OPENING)
         return lssb_command_fail(
             op, LSSB_E_PROTOCOL, LSSB_LAYER_SERVICE,

@@ -813,6 +813,28 @@ static void messages_mean_what_the_reference_says(void)
     CHECK_ROWS(rows);
 }
 
+/* One that begins with ours, too, and one that nothing has room for. */
+static void an_id_of_any_length_after_execute_is_ours_or_refused(void)
+{
+    static const size_t lengths[] = { 62, 63, 64, 200, 20000 };
+    static char leg[21000], id[64];
+    const char *legs[] = { leg };
+    lssb_run_options how = { .command_id = id };
+    size_t i, at;
+
+    memset(id, 'x', 63);
+    for (i = 0; i < COUNT(lengths); i++) {
+        begin(legs, 1);
+        opens();
+        at = (size_t)sprintf(leg, "{\"type\":\"started\",\"command_id\":\"");
+        memset(leg + at, 'x', lengths[i]);
+        strcpy(leg + at + lengths[i], "\"}\n" EXIT(0));
+        EXPECT_INT(perform(BY_RUN, "x", &how),
+                   lengths[i] == 63 ? LSSB_OK : LSSB_E_PROTOCOL);
+        closes();
+    }
+}
+
 /* ------------------------------------------------------- offsets (5.6) -- */
 
 static void offsets_are_where_the_reference_says(void)
@@ -3507,6 +3529,7 @@ static const struct test tests[] = {
     TEST(what_makes_no_sense_is_refused_unsent),
     TEST(an_id_is_made_up_as_a_uuid_of_version_7),
     TEST(messages_mean_what_the_reference_says),
+    TEST(an_id_of_any_length_after_execute_is_ours_or_refused),
     TEST(offsets_are_where_the_reference_says),
     TEST(an_opening_that_fails_is_made_again_where_that_helps),
     TEST(an_opening_that_keeps_failing_is_given_up_after_six),
