@@ -71,6 +71,9 @@
 #ifndef LSSB_TOKENS
 #define LSSB_TOKENS 128
 #endif
+#if LSSB_TOKENS < 64
+#error "LSSB_TOKENS is below 64"
+#endif
 
 /* LSSB_CLOCK_FLOOR   2026-11-01  seconds since 1970. A clock that shows less is
  * not set: no certificate can be judged. Raised with each release. */

@@ -49,6 +49,7 @@ src/config.h LSSB_RECEIVE_BUFFER 512
 src/config.h LSSB_SEND_BUFFER 512
 src/config.h LSSB_ELEMENT 256
 src/config.h LSSB_HOLD 1024
+src/config.h LSSB_TOKENS 64
 port/tls_bearssl.c LSSB_RECEIVE_BUFFER 837
 port/tls_bearssl.c LSSB_SEND_BUFFER 597
 END
