@@ -614,7 +614,8 @@ typedef struct lssb_sandbox_options {
                                        multiple of 60; LSSB_NEVER */
     const char *more;               /* a JSON object: its members are sent
                                        along as they are, for what this release
-                                       does not know; none that it does */
+                                       does not know. One that the call sends
+                                       by itself is an error */
     const char *snapshot;           /* newer servers: instead of snapshot_name,
                                        with the same meaning */
 } lssb_sandbox_options;

@@ -882,6 +882,9 @@ static lssb_status call_check(lssb_op *op, const struct lssb_exchange *x)
         x->body(op, &writer);
     if (wrong == NULL)
         wrong = writer.wrong;
+    if (wrong != NULL && wrong == writer.wrong && writer.wrong_name != NULL)
+        return lssb_refuse(client, op, x->name, ": ", writer.wrong_name, ": ",
+                           wrong, NULL);
     if (wrong != NULL)
         return lssb_refuse(client, op, x->name, ": ", wrong, NULL);
     return LSSB_OK;

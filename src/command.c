@@ -99,14 +99,17 @@ static const char *command_wrong(const lssb_run_options *options)
     return command_wrong_input(options);
 }
 
-/* NULL, or what is wrong with a command and its options. */
+/* NULL, or what is wrong with a command and its options, and with which member
+ * of the message that carries them ("": `wrong` says all). */
 static const char *command_wrong_start(const char *text,
-                                       const lssb_run_options *options)
+                                       const lssb_run_options *options,
+                                       const char **name)
 {
     const char *wrong = command_wrong(options);
     struct lssb_json_writer json;
     struct lssb_writer to;
 
+    *name = "";
     if (wrong != NULL)
         return wrong;
     if ((text == NULL || text[0] == '\0') && !options->pty)
@@ -119,6 +122,8 @@ static const char *command_wrong_start(const char *text,
         &json, options->command_id != NULL ? options->command_id : "", text,
         options);
     lssb_json_close(&json);
+    if (to.wrong != NULL && to.wrong_name != NULL)
+        *name = to.wrong_name;
     return to.wrong;
 }
 
@@ -257,7 +262,7 @@ lssb_status lssb_run(const lssb_sandbox *box, const char *command,
     static const lssb_run_options defaults;
     lssb_status status;
     lssb_op own, *call = lssb_sandbox_begin(box, op, &own, &status);
-    const char *wrong;
+    const char *wrong, *name;
 
     if (call == NULL)
         return status;
@@ -266,14 +271,15 @@ lssb_status lssb_run(const lssb_sandbox *box, const char *command,
     if (result != NULL)
         memset(result, 0, sizeof *result);
     lssb_run_clear(options);
-    wrong = command_wrong_start(command, options);
+    wrong = command_wrong_start(command, options, &name);
     if (wrong == NULL && options->open_stdin)
         wrong = "open_stdin: there is nobody to write; use "
                 "lssb_command_start";
     if (wrong == NULL && result == NULL)
         wrong = "result: NULL";
     if (wrong != NULL)
-        return lssb_refuse(box->client, call, "run: ", wrong, NULL);
+        return lssb_refuse(box->client, call, "run: ", name,
+                           name[0] != '\0' ? ": " : "", wrong, NULL);
     result->exit_code = -1;
     call->reserved.state.text = command;
     call->reserved.state.options = options;
@@ -425,17 +431,18 @@ lssb_status lssb_command_start(lssb_command *command, const lssb_sandbox *box,
     static const lssb_run_options defaults;
     lssb_status status;
     lssb_op own, *call = lssb_sandbox_begin(box, op, &own, &status);
-    const char *wrong;
+    const char *wrong, *name;
 
     if (call == NULL)
         return status;
     if (options == NULL)
         options = &defaults;
-    wrong = command_wrong_start(text, options);
+    wrong = command_wrong_start(text, options, &name);
     if (command == NULL)
         wrong = "command: NULL";
     if (wrong != NULL)
-        return lssb_refuse(box->client, call, "start command: ", wrong, NULL);
+        return lssb_refuse(box->client, call, "start command: ", name,
+                           name[0] != '\0' ? ": " : "", wrong, NULL);
     if (lssb_command_in_use(command))
         return command_busy(call);
     command_prepare(command, box->client, box, text, options);

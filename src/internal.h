@@ -86,6 +86,8 @@ struct lssb_writer {
     uint64_t skip;
     uint64_t total;                 /* put */
     const char *wrong;              /* the first mistake, or NULL */
+    const char *wrong_name;         /* the member of the JSON that it is about,
+                                       or NULL: `wrong` says all */
     struct lssb_mark *mark;         /* where a long string went on, or NULL */
     bool later;                     /* a source has nothing yet */
 };
@@ -1215,6 +1217,10 @@ struct lssb_json_writer {
     uint32_t objects;               /* a bit per level */
     uint32_t begun;                 /* something stands at this level */
     uint8_t depth;
+    const char *member;             /* of the outermost object, at last */
+    const char *more;               /* members that are to come last, or NULL */
+    bool (*has)(const char *more, const char *name);    /* not NULL: asked
+                                       before each other one is put */
 };
 
 LSSB_PRIVATE void lssb_json_write(struct lssb_json_writer *json,
@@ -2489,9 +2495,11 @@ LSSB_PRIVATE bool lssb_spec_given(const char *text);
 LSSB_PRIVATE void lssb_spec_strings(struct lssb_json_writer *json,
                                     const char *name,
                                     const char *const *strings, size_t count);
-/* Further members, given as a JSON object or NULL. */
-LSSB_PRIVATE void lssb_spec_more(struct lssb_json_writer *json,
-                                 const char *more);
+/* Begins an object, and ends it with further members, which are given as a JSON
+ * object or NULL. One of a name that is put in between is a mistake. */
+LSSB_PRIVATE void lssb_spec_begin(struct lssb_json_writer *json,
+                                  struct lssb_writer *to, const char *more);
+LSSB_PRIVATE void lssb_spec_end(struct lssb_json_writer *json);
 /* Protocol 2.13, 2.14, 2.19; NULL: nothing is put. `proxy` is what goes along
  * with the mounts. `update`: secrets may be left out that are stored. */
 LSSB_PRIVATE void lssb_spec_mounts(struct lssb_json_writer *json,

@@ -14,6 +14,16 @@ static void json_mistake(struct lssb_json_writer *json, const char *wrong)
         json->to->wrong = wrong;
 }
 
+/* The same, about a value: the member of the outermost object that it is, or is
+ * in, is told. */
+static void json_mistake_in(struct lssb_json_writer *json, const char *name,
+                            const char *wrong)
+{
+    if (json->to->wrong == NULL)
+        json->to->wrong_name = json->depth == 1 ? name : json->member;
+    json_mistake(json, wrong);
+}
+
 #define JSON_RUN 512                /* bytes put at once, between two marks */
 
 /* Where to go on in a string of which a window before this one had a part; 0:
@@ -96,9 +106,20 @@ static const char *json_misplaced(const struct lssb_json_writer *json,
         return "A JSON value has a name outside an object";
     if (json->depth == 0 && (json->begun & 1) != 0)
         return "A second JSON value follows the first";
-    if (name != NULL && lssb_utf8_valid(name, strlen(name)) != strlen(name))
-        return "A name in JSON is not UTF-8";
     return NULL;
+}
+
+/* Whether a name cannot be put, which is then a mistake. */
+static bool json_misnamed(struct lssb_json_writer *json, const char *name)
+{
+    if (lssb_utf8_valid(name, strlen(name)) != strlen(name))
+        json_mistake_in(json, NULL, "A name in JSON is not UTF-8");
+    else if (json->depth == 1 && json->has != NULL &&
+             json->has(json->more, name))
+        json_mistake_in(json, name, "more has a member of that name, too");
+    if (json->depth == 1)
+        json->member = name;
+    return json->to->wrong != NULL;
 }
 
 /* Puts what stands in front of a value: a comma, a name. False: it must not
@@ -110,7 +131,7 @@ static bool json_put_front(struct lssb_json_writer *json, const char *name)
 
     if (wrong != NULL)
         json_mistake(json, wrong);
-    if (json->to->wrong != NULL)
+    if (json->to->wrong != NULL || (name != NULL && json_misnamed(json, name)))
         return false;
     if ((json->begun & bit) != 0)
         lssb_put(json->to, ",", 1);
@@ -147,6 +168,9 @@ void lssb_json_write(struct lssb_json_writer *json, struct lssb_writer *to)
     json->objects = 0;
     json->begun = 0;
     json->depth = 0;
+    json->member = NULL;
+    json->more = NULL;
+    json->has = NULL;
 }
 
 void lssb_json_object(struct lssb_json_writer *json, const char *name)
@@ -187,9 +211,9 @@ void lssb_json_string_n(struct lssb_json_writer *json, const char *name,
                         const char *bytes, size_t len)
 {
     if (bytes == NULL)
-        json_mistake(json, "A string in JSON is NULL");
+        json_mistake_in(json, name, "A string in JSON is NULL");
     else if (!json_was_measured(json->to) && lssb_utf8_valid(bytes, len) != len)
-        json_mistake(json, "A string in JSON is not UTF-8");
+        json_mistake_in(json, name, "A string in JSON is not UTF-8");
     if (json_put_front(json, name))
         json_put_string(json, bytes, len);
 }

@@ -190,8 +190,7 @@ static void legacy_template_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_template_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_required(&json, "name", options->name,
                        "name is missing or empty");
     lssb_spec_required(&json, "image", options->image,
@@ -204,8 +203,7 @@ static void legacy_template_body(const lssb_op *op, struct lssb_writer *to)
     lssb_spec_text(&json, "storage", options->storage);
     lssb_json_close(&json);
     legacy_volume_mounts(&json, options);
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 static const struct lssb_exchange legacy_template_create = {
@@ -372,15 +370,13 @@ static void legacy_volume_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_volume_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_required(&json, "name", options->name,
                        "name is missing or empty");
     lssb_spec_required(&json, "size", options->size,
                        "size is missing or empty");
     legacy_wait(&json, legacy_volume_s(options));
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 static void legacy_volume_change_body(const lssb_op *op,
@@ -389,12 +385,10 @@ static void legacy_volume_change_body(const lssb_op *op,
     const lssb_volume_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_text(&json, "name", options->name);
     lssb_spec_text(&json, "size", options->size);
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 /* The refusals of a creation. */
@@ -574,8 +568,7 @@ static void legacy_pool_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_pool_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_required(&json, "name", options->name,
                        "name is missing or empty");
     lssb_spec_required(&json, "template_name", options->template_name,
@@ -584,8 +577,7 @@ static void legacy_pool_body(const lssb_op *op, struct lssb_writer *to)
         to->wrong = "replicas is less than 1";
     lssb_json_number(&json, "replicas", options->replicas);
     legacy_wait(&json, legacy_pool_s(options));
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 static void legacy_pool_change_body(const lssb_op *op, struct lssb_writer *to)
@@ -593,16 +585,14 @@ static void legacy_pool_change_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_pool_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_text(&json, "name", options->name);
     if (options->replicas < LSSB_NONE && to->wrong == NULL)
         to->wrong = "replicas is negative; LSSB_NONE is 0";
     if (options->replicas != 0)
         lssb_json_number(&json, "replicas",
                          options->replicas > 0 ? options->replicas : 0);
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 /* The refusals that are about a pool and its template. */

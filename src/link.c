@@ -104,8 +104,7 @@ void lssb_link_service_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_service_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_json_number(&json, "port", options->port);
     if (options->access == LSSB_ACCESS_TOKEN)
         lssb_json_number(&json, "expires_in_seconds",
@@ -113,8 +112,7 @@ void lssb_link_service_body(const lssb_op *op, struct lssb_writer *to)
                                                     : LSSB_SERVICE_S);
     else
         lssb_json_string(&json, "access", link_access(options->access));
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 /* A token, and all that goes with it. */
@@ -361,8 +359,7 @@ static void link_file_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_link_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_required(&json, "path", options->path,
                        "path is missing or empty");
     lssb_spec_number(&json, "expires_in_seconds", options->expires_in_s);
@@ -377,8 +374,7 @@ static void link_file_body(const lssb_op *op, struct lssb_writer *to)
         lssb_json_string(&json, "content_disposition", "inline");
         break;
     }
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 static lssb_status link_file_got(lssb_op *op, const char *text, size_t len)

@@ -50,8 +50,7 @@ static void provision_create_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_sandbox_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_json_bool(&json, "wait_for_ready", !options->no_wait);
     lssb_spec_text(&json, "snapshot_id", options->snapshot_id);
     lssb_spec_text(&json, "snapshot_name", options->snapshot_name);
@@ -68,8 +67,7 @@ static void provision_create_body(const lssb_op *op, struct lssb_writer *to)
     lssb_spec_mounts(&json, options->mount_config, options->proxy_config);
     lssb_spec_proxy(&json, options->proxy_config, false);
     lssb_spec_delegation(&json, options->access_delegation);
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 static void provision_create_path(const lssb_op *op, struct lssb_writer *to)
@@ -210,8 +208,7 @@ static void provision_change_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_sandbox_update *update = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, update->more);
     lssb_spec_text(&json, "name", update->name);
     lssb_spec_ttl(&json, "idle_ttl_seconds", update->idle_ttl_s);
     lssb_spec_ttl(&json, "delete_after_stop_seconds",
@@ -226,8 +223,7 @@ static void provision_change_body(const lssb_op *op, struct lssb_writer *to)
                           update->tag_value_id_count);
     lssb_spec_proxy(&json, update->proxy_config, true);
     lssb_spec_ttl(&json, "ttl_seconds", update->ttl_s);
-    lssb_spec_more(&json, update->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 /* The reply is the box, or empty: then it is asked for, by its new name. */

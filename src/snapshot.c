@@ -267,8 +267,7 @@ static void snapshot_create_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_snapshot_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_required(&json, "name", options->name,
                        "name is missing or empty");
     lssb_spec_required(&json, "docker_image", options->docker_image,
@@ -283,8 +282,7 @@ static void snapshot_create_body(const lssb_op *op, struct lssb_writer *to)
     lssb_spec_text(&json, "registry_password", options->registry_password);
     snapshot_labels(&json, options->labels, options->label_count, options->tag,
                     options->run_config);
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 static const struct lssb_exchange snapshot_create = {
@@ -329,8 +327,7 @@ static void snapshot_capture_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_capture_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_required(&json, "name", options->name,
                        "name is missing or empty");
     lssb_spec_text(&json, "docker_image", options->docker_image);
@@ -340,8 +337,7 @@ static void snapshot_capture_body(const lssb_op *op, struct lssb_writer *to)
         lssb_json_bool(&json, "include_memory", true);
     snapshot_labels(&json, options->labels, options->label_count, options->tag,
                     options->run_config);
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 static lssb_status snapshot_captured(lssb_op *op, const char *text, size_t len)
@@ -589,8 +585,7 @@ static void registry_create_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_registry_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_required(&json, "name", options->name,
                        "name is missing or empty");
     lssb_spec_required(&json, "password", options->password,
@@ -598,8 +593,7 @@ static void registry_create_body(const lssb_op *op, struct lssb_writer *to)
     lssb_spec_required(&json, "url", options->url, "url is missing or empty");
     lssb_spec_required(&json, "username", options->username,
                        "username is missing or empty");
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 static void registry_change_body(const lssb_op *op, struct lssb_writer *to)
@@ -607,14 +601,12 @@ static void registry_change_body(const lssb_op *op, struct lssb_writer *to)
     const lssb_registry_options *options = op->reserved.state.options;
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, options->more);
     lssb_spec_text(&json, "name", options->name);
     lssb_spec_text(&json, "password", options->password);
     lssb_spec_text(&json, "url", options->url);
     lssb_spec_text(&json, "username", options->username);
-    lssb_spec_more(&json, options->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
 }
 
 static void registry_list_path(const lssb_op *op, struct lssb_writer *to)

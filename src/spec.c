@@ -198,24 +198,26 @@ static void spec_raw(struct lssb_json_writer *json, const char *name,
         lssb_json_raw(json, name, text, strlen(text));
 }
 
-void lssb_spec_more(struct lssb_json_writer *json, const char *more)
+/* How deep it goes on behind a byte that is in no string. */
+static int spec_depth(char c, int depth)
 {
-    if (more == NULL)
-        return;
-    if (json->to->mark == NULL && !spec_is_object(more))
-        spec_wrong(json, "more: a JSON object was expected");
-    else
-        lssb_json_members(json, more, strlen(more));
+    if (c == '{' || c == '[')
+        return depth + 1;
+    return c == '}' || c == ']' ? depth - 1 : depth;
 }
 
-/* Whether a JSON text has a member of that name, at any depth. */
-static bool spec_names(const char *text, size_t len, const char *name)
+/* Whether a JSON text has a member of that name, at any depth or (`outer`) in
+ * the outermost object. */
+static bool spec_names(const char *text, size_t len, const char *name,
+                       bool outer)
 {
     const char *after = text + len, *end;
+    int depth = 0;
     char key[32];
 
     for (; text < after; text = end + 1) {
         if (*text != '"') {
+            depth = spec_depth(*text, depth);
             end = text;
             continue;
         }
@@ -227,10 +229,38 @@ static bool spec_names(const char *text, size_t len, const char *name)
         lssb_json_decode(text, (size_t)(end - text) + 1, key, sizeof key);
         for (text = end + 1; text < after && spec_is_blank(*text); text++)
             continue;
-        if (text < after && *text == ':' && strcmp(key, name) == 0)
+        if (text < after && *text == ':' && (!outer || depth == 1) &&
+            strcmp(key, name) == 0)
             return true;
     }
     return false;
+}
+
+/* Whether what is given beside a call's own members has one of that name. */
+static bool spec_has(const char *more, const char *name)
+{
+    return spec_names(more, strlen(more), name, true);
+}
+
+void lssb_spec_begin(struct lssb_json_writer *json, struct lssb_writer *to,
+                     const char *more)
+{
+    lssb_json_write(json, to);
+    lssb_json_object(json, NULL);
+    json->more = more;
+    if (more == NULL || to->mark != NULL)
+        return;
+    if (spec_is_object(more))
+        json->has = spec_has;
+    else
+        spec_wrong(json, "more: a JSON object was expected");
+}
+
+void lssb_spec_end(struct lssb_json_writer *json)
+{
+    if (json->more != NULL && json->to->wrong == NULL)
+        lssb_json_members(json, json->more, strlen(json->more));
+    lssb_json_close(json);
 }
 
 /* Whether a mount that is given as JSON holds a provider's credentials. */
@@ -244,7 +274,7 @@ static bool spec_has_credentials(const char *text, size_t len)
     size_t i;
 
     for (i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (spec_names(text, len, names[i]))
+        if (spec_names(text, len, names[i], false))
             return true;
     return false;
 }

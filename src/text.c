@@ -510,6 +510,7 @@ void lssb_writer_start(struct lssb_writer *writer, void *out, size_t room,
     writer->skip = skip;
     writer->total = 0;
     writer->wrong = NULL;
+    writer->wrong_name = NULL;
     writer->mark = NULL;
     writer->later = false;
 }

@@ -624,6 +624,42 @@ static void what_makes_no_sense_is_refused_unsent(void)
     }
 }
 
+static void text_that_is_not_utf8_is_named(void)
+{
+    static const lssb_pair value[] = { { "A", "\xff" } };
+    static const lssb_pair name[] = { { "\xff", "a" } };
+    static const struct {
+        const char *names, *text;
+        lssb_run_options how;
+    } rows[] = {
+        { "command: A string ", "echo \xff", { 0 } },
+        { "shell: A string ", "x", { .shell = "\xff" } },
+        { "cwd: A string ", "x", { .cwd = "\xff" } },
+        { "env: A string ", "x", { .env = value, .env_count = 1 } },
+        { "env: A name ", "x", { .env = name, .env_count = 1 } },
+        { "run_config: A string ", "x", { .as_user = "\xff" } }
+    };
+    char expected[64];
+    size_t i;
+    lssb_command command;
+
+    begin(NULL, 0);
+    opens();
+    for (i = 0; i < COUNT(rows); i++) {
+        sprintf(expected, "run: %sin JSON is not UTF-8", rows[i].names);
+        EXPECT_INT(lssb_run(&box, rows[i].text, &rows[i].how, &outcome.result,
+                            NULL), LSSB_E_INVALID_ARGUMENT);
+        EXPECT_STR(lssb_last_error(me.client)->message, expected);
+        sprintf(expected, "start command: %sin JSON is not UTF-8",
+                rows[i].names);
+        EXPECT_INT(lssb_command_start(&command, &box, rows[i].text,
+                                      &rows[i].how, NULL),
+                   LSSB_E_INVALID_ARGUMENT);
+        EXPECT_STR(lssb_last_error(me.client)->message, expected);
+    }
+    closes();
+}
+
 static void an_id_is_made_up_as_a_uuid_of_version_7(void)
 {
     static const char *const legs[] = {
@@ -3527,6 +3563,7 @@ static const struct test tests[] = {
     TEST(another_shell_is_asked_for_by_its_path),
     TEST(a_forwarded_agent_is_asked_for),
     TEST(what_makes_no_sense_is_refused_unsent),
+    TEST(text_that_is_not_utf8_is_named),
     TEST(an_id_is_made_up_as_a_uuid_of_version_7),
     TEST(messages_mean_what_the_reference_says),
     TEST(an_id_of_any_length_after_execute_is_ours_or_refused),

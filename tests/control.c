@@ -2978,6 +2978,47 @@ static void every_request_with_a_body_takes_further_members(void)
     end();
 }
 
+static void a_further_member_that_the_call_sends_itself_is_refused(void)
+{
+    static const struct {
+        const char *more, *clashes;     /* NULL: it goes along */
+    } rows[] = {
+        { "{\"vcpus\":4}", "vcpus" },
+        { "{\"a\":[],\"v\\u0063pus\" : 4}", "vcpus" },
+        { "{\"a\":{\"b\":[{}]},\"env_vars\":{}}", "env_vars" },
+        { "{\"timeout\":4}", "timeout" },
+        { "{\"Vcpus\":4,\"vcpusx\":4,\"vcpu\":4}", NULL },
+        { "{\"a\":{\"vcpus\":4},\"b\":[{\"vcpus\":4}]}", NULL },
+        { "{\"a\":\"vcpus\",\"b\":\"\\\"vcpus\\\":{\"}", NULL },
+        { "{\"mem_bytes\":4}", NULL }     /* which is not set */
+    };
+    char expected[96];
+    lssb_sandbox got;
+    size_t i;
+
+    begin();
+    for (i = 0; i < COUNT(rows); i++) {
+        lssb_sandbox_options options = { .vcpus = 2, .env = env,
+                                         .env_count = 1 };
+
+        test_row = rows[i].more;
+        options.more = rows[i].more;
+        SERVE(R(201, "{\"status\":\"ready\"}"));
+        if (rows[i].clashes == NULL) {
+            EXPECT_INT(lssb_sandbox_create(client, &options, &got, NULL),
+                       LSSB_OK);
+            continue;
+        }
+        rec_serve(NULL, 0);
+        EXPECT_INT(lssb_sandbox_create(client, &options, &got, NULL),
+                   LSSB_E_INVALID_ARGUMENT);
+        sprintf(expected, "create sandbox: %s: more has a member of that name, "
+                "too", rows[i].clashes);
+        EXPECT_STR(lssb_last_error(client)->message, expected);
+    }
+    end();
+}
+
 static void further_members_go_along_as_they_are(void)
 {
     static const struct {
@@ -3098,7 +3139,8 @@ int main(void)
         TEST(what_is_odd_but_allowed_is_sent_as_it_is),
         TEST(a_proxy_that_breaks_a_rule_is_refused_in_words),
         TEST(delegation_is_all_or_a_list),
-        TEST(further_members_go_along_as_they_are),
+        TEST(a_further_member_that_the_call_sends_itself_is_refused),
+    TEST(further_members_go_along_as_they_are),
         TEST(every_request_with_a_body_takes_further_members),
         TEST(a_long_configuration_arrives_whole_through_a_small_buffer)
     };

@@ -30,16 +30,14 @@ static void put(const struct made *made, struct lssb_writer *to)
 {
     struct lssb_json_writer json;
 
-    lssb_json_write(&json, to);
-    lssb_json_object(&json, NULL);
+    lssb_spec_begin(&json, to, made->more);
     lssb_spec_mounts(&json,
                      made->mounts.mounts != NULL || made->mounts.json != NULL
                          ? &made->mounts
                          : NULL,
                      &made->proxy);
     lssb_spec_proxy(&json, &made->proxy, made->update);
-    lssb_spec_more(&json, made->more);
-    lssb_json_close(&json);
+    lssb_spec_end(&json);
     must(to->wrong != NULL || lssb_json_complete(&json));
 }
 
