@@ -757,6 +757,14 @@ static bool socket_is_no_text(const char *bytes, size_t len, bool ends)
            left < len;
 }
 
+/* Whether these bytes of a text are the beginning of a character, which nobody
+ * can send before its rest is there. */
+static bool socket_is_cut(lssb_message kind, const char *bytes, size_t len)
+{
+    return kind == LSSB_TEXT && len > 0 && len < 4 &&
+           lssb_utf8_valid(bytes, len) == 0;
+}
+
 lssb_status lssb_websocket_write(lssb_websocket *socket, lssb_message kind,
                                  const void *bytes, size_t len, bool ends,
                                  size_t *taken, uint32_t wait_ms)
@@ -781,6 +789,8 @@ lssb_status lssb_websocket_write(lssb_websocket *socket, lssb_message kind,
             return lssb_fail(&socket->client->error, LSSB_E_INVALID_ARGUMENT,
                              LSSB_LAYER_CALLER, "write to WebSocket: the text "
                              "is not UTF-8", NULL);
+        if (socket_is_cut(kind, from + *done, len - *done))
+            return *done > 0 ? LSSB_OK : LSSB_AGAIN;
         status = lssb_upgrade_wait(&wait);
         if (status == LSSB_AGAIN)
             return *done > 0 ? LSSB_OK : LSSB_AGAIN;

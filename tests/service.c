@@ -161,6 +161,9 @@ static void a_request_is_these_bytes_and_no_others(void)
           AGENT_LINE TOKEN_LINE },
         { "a path", NULL, "/a%20b/c", NULL, NULL, 0, NULL, 0, NULL,
           "GET /a%20b/c", AGENT_LINE TOKEN_LINE },
+        { "all that needs no escape", NULL, "/azAZ09-._~!$&'()*+,;=:@[]?/%aF%F0",
+          NULL, NULL, 0, NULL, 0, NULL,
+          "GET /azAZ09-._~!$&'()*+,;=:@[]?/%aF%F0", AGENT_LINE TOKEN_LINE },
         { "a path without a slash", NULL, "a", NULL, NULL, 0, NULL, 0, NULL,
           "GET /a", AGENT_LINE TOKEN_LINE },
         { "slashes on both sides", NULL, "//a/", "http://" HOST "/p//", NULL,
@@ -465,6 +468,7 @@ static void what_cannot_be_is_refused_with_words(void)
     static const lssb_pair other = { "x-API-key", "another" };
     static const lssb_pair framing = { "Content-Length", "5" };
     static const lssb_pair split = { "A", "b\r\nC: d" };
+    static const lssb_pair no_name = { NULL, "b" }, no_value = { "a", NULL };
     static const struct {
         const char *name;
         lssb_request request;
@@ -476,6 +480,20 @@ static void what_cannot_be_is_refused_with_words(void)
         { "a path beyond ASCII", { .path = "/\xc3\xa9" }, "percent-encoded" },
         { "a fragment", { .path = "/a#b" }, "percent-encoded" },
         { "an escape that is none", { .path = "/%2" }, "percent-encoded" },
+        { "an escape of one digit", { .path = "/%2g" }, "percent-encoded" },
+        { "an escape of no digit", { .path = "/%g2" }, "percent-encoded" },
+        { "a quote", { .path = "/\"" }, "percent-encoded" },
+        { "a bracket", { .path = "/<" }, "percent-encoded" },
+        { "a backslash", { .path = "/\\" }, "percent-encoded" },
+        { "a caret", { .path = "/^" }, "percent-encoded" },
+        { "a back quote", { .path = "/`" }, "percent-encoded" },
+        { "a brace", { .path = "/{" }, "percent-encoded" },
+        { "a bar", { .path = "/|" }, "percent-encoded" },
+        { "a control character", { .path = "/\x7f" }, "percent-encoded" },
+        { "a query without a name", { .query = &no_name, .query_count = 1 },
+          "query" },
+        { "a query without a value", { .query = &no_value, .query_count = 1 },
+          "query" },
         { "CONNECT", { .method = "CONNECT" }, "method" },
         { "a method of two words", { .method = "GET /x" }, "method" },
         { "no method", { .method = "" }, "method" },
@@ -526,6 +544,10 @@ static void what_cannot_be_is_refused_with_words(void)
     EXPECT_INT(ask(), LSSB_E_INVALID_ARGUMENT);
     EXPECT(contains(failure.message, "port"));
     EXPECT_INT(lssb_service_request(&box, &where, NULL, NULL, &response,
+                                    NULL), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_service_request(&box, &where, NULL, &request, NULL, NULL),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_service_request(&box, NULL, NULL, &request, &response,
                                     NULL), LSSB_E_INVALID_ARGUMENT);
     EXPECT_INT(lssb_service_request(NULL, &where, NULL, &request, &response,
                                     NULL), LSSB_E_INVALID_ARGUMENT);
@@ -809,9 +831,11 @@ static void a_source_is_sent_whole(void)
                 source_is(sizes[i], mosts[j]);
                 from.size = known ? sizes[i] : LSSB_SIZE_UNKNOWN;
                 request.source = &from;
-                request.method = "PUT";
+                request.method = known ? "PUT" : NULL;
                 SERVE(RF(201, "Content-Length: 0\r\n", "", REC_BARE, 0));
                 EXPECT_INT(ask(), LSSB_OK);
+                EXPECT(memcmp(rec.requests[0].text, known ? "PUT " : "POST ",
+                              4) == 0);
                 body = strstr(rec.requests[0].text, "\r\n\r\n") + 4;
                 head_end = strstr(rec.requests[0].text, "Transfer-Encoding: "
                                                         "chunked\r\n\r\n");
@@ -833,7 +857,11 @@ static void a_source_that_fails_stops_the_request(void)
     static const struct {
         uint64_t size;
         ptrdiff_t says;
-    } rows[] = { { 200, 0 }, { 200, -1 }, { LSSB_SIZE_UNKNOWN, -1 } };
+    } rows[] = { { 200, 0 },
+                 { 200, -1 },
+                 { 200, 100000 },
+                 { LSSB_SIZE_UNKNOWN, -1 },
+                 { LSSB_SIZE_UNKNOWN, 100000 } };
     lssb_source from = { read_at, NULL, 0 };
     size_t i;
 
@@ -1618,6 +1646,10 @@ static void what_goes_out_is_these_frames(void)
     WRITE(LSSB_BINARY, "a", false);
     EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, "b", 1, true, &taken,
                                     0), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_websocket_write(&sock, LSSB_BINARY, NULL, 1, true, &taken,
+                                    0), LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(lssb_websocket_write(&sock, (lssb_message)7, "b", 1, true,
+                                    &taken, 0), LSSB_E_INVALID_ARGUMENT);
     WRITE(LSSB_BINARY, "b", true);
     SENT("\x02\x81" MASK "a\x80\x81" MASK "b");
     memset(long_one, 'y', sizeof long_one);
@@ -1640,22 +1672,28 @@ static void text_goes_out_in_whole_characters(void)
         { "whole", "\xe2\x82\xac", true, LSSB_OK, 3 },
         { "cut, and more comes", "a\xe2\x82", false, LSSB_OK, 1 },
         { "only the beginning of one", "\xe2\x82", false, LSSB_AGAIN, 0 },
+        { "three of four bytes", "\xf0\x9f\x98", false, LSSB_AGAIN, 0 },
         { "cut at the end of all", "a\xe2\x82", true, LSSB_E_INVALID_ARGUMENT,
           1 },
         { "no UTF-8", "a\xff" "b", true, LSSB_E_INVALID_ARGUMENT, 1 },
         { "a surrogate", "\xed\xa0\x80", false, LSSB_E_INVALID_ARGUMENT, 0 }
     };
     size_t i, taken;
+    uint64_t from;
 
-    for (i = 0; i < COUNT(rows); i++) {
-        test_row = rows[i].name;
+    for (i = 0; i < 2 * COUNT(rows); i++) {
+        test_row = rows[i / 2].name;
         begin_socket();
         SERVE(UPGRADED("", ""));
         EXPECT_INT(open_socket(), LSSB_OK);
-        EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, rows[i].text,
-                                        strlen(rows[i].text), rows[i].ends,
-                                        &taken, 0), rows[i].status);
-        EXPECT_INT(taken, rows[i].taken);
+        from = rec.now;
+        EXPECT_INT(lssb_websocket_write(&sock, LSSB_TEXT, rows[i / 2].text,
+                                        strlen(rows[i / 2].text),
+                                        rows[i / 2].ends, &taken,
+                                        i % 2 ? LSSB_FOREVER : 0),
+                   rows[i / 2].status);
+        EXPECT_INT(taken, rows[i / 2].taken);
+        EXPECT(rec.now - from < 100);   /* no rest comes by waiting */
         leave();
     }
 }
@@ -1793,6 +1831,38 @@ static void a_credential_in_what_a_service_says_of_a_websocket_is_hidden(void)
     EXPECT_STR(sock.close_reason, "no ***");
     EXPECT_INT(lssb_websocket_close(&sock, 0, NULL, NULL), LSSB_OK);
     end();
+}
+
+static void a_goodbye_has_a_code_and_words_that_may_be(void)
+{
+    static const struct {
+        uint16_t code;
+        size_t reason_len;
+        bool right;
+    } rows[] = { { 0, 0, true },     { 1, 0, false },     { 999, 0, false },
+                 { 1000, 0, true },  { 1003, 0, true },   { 1004, 0, false },
+                 { 1006, 0, false }, { 1007, 0, true },   { 1011, 0, true },
+                 { 1012, 0, false }, { 2999, 0, false },  { 3000, 0, true },
+                 { 4999, 0, true },  { 5000, 0, false },  { 65535, 0, false },
+                 { 0, 123, true },   { 0, 124, false },   { 0, 200, false } };
+    char reason[201];
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        begin_socket();
+        SERVE(UPGRADED("", ""));
+        EXPECT_INT(open_socket(), LSSB_OK);
+        memset(reason, 'x', sizeof reason);
+        reason[rows[i].reason_len] = '\0';
+        EXPECT_INT(lssb_websocket_close(&sock, rows[i].code, reason, fresh()),
+                   rows[i].right ? LSSB_PENDING : LSSB_E_INVALID_ARGUMENT);
+        if (rows[i].right)
+            EXPECT_INT(finish(LSSB_PENDING), LSSB_OK);
+        else
+            EXPECT_INT(sock.status, LSSB_OK);
+        EXPECT_INT(lssb_close(client, NULL), LSSB_OK);
+        client = NULL;
+    }
 }
 
 static void we_may_close_it_with_words(void)
@@ -2025,6 +2095,8 @@ static void a_websocket_that_cannot_be_is_refused_with_words(void)
     static const char *const none[] = { NULL };
     static const char *const two[] = { "a, b" };
     static lssb_websocket zeros;
+    char name[65] = "";
+    const char *const long_one = name;
 
     begin_socket();
     rec_serve(NULL, 0);
@@ -2035,6 +2107,13 @@ static void a_websocket_that_cannot_be_is_refused_with_words(void)
     how.protocols = two;
     EXPECT_INT(open_socket(), LSSB_E_INVALID_ARGUMENT);
     EXPECT(contains(failure.message, "protocols"));
+    memset(name, 'x', 64);
+    how.protocols = &long_one;
+    EXPECT_INT(open_socket(), LSSB_E_INVALID_ARGUMENT);
+    name[63] = '\0';
+    SERVE(R(503, "no"));
+    EXPECT_INT(open_socket(), LSSB_E_REFUSED);  /* that is all it is */
+    rec_serve(NULL, 0);
     how.protocol_count = 0;
     how.path = "/ ";
     EXPECT_INT(open_socket(), LSSB_E_INVALID_ARGUMENT);
@@ -2184,6 +2263,7 @@ int main(void)
         TEST(a_ping_is_answered_and_one_without_answer_is_a_loss),
         TEST(the_service_may_close_it),
         TEST(a_credential_in_what_a_service_says_of_a_websocket_is_hidden),
+    TEST(a_goodbye_has_a_code_and_words_that_may_be),
     TEST(we_may_close_it_with_words),
         TEST(a_close_that_ends_early_gives_everything_back),
     TEST(a_goodbye_waits_for_room),
