@@ -2136,10 +2136,10 @@ typedef lssb_status (*lssb_process_fn)(void *user,
 lssb_status lssb_process_list(lssb_tools *tools, lssb_process_fn take,
                               void *user, lssb_op *op);
 
-/* Sends a signal ("TERM", "SIGTERM", "USR1", …) to a process, or with
- * LSSB_GROUP to its whole group, of which it must be the first (as the shell of
- * each command is). LSSB_E_NOT_FOUND: there is none. Numbers are used again:
- * ask soon. */
+/* Sends a signal ("TERM", "SIGTERM", "USR1", …, "RTMIN+1"; another name is
+ * LSSB_E_INVALID_ARGUMENT) to a process, or with LSSB_GROUP to its whole group,
+ * of which it must be the first (as the shell of each command is).
+ * LSSB_E_NOT_FOUND: there is none. Numbers are used again: ask soon. */
 lssb_status lssb_process_signal(lssb_tools *tools, int64_t pid,
                                 const char *signal, uint32_t flags,
                                 lssb_op *op);

@@ -90,8 +90,14 @@ lssb_status lssb_kind_fill(lssb_op *op, const struct lssb_kind *kind,
         return lssb_fail(&lssb_call_client(op)->error, status, LSSB_LAYER_JSON,
                          "the ", kind->name, "'s \"", key,
                          "\" is longer than its place in ", kind->type, NULL);
-    return status == LSSB_OK ? LSSB_OK
-                             : kind_strange(op, kind, "a JSON object");
+    if (status == LSSB_OK)
+        return LSSB_OK;
+    return lssb_fail(&lssb_call_client(op)->error, LSSB_E_PROTOCOL,
+                     LSSB_LAYER_JSON, "the ", kind->name,
+                     key != NULL ? "'s \"" : "", key != NULL ? key : "",
+                     key != NULL ? "\" in the reply has a NUL in it"
+                                 : " in the reply has more names and values "
+                                   "than this build's LSSB_TOKENS", NULL);
 }
 
 void lssb_kind_default(char *to, size_t size, const char *missing)

@@ -118,21 +118,41 @@ static const struct lssb_tools_job process_signal_id = {
     .ended = lssb_tools_outcome
 };
 
-/* The name that kill knows a signal by; NULL: it is none. */
+/* Whether a name is RTMIN or RTMAX, or so many from it into their range. */
+static bool process_is_real_time(const char *name)
+{
+    size_t i;
+
+    if (strncmp(name, "RTMIN", 5) != 0 && strncmp(name, "RTMAX", 5) != 0)
+        return false;
+    if (name[5] == '\0')
+        return true;
+    if (name[5] != (name[4] == 'N' ? '+' : '-'))
+        return false;
+    for (i = 6; name[i] >= '0' && name[i] <= '9'; i++)
+        continue;
+    return name[i] == '\0' && i > 6 && i < 9;
+}
+
+/* The name that every kill on Linux knows a signal by; NULL: it is none. */
 static const char *process_name(const char *signal)
 {
+    static const char names[][8] = {
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL",
+        "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD",
+        "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+        "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS"
+    };
     size_t i;
 
     if (signal == NULL)
         return NULL;
     if (strncmp(signal, "SIG", 3) == 0)
         signal += 3;
-    for (i = 0; signal[i] != '\0'; i++)
-        if (!(signal[i] >= 'A' && signal[i] <= 'Z') &&
-            (i == 0 || !((signal[i] >= '0' && signal[i] <= '9') ||
-                         signal[i] == '+' || signal[i] == '-')))
-            return NULL;
-    return i > 0 && i < 16 ? signal : NULL;
+    for (i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], signal) == 0)
+            return signal;
+    return process_is_real_time(signal) ? signal : NULL;
 }
 
 /* Starts a signal to a number. */
@@ -145,8 +165,9 @@ static lssb_status process_send(lssb_tools *tools, lssb_op *call, bool wait,
     uint64_t number = (uint64_t)pid;
 
     if (signal == NULL)
-        return lssb_tools_refuse(tools, call, "signal: a name was expected, "
-                                 "\"TERM\" or \"SIGTERM\"");
+        return lssb_tools_refuse(tools, call, "signal: the name of a signal "
+                                 "was expected, as \"TERM\", \"SIGTERM\" or "
+                                 "\"RTMIN+1\"");
     if (pid < 1 || (group && pid == 1))
         return lssb_tools_refuse(tools, call, "pid: a process was expected, "
                                  "with LSSB_GROUP another than 1");

@@ -841,6 +841,29 @@ static void a_reply_that_is_no_box_is_a_protocol_failure(void)
     end();
 }
 
+static void a_box_that_cannot_be_read_says_why(void)
+{
+    char body[2048], *at;
+    size_t i;
+
+    begin();
+    SERVE(R(200, "{\"id\":\"i\",\"name\":\"a\\u0000b\"}"));
+    EXPECT_INT(finish(lssb_sandbox_get(client, "b", &other, fresh())),
+               LSSB_E_PROTOCOL);
+    EXPECT_STR(failure.message,
+               "the sandbox's \"name\" in the reply has a NUL in it");
+    at = body + sprintf(body, "{\"name\":{");
+    for (i = 0; i < LSSB_TOKENS; i++)
+        at += sprintf(at, "\"%u\":1,", (unsigned)i);
+    strcpy(at - 1, "}}");
+    SERVE(R(200, body));
+    EXPECT_INT(finish(lssb_sandbox_get(client, "b", &other, fresh())),
+               LSSB_E_PROTOCOL);
+    EXPECT(contains(failure.message, "the sandbox in the reply has more"));
+    EXPECT(contains(failure.message, "LSSB_TOKENS"));
+    end();
+}
+
 static void interim_replies_are_skipped(void)
 {
     begin();
@@ -2718,6 +2741,7 @@ static const struct test tests[] = {
     TEST(a_string_that_does_not_fit_fails_and_is_named),
     TEST(a_long_message_is_cut_between_characters),
     TEST(a_reply_that_is_no_box_is_a_protocol_failure),
+    TEST(a_box_that_cannot_be_read_says_why),
     TEST(interim_replies_are_skipped),
     TEST(members_without_a_place_go_to_the_callback),
     TEST(every_refusal_means_what_the_tables_say),
