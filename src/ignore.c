@@ -286,26 +286,6 @@ static uint64_t ignore_matches(const char *pattern, size_t len,
     return matches;
 }
 
-bool lssb_ignore_match(const char *pattern, size_t len, const char *path,
-                       size_t path_len)
-{
-    struct ignore_states now;
-    size_t i = 0;
-    uint32_t point;
-
-    if (path == NULL)
-        return ignore_is_pattern(pattern, len);
-    if (!ignore_is_special(pattern, len))
-        return len == path_len && memcmp(pattern, path, len) == 0;
-    ignore_no_states(&now);
-    ignore_enter(&now, pattern, len, 0);
-    while (i < path_len && now.to > 0) {
-        i += ignore_char(path + i, path_len - i, &point);
-        ignore_step(&now, pattern, len, point);
-    }
-    return i == path_len && ignore_has(now.before, len);
-}
-
 /* ----------------------------------------------------------------- lines -- */
 
 void lssb_ignore_start(struct lssb_ignore *ignore, const lssb_files *files,
@@ -380,34 +360,37 @@ static const char *ignore_marked(const struct lssb_ignore *ignore,
     return line + 3;
 }
 
-/* Goes to the end of a line that does not fit, which is a comment. */
-static const char *ignore_pass(struct lssb_ignore *ignore, size_t *len)
+/* Goes to the end of a line that does not fit; how long it is. False: the file
+ * cannot be read. */
+static bool ignore_pass(struct lssb_ignore *ignore, size_t *len)
 {
     uint64_t at = ignore->own.line_at;
     const char *end = NULL;
 
     do {
         if (!ignore_fill(ignore, at))
-            return NULL;
+            return false;
         end = memchr(ignore->own.window, '\n', ignore->own.window_len);
         at += end != NULL ? (size_t)(end - ignore->own.window)
                           : ignore->own.window_len;
+        ignore->own.work += ignore->own.window_len;
     } while (end == NULL && ignore->own.window_len == LSSB_IGNORE_WINDOW &&
              at <= LSSB_IGNORE_MOST);
     *len = (size_t)(at - ignore->own.line_at);
-    return "#";
+    return true;
 }
 
-/* What is wrong with a line that does not fit, or what stands for it. */
+/* What stands for a line that does not fit: a comment, or nothing, and `wrong`
+ * says why. `size`: how long it is. */
 static const char *ignore_long(struct lssb_ignore *ignore, const char *line,
-                               size_t *len)
+                               size_t *len, size_t *size)
 {
-    size_t left = *len;
-
-    if (*ignore_marked(ignore, line, &left) == '#')
-        return ignore_pass(ignore, len);
-    ignore->wrong = "a line is longer than 1,023 bytes";
-    return NULL;
+    if (*ignore_marked(ignore, line, len) != '#') {
+        ignore->wrong = "a line is longer than 1,023 bytes";
+        return NULL;
+    }
+    *len = 1;
+    return ignore_pass(ignore, size) ? "#" : NULL;
 }
 
 /* The next line; NULL: there is none, or `wrong` says why. */
@@ -415,6 +398,7 @@ static const char *ignore_line(struct lssb_ignore *ignore, size_t *len)
 {
     bool last = ignore->own.window_len < LSSB_IGNORE_WINDOW;
     const char *line = NULL;
+    size_t size;
 
     *len = 0;
     if (ignore->own.window_len > 0)
@@ -426,18 +410,19 @@ static const char *ignore_line(struct lssb_ignore *ignore, size_t *len)
                            len);
     }
     ignore->line++;
-    if (*len >= LSSB_IGNORE_LINE) {
-        line = ignore_long(ignore, line, len);
-        if (line == NULL)
-            return NULL;
-    }
-    if (*len == 0 && line == ignore->own.window + ignore->own.window_len)
+    size = *len;
+    if (size >= LSSB_IGNORE_LINE)
+        line = ignore_long(ignore, line, len, &size);
+    else if (size == 0 &&
+             line == ignore->own.window + ignore->own.window_len)
         return NULL;                /* the end of the file */
-    if (ignore->own.line_at + *len > LSSB_IGNORE_MOST) {
+    if (line == NULL)
+        return NULL;
+    if (ignore->own.line_at + size > LSSB_IGNORE_MOST) {
         ignore->wrong = "the file is larger than 64 KiB";
         return NULL;
     }
-    ignore->own.line_at += *len + 1;
+    ignore->own.line_at += size + 1;
     return line;
 }
 
@@ -499,8 +484,7 @@ static bool ignore_parse(struct lssb_ignore *ignore, const char *line,
     if (len == 0)
         return false;
     ignore_clean(ignore, line, len);
-    if (!lssb_ignore_match(ignore->own.pattern, ignore->own.pattern_len, NULL,
-                           0))
+    if (!ignore_is_pattern(ignore->own.pattern, ignore->own.pattern_len))
         ignore->wrong = "a pattern is malformed";
     return ignore->wrong == NULL && ignore->own.pattern_len > 0;
 }

@@ -1538,11 +1538,6 @@ lssb_ignore_choose(struct lssb_ignore *ignore, const char *path,
                    bool is_directory);
 LSSB_PRIVATE void lssb_ignore_end(struct lssb_ignore *ignore);
 
-/* Whether a pattern, of `len` bytes, matches all of a path; NULL instead of a
- * path: whether it is one. */
-LSSB_PRIVATE bool lssb_ignore_match(const char *pattern, size_t len,
-                                    const char *path, size_t path_len);
-
 /* ------------------------------------------------------------- lssb.c: told */
 
 /* In a tools' flags: what its output is like. */

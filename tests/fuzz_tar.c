@@ -1,9 +1,10 @@
-/* fuzz_tar.c: archives and .dockerignore patterns of any bytes.
+/* fuzz_tar.c: archives and .dockerignore files of any bytes.
  *
  * SPDX-License-Identifier: MIT
  *
  * What is read must be the same wherever it is split, never lead out of its
- * root, and be read again the same when it is written.
+ * root, and be read again the same when it is written. What a .dockerignore
+ * file says of a path must be the same however it is read, and every time.
  */
 #include <stdlib.h>
 
@@ -143,17 +144,79 @@ static void repair(uint8_t *data, size_t size)
     }
 }
 
-/* A pattern before the first NUL, a path behind it. */
-static void match(const uint8_t *data, size_t size)
-{
-    const uint8_t *end = memchr(data, 0, size);
-    size_t len = end != NULL ? (size_t)(end - data) : size;
-    const char *pattern = (const char *)data;
+/* The .dockerignore file, and how much of it is read at once. */
+static const uint8_t *lines;
+static size_t lines_len;
+static size_t piece;
 
-    if (len >= LSSB_IGNORE_LINE || end == NULL ||
-        !lssb_ignore_match(pattern, len, NULL, 0))
+static ptrdiff_t read_lines(void *context, intptr_t file, uint64_t offset,
+                            void *bytes, size_t len, int32_t *code)
+{
+    (void)context;
+    (void)file;
+    (void)code;
+    if (offset >= lines_len)
+        return 0;
+    if (len > lines_len - offset)
+        len = lines_len - (size_t)offset;
+    if (len > piece)
+        len = piece;
+    memcpy(bytes, lines + offset, len);
+    return (ptrdiff_t)len;
+}
+
+static void close_lines(void *context, intptr_t file)
+{
+    (void)context;
+    (void)file;
+}
+
+static const lssb_files files = { .version = LSSB_FILES_VERSION,
+                                  .read_at = read_lines,
+                                  .close = close_lines };
+
+/* What becomes of a path, and why. */
+static enum lssb_pack_choice choose(struct lssb_ignore *ignore,
+                                    const char *path)
+{
+    enum lssb_pack_choice choice;
+
+    do
+        choice = lssb_ignore_choose(ignore, path, false);
+    while (choice == LSSB_PACK_LATER);
+    MUST((choice == LSSB_PACK_STOP) == (ignore->wrong != NULL));
+    MUST(choice != LSSB_PACK_LOOK);
+    return choice;
+}
+
+/* Lines before the last NUL, a path behind it. */
+static void ignore_lines(const uint8_t *data, size_t size, size_t step)
+{
+    static struct lssb_ignore whole, pieces;
+    static const intptr_t file = 1;
+    char path[256];
+    enum lssb_pack_choice choice;
+    size_t len = size;
+
+    while (len > 0 && data[len - 1] != 0)
+        len--;
+    if (len == 0 || len == size || size - len >= sizeof path)
         return;
-    lssb_ignore_match(pattern, len, pattern + len + 1, size - len - 1);
+    memcpy(path, data + len, size - len);
+    path[size - len] = '\0';
+    lines = data;
+    lines_len = len - 1;
+    piece = SIZE_MAX;
+    lssb_ignore_start(&whole, &files, &file, "Dockerfile");
+    choice = choose(&whole, path);
+    piece = step;
+    lssb_ignore_start(&pieces, &files, &file, "Dockerfile");
+    MUST(choose(&pieces, path) == choice);
+    MUST(whole.line == pieces.line);
+    if (choice != LSSB_PACK_STOP)
+        MUST(choose(&whole, path) == choice);
+    lssb_ignore_end(&whole);
+    lssb_ignore_end(&pieces);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -166,10 +229,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     step = data[0];
     memcpy(copy, data + 1, --size);
-    if (step == 0) {
-        match(copy, size);
+    if (step >= 128) {
+        ignore_lines(copy, size, step - 127);
         return 0;
     }
+    step++;
     repair(copy, size);
     sum = read_all(copy, size, sizeof copy);
     MUST(read_all(copy, size, step) == sum);
