@@ -1140,21 +1140,25 @@ static void a_flood_of_pings_holds_up_nothing(void)
     end();
 }
 
-/* More of them than answers are kept for, and nothing behind them. */
+/* However many they are: the last one may be the first that has to wait, with
+ * nothing behind it. */
 static void pings_are_answered_once_the_connection_takes_answers(void)
 {
-    int i;
+    unsigned many, i;
 
     begin(SCRIPT_WHOLE);
     settle();
-    script.stuck_sending = true;
-    for (i = 0; i < 200; i++)
-        box_frame(box.now, 2, 1, 0, (uint32_t)i, NULL);
-    passes(1000);
-    EXPECT_INT(box.pongs, 0);
-    script.stuck_sending = false;
-    settle();
-    EXPECT_INT(box.pongs, 200);
+    for (many = 1; many < 40 && test_failures == 0; many++) {
+        box.pongs = 0;
+        script.stuck_sending = true;
+        for (i = 0; i < many; i++)
+            box_frame(box.now, 2, 1, 0, i, NULL);
+        settle();
+        EXPECT_INT(box.pongs, 0);
+        script.stuck_sending = false;
+        settle();
+        EXPECT_INT(box.pongs, many);
+    }
     end();
 }
 
