@@ -979,8 +979,8 @@ typedef struct lssb_command {
  * command holds a connection of the client's, one of lssb_config.slots, until
  * it has ended and you have taken its output, or until you close it. Borrowed
  * until then: `box`, `options` with everything in it, the operation's headers;
- * `command` only until this call is done. NULL or "" for `command` with a PTY:
- * an interactive shell.
+ * `text` only until this call is done. NULL or "" for `text` with a PTY: an
+ * interactive shell.
  *
  * If options have on_out, on_err, out or err, output goes there as with
  * lssb_run; otherwise to lssb_command_next. Failures as with lssb_run. */
@@ -2235,6 +2235,8 @@ lssb_status lssb_tree_upload(lssb_tree *tree, const char *local,
  * - devices, pipes and sockets are left out; permissions are 0777 at most,
  *   less your umask, never setuid, setgid or sticky, and a directory is always
  *   open to its owner; owners are yours;
+ * - files have their times; directories and links have that of their making:
+ *   tar sends a directory before what is in it, which would change it again;
  * - entries, bytes, names (4,095 bytes) and depth (64) have limits.
  *
  * Where something has the same name: LSSB_E_ALREADY_EXISTS, or with `replace`
@@ -2337,8 +2339,9 @@ struct lssb_tunnel_state {
     char lost[256];
 };
 
-/* A tunnel. Yours; it must stay where it is, and its members are read only,
- * until lssb_tunnel_close is final. */
+/* A tunnel. Yours, and it need not be zeroed before lssb_tunnel_open (nor the
+ * structs of its streams and listeners before theirs); it must stay where it
+ * is, and its members are read only, until lssb_tunnel_close is final. */
 typedef struct lssb_tunnel {
     lssb_client *client;
     lssb_status status;             /* LSSB_PENDING: it is being opened;
@@ -2720,8 +2723,9 @@ struct lssb_websocket_state {
     lssb_service used;              /* where it is opened, wiped then */
 };
 
-/* A WebSocket, about 4 KB. Yours; it must stay where it is, and its members
- * are read only, until lssb_websocket_close is final. */
+/* A WebSocket, about 4 KB. Yours, and it need not be zeroed before
+ * lssb_websocket_open; it must stay where it is, and its members are read only,
+ * until lssb_websocket_close is final. */
 typedef struct lssb_websocket {
     lssb_client *client;
     lssb_status status;             /* LSSB_PENDING: it is being opened;
