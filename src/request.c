@@ -179,14 +179,16 @@ static bool request_candidate(const lssb_op *op, const struct lssb_exchange *x,
  * "Bearer x", what follows that as well. */
 static void request_hide(lssb_error *error, const lssb_pair *pair)
 {
-    const char *space;
+    const char *last, *space;
 
     if (pair->value == NULL || !request_is_secret(pair->name))
         return;
     lssb_error_hide(error, pair->value);
-    space = strrchr(pair->value, ' ');
-    if (space != NULL)
-        lssb_error_hide(error, space + 1);
+    last = pair->value;
+    while ((space = strchr(last, ' ')) != NULL)
+        last = space + 1;
+    if (last != pair->value)
+        lssb_error_hide(error, last);
 }
 
 /* Hides what a link leads to: the path, and its last segment. */
