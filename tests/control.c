@@ -2545,6 +2545,9 @@ static void mounts_that_break_a_rule_are_refused_in_words(void)
         { "remote_url is missing", { .remote_url = "" } },
         { "white space", { .remote_url = " https://h/r" } },
         { "white space", { .remote_url = "https://h/r\n" } },
+        { "white space", { .remote_url = "https://h/\tr" } },
+        { "white space", { .remote_url = "https://h/r\r" } },
+        { "no path", { .remote_url = "https://h/.." } },
         { "remote_url", { .remote_url = "https://h/r\xc2\xa0" } },
         { "remote_url", { .remote_url = "https://h/a\xe2\x80\x83r" } },
         { "remote_url", { .remote_url = "https://h/\xef\xbb\xbfr" } },
@@ -2688,6 +2691,10 @@ static void a_proxy_that_breaks_a_rule_is_refused_in_words(void)
                                    { LSSB_SECRET_UNSET, NULL }, "", NULL };
     static const lssb_aws both = { { LSSB_SECRET_OPAQUE, "wJalr" },
                                    { LSSB_SECRET_OPAQUE, "k" }, "arn", NULL };
+    static const lssb_aws one = { { LSSB_SECRET_OPAQUE, "wJalr" },
+                                  { LSSB_SECRET_UNSET, NULL }, "arn", NULL };
+    static const lssb_aws other = { { LSSB_SECRET_UNSET, NULL },
+                                    { LSSB_SECRET_OPAQUE, "k" }, "arn", NULL };
     static const lssb_aws plain = { { LSSB_SECRET_PLAINTEXT, "wJalr" },
                                     { LSSB_SECRET_OPAQUE, "k" }, NULL, NULL };
     static const lssb_aws empty = { { LSSB_SECRET_OPAQUE, " " },
@@ -2719,7 +2726,9 @@ static void a_proxy_that_breaks_a_rule_is_refused_in_words(void)
         { NULL, { LSSB_SECRET_OPAQUE, "x" } },
         { "A", { LSSB_SECRET_UNSET, "x" } },
         { "A", { LSSB_SECRET_WORKSPACE, "Bearer {KEY" } },
-        { "A", { LSSB_SECRET_WORKSPACE, "Bearer { }" } }
+        { "A", { LSSB_SECRET_WORKSPACE, "Bearer { }" } },
+        { "A", { LSSB_SECRET_WORKSPACE, "Bearer KEY}" } },
+        { "A", { LSSB_SECRET_WORKSPACE, "Bearer }KEY{" } }
     };
     static const struct {
         const char *words;
@@ -2740,6 +2749,8 @@ static void a_proxy_that_breaks_a_rule_is_refused_in_words(void)
                          .header_count = 1 } },
         { "both keys or a role_arn", { .aws = &half } },
         { "stands alone", { .aws = &both } },
+        { "stands alone", { .aws = &one } },
+        { "stands alone", { .aws = &other } },
         { "neither workspace nor opaque", { .aws = &plain } },
         { "value is missing or blank", { .aws = &empty } },
         { "role_arn is blank", { .aws = &blank_role } },
@@ -2761,6 +2772,10 @@ static void a_proxy_that_breaks_a_rule_is_refused_in_words(void)
                                 .header_count = 1 } },
         { "holds no name", { .name = "a", .headers = &bad_headers[3],
                              .header_count = 1 } },
+        { "a name or {NAME}", { .name = "a", .headers = &bad_headers[4],
+                                .header_count = 1 } },
+        { "a name or {NAME}", { .name = "a", .headers = &bad_headers[5],
+                                .header_count = 1 } },
         { "NULL", { .name = "a", .header_count = 1 } },
         { "env", { .name = "a", .env = no_name, .env_count = 1 } },
         { "env", { .name = "a", .env = no_value, .env_count = 1 } },
@@ -2789,12 +2804,14 @@ static void a_proxy_that_breaks_a_rule_is_refused_in_words(void)
     rule.aws = &long_aws;
     config.rules = &rule;
     expect_refused(NULL, &config, "longer than 127 bytes");
+    long_name[128] = '\0';
+    expect_refused(NULL, &config, "longer than 127 bytes");
     long_name[127] = '\0';
     EXPECT_INT(lssb_sandbox_create(client, &fits, &box, fresh()),
                LSSB_PENDING);          /* as it is, it would be sent */
     lssb_cancel(&op);
     EXPECT_INT(lssb_wait(client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
-    long_name[127] = ' ';
+    long_name[127] = long_name[128] = ' ';
     rule.aws = &aws_role;
     rule.env = &long_env;
     rule.env_count = 1;

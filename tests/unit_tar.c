@@ -331,10 +331,13 @@ struct craft {
     char magic;                     /* 0: ustar, 'g': GNU's, '7': none */
     char spoil;                     /* 's': checksum, 'm': mode, 't': time,
                                        'n': size negative in base 256,
-                                       'h': size huge in base 256 */
+                                       'h': size huge in base 256,
+                                       'e': size in a base that is none;
+                                       'b': mode with blanks, no spoil;
+                                       '-': a sum of signed bytes, neither */
 };
 
-static void craft_sum(uint8_t *block)
+static void craft_sum(uint8_t *block, bool with_sign)
 {
     unsigned sum = 0;
     size_t i;
@@ -342,7 +345,7 @@ static void craft_sum(uint8_t *block)
 
     memset(block + 148, ' ', 8);
     for (i = 0; i < BLOCK; i++)
-        sum += block[i];
+        sum += block[i] - (with_sign && block[i] > 127 ? 256u : 0u);
     snprintf(text, sizeof text, "%06o", sum);
     memcpy(block + 148, text, 7);
 }
@@ -373,7 +376,11 @@ static void craft(const struct craft *c)
         memset(block + 124, 0xff, 12);
     if (c->spoil == 'h')
         memcpy(block + 124, "\x80\0\0\1\0\0\0\0\0\0\0\0", 12);
-    craft_sum(block);
+    if (c->spoil == 'e')
+        memcpy(block + 124, "\x81\0\0\0\0\0\0\0\0\0\0\0", 12);
+    if (c->spoil == 'b')
+        memcpy(block + 100, "   640 ", 8);
+    craft_sum(block, c->spoil == '-');
     if (c->spoil == 's')
         block[0] ^= 1;
     archive_len += BLOCK;
@@ -390,7 +397,7 @@ static void craft(const struct craft *c)
 
 static const struct {
     const char *row;
-    struct craft craft[3];
+    struct craft craft[4];
     const char *says;
 } hostile[] = {
     { "absolute", { { .name = "/etc/passwd", .type = '0' } },
@@ -457,6 +464,33 @@ static const struct {
     { "a size that no number can hold",
       { { .name = "a", .type = '0', .spoil = 'h' } },
       "wrong: a header's number" },
+    { "a size in a base that is none",
+      { { .name = "a", .type = '0', .spoil = 'e' } },
+      "wrong: a header's number" },
+    { "a size that fills its field",
+      { { .name = "a", .type = '0', .size = "000000000002", .body = "xy" } },
+      "f 644 2 15.000000000 a:xy\n" },
+    { "a mode with blanks about it",
+      { { .name = "a", .type = '0', .spoil = 'b' } },
+      "f 640 0 15.000000000 a:" },
+    { "a checksum of signed bytes",
+      { { .name = "a\x80\xff", .type = '0', .spoil = '-' } },
+      "f 644 0 15.000000000 a\x80\xff:" },
+    { "a name that begins with a dot", { { .name = "./.b/.c", .type = '0' } },
+      "f 644 0 15.000000000 .b/.c:" },
+    { "a file with a target", { { .name = "a", .type = '0', .target = "b" } },
+      "f 644 0 15.000000000 a:\n" },
+    { "a hard link behind a directory",
+      { { .name = "a", .type = '5' },
+        { .name = "b", .type = '1', .target = "./c" } },
+      "d 644 0 15.000000000 a:\nh 644 0 15.000000000 b > c:\n" },
+    { "a link, a directory, a hard link and a device have no bytes",
+      { { .name = "a", .type = '2', .size = "1", .target = "b" },
+        { .name = "c", .type = '5', .size = "1" },
+        { .name = "d", .type = '1', .size = "1", .target = "e" },
+        { .name = "f", .type = '3', .size = "1" } },
+      "s 644 0 15.000000000 a > b:\nd 644 0 15.000000000 c:\n"
+      "h 644 0 15.000000000 d > e:\no 644 0 15.000000000 f:\n" },
     { "a negative size of a long name",
       { { .name = "a", .type = 'L', .spoil = 'n' } },
       "wrong: a header's number" },
@@ -606,7 +640,7 @@ static void hostile_archives_are_refused(void)
         test_row = hostile[i].row;
         for (step = 0; step < 4; step++) {
             archive_len = 0;
-            for (k = 0; k < 3 && hostile[i].craft[k].name != NULL; k++)
+            for (k = 0; k < 4 && hostile[i].craft[k].name != NULL; k++)
                 craft(&hostile[i].craft[k]);
             read_all(archive, archive_len, step);
             EXPECT(strncmp(told, hostile[i].says,
@@ -615,6 +649,26 @@ static void hostile_archives_are_refused(void)
                 printf("  told: %s\n", told);
         }
     }
+}
+
+static void nothing_is_read_behind_what_is_wrong(void)
+{
+    static const struct craft bad = { .name = "a", .type = 'Z' },
+                              good = { .name = "b", .type = '0' };
+    static struct lssb_tar tar;
+    size_t used;
+
+    archive_len = 0;
+    craft(&bad);
+    craft(&good);
+    lssb_tar_start(&tar);
+    EXPECT_INT(lssb_tar_next(&tar, archive, archive_len, &used),
+               LSSB_TAR_WRONG);
+    EXPECT_INT(used, BLOCK);
+    EXPECT_INT(lssb_tar_next(&tar, archive + BLOCK, BLOCK, &used),
+               LSSB_TAR_WRONG);
+    EXPECT_INT(used, 0);
+    EXPECT(strncmp(tar.wrong, "an entry is of a type", 21) == 0);
 }
 
 static void headers_that_have_no_entry_behind_them_are_refused(void)
@@ -964,6 +1018,7 @@ static const struct test tests[] = {
     TEST(limits_of_entries_and_bytes_are_kept),
     TEST(what_follows_the_end_is_swallowed),
     TEST(hostile_archives_are_refused),
+    TEST(nothing_is_read_behind_what_is_wrong),
     TEST(headers_that_have_no_entry_behind_them_are_refused),
     TEST(a_lone_block_of_zeros_is_refused),
     TEST(headers_of_the_whole_archive_count_as_entries),
