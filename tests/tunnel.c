@@ -625,6 +625,20 @@ static void a_local_reset_is_noticed_when_the_connection_takes_nothing(void)
     end();
 }
 
+/* Nobody says anything meanwhile: it goes on by itself. */
+static void an_upload_goes_on_as_long_as_there_is_room(void)
+{
+    static char much[LSSB_YAMUX_WINDOW];
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_HOLD);
+    settle();
+    local_connects(much, sizeof much, false);
+    passes(50);
+    EXPECT_INT(tunnel.sent_bytes, sizeof much);
+    end();
+}
+
 static void credit_is_for_what_was_consumed(void)
 {
     struct box_stream *given;
@@ -1156,7 +1170,7 @@ static void pings_are_answered_once_the_connection_takes_answers(void)
         settle();
         EXPECT_INT(box.pongs, 0);
         script.stuck_sending = false;
-        settle();
+        passes(100);
         EXPECT_INT(box.pongs, many);
     }
     end();
@@ -2549,6 +2563,7 @@ static const struct test tests[] = {
     TEST(nobody_is_asked_who_can_speak_for_himself),
     TEST(local_programs_that_say_nothing_are_left_alone),
     TEST(a_local_reset_is_noticed_when_the_connection_takes_nothing),
+    TEST(an_upload_goes_on_as_long_as_there_is_room),
     TEST(credit_is_for_what_was_consumed),
     TEST(a_large_buffer_is_a_large_window_at_once),
     TEST(a_slow_reader_slows_down_itself_only),
