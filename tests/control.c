@@ -2682,6 +2682,53 @@ static void credentials_go_with_what_needs_them_and_to_one_place_only(void)
     end();
 }
 
+/* A rule that is in force stands for the mount's own. */
+static void an_s3_mount_may_lean_on_a_rule_of_the_proxy(void)
+{
+    static const lssb_proxy_rule json[] = {
+        { .json = "{\"type\":\"aws\",\"enabled\":true}" },
+        { .json = "{\"type\":\"aws\",\"enabled\":false}" },
+        { .json = "{\"type\":\"headers\",\"enabled\":true}" }
+    };
+    static const lssb_proxy_rule two[] = {
+        { .name = "a" }, { .json = "{\"type\":\"aws\",\"enabled\":true}" }
+    };
+    static const struct {
+        bool enough;
+        lssb_proxy_config proxy;
+    } rows[] = {
+        { true, { .rules = rule_aws, .rule_count = 1 } },
+        { true, { .rules = &json[0], .rule_count = 1 } },
+        { false, { .rules = &json[1], .rule_count = 1 } },
+        { false, { .rules = &json[2], .rule_count = 1 } },
+        { true, { .rules = two, .rule_count = 2 } },
+        { false, { .rules = two, .rule_count = 1 } },
+        { true, { .json = "{\"rules\":[{\"type\":\"headers\",\"enabled\":"
+                  "true},{\"type\":\"aws\",\"enabled\":true}]}" } },
+        { false, { .json = "{\"rules\":[{\"type\":\"aws\",\"enabled\":"
+                   "false},{\"type\":\"gcp\",\"enabled\":true}]}" } }
+    };
+    lssb_mount_config config = { .mounts = one_s3, .mount_count = 1 };
+    lssb_sandbox_options options = { 0 };
+    lssb_sandbox got;
+    size_t i;
+
+    begin();
+    options.mount_config = &config;
+    for (i = 0; i < COUNT(rows); i++) {
+        if (!rows[i].enough) {
+            expect_refused(&config, &rows[i].proxy, "s3 mount wants aws");
+            continue;
+        }
+        options.proxy_config = &rows[i].proxy;
+        SERVE(R(201, "{}"));
+        EXPECT_INT(finish(lssb_sandbox_create(client, &options, &got,
+                                              fresh())), LSSB_OK);
+        EXPECT_STR(failure.message, "");
+    }
+    end();
+}
+
 static void a_proxy_that_breaks_a_rule_is_refused_in_words(void)
 {
     static const char *const blank[] = { " " };
@@ -3153,6 +3200,7 @@ int main(void)
         TEST(a_proxy_that_cannot_be_changed_now_is_not_ready),
         TEST(mounts_that_break_a_rule_are_refused_in_words),
         TEST(credentials_go_with_what_needs_them_and_to_one_place_only),
+        TEST(an_s3_mount_may_lean_on_a_rule_of_the_proxy),
         TEST(what_is_odd_but_allowed_is_sent_as_it_is),
         TEST(a_proxy_that_breaks_a_rule_is_refused_in_words),
         TEST(delegation_is_all_or_a_list),
