@@ -1927,8 +1927,8 @@ LSSB_PRIVATE lssb_status lssb_fail(lssb_error *error, lssb_status status,
 /* Puts pieces before the message, the last is NULL; its end may be cut. */
 LSSB_PRIVATE void lssb_error_prefix(lssb_error *error, const char *first, ...);
 /* Leaves in the client's error no control character of what a server said, but
- * ends of lines, and no credential: not the client's nor, if `op` is not NULL,
- * one of its request. */
+ * ends of lines, and no credential: not the client's, nor one of the
+ * operation's. */
 LSSB_PRIVATE void lssb_error_clean(lssb_client *client, const lssb_op *op);
 LSSB_PRIVATE void lssb_error_hide(lssb_error *error, const char *secret);
 /* A local mistake in a call: stored for the client and the operation. */
@@ -1972,8 +1972,8 @@ lssb_request_proxy(const lssb_client *client,
 /* The method of a request. */
 LSSB_PRIVATE const char *lssb_request_method(const lssb_op *op,
                                              const struct lssb_exchange *x);
-/* Hides in an error the client's credentials and, if `op` is not NULL, those of
- * its request. */
+/* Hides in an error the client's credentials, the operation's and those of its
+ * request, if it has one. */
 LSSB_PRIVATE void lssb_request_hide(const lssb_client *client,
                                     const lssb_op *op, lssb_error *error);
 /* A body whose length only its end tells counts so much, is sent in chunks, and

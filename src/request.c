@@ -210,14 +210,14 @@ static void request_hide_link(lssb_error *error, const char *text)
 void lssb_request_hide(const lssb_client *client, const lssb_op *op,
                        lssb_error *error)
 {
-    const struct lssb_exchange *x = op != NULL ? lssb_call_exchange(op) : NULL;
+    const struct lssb_exchange *x = lssb_call_exchange(op);
     lssb_pair pair;
     size_t i;
 
     lssb_error_hide(error, client->api_key);
     for (i = 0; i < client->header_count; i++)
         request_hide(error, &client->headers[i]);
-    for (i = 0; op != NULL && i < op->header_count; i++)
+    for (i = 0; i < op->header_count; i++)
         request_hide(error, &op->headers[i]);
     if (x == NULL || x->url == NULL)
         return;

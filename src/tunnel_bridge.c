@@ -164,7 +164,7 @@ void lssb_tunnel_note_loss(lssb_tunnel *tunnel, lssb_status status)
     struct lssb_tunnel_state *state = tunnel_state(tunnel);
     struct lssb_text text;
 
-    lssb_error_clean(tunnel->client, NULL);
+    lssb_error_clean(tunnel->client, &state->carrier);
     tunnel->error = tunnel->client->error;
     tunnel->error.status = status;
     state->losses++;

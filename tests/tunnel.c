@@ -1900,6 +1900,30 @@ static void what_a_server_says_reaches_events_as_text(void)
     end();
 }
 
+static void credentials_that_come_back_are_in_no_event(void)
+{
+    static const lssb_pair pair = { "Authorization", "Bearer secret-7" };
+    lssb_op op = { 0 };
+
+    prepare(SCRIPT_WHOLE);
+    me.config.api_key = "key-of-the-client";
+    begin_as_prepared();
+    op.headers = &pair;
+    op.header_count = 1;
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, &op), LSSB_PENDING);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_OK);
+    listens(BOX_ECHO);
+    box.replies[1] = "HTTP/1.1 403 No\r\nContent-Length: 47\r\n\r\n"
+                     "{\"message\":\"no key-of-the-client, no secret-7\"}";
+    box.now->handle->broken = true;
+    passes(10);
+    local_connects("x", 1, false);
+    passes(1000);
+    EXPECT(strstr(last_message, "no ***, no ***") != NULL);
+    EXPECT(strstr(tunnel.error.message, "no ***, no ***") != NULL);
+    end();
+}
+
 static void connecting_again_is_bounded(void)
 {
     static const struct {
@@ -2613,6 +2637,7 @@ static const struct test tests[] = {
     TEST(local_programs_are_served_while_it_connects_again),
     TEST(who_waits_for_a_connection_does_not_wait_for_ever),
     TEST(what_a_server_says_reaches_events_as_text),
+    TEST(credentials_that_come_back_are_in_no_event),
     TEST(connecting_again_is_bounded),
     TEST(a_closed_tunnel_ends_all_and_never_comes_back),
     TEST(a_closed_tunnel_gives_its_streams_back),
