@@ -1924,6 +1924,20 @@ static void credentials_that_come_back_are_in_no_event(void)
     end();
 }
 
+/* A call without a request asks for none of its operation's headers. */
+static void headers_that_are_not_there_harm_no_stream(void)
+{
+    lssb_op op = { 0 };
+
+    begin(SCRIPT_WHOLE);
+    op.header_count = 1;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, 1, &stream, &op), LSSB_PENDING);
+    lssb_cancel(&op);
+    EXPECT_INT(lssb_wait(me.client, &op, LSSB_FOREVER), LSSB_E_CANCELED);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
 static void connecting_again_is_bounded(void)
 {
     static const struct {
@@ -2638,6 +2652,7 @@ static const struct test tests[] = {
     TEST(who_waits_for_a_connection_does_not_wait_for_ever),
     TEST(what_a_server_says_reaches_events_as_text),
     TEST(credentials_that_come_back_are_in_no_event),
+    TEST(headers_that_are_not_there_harm_no_stream),
     TEST(connecting_again_is_bounded),
     TEST(a_closed_tunnel_ends_all_and_never_comes_back),
     TEST(a_closed_tunnel_gives_its_streams_back),
