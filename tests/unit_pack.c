@@ -377,11 +377,16 @@ static void names_that_do_not_fit_are_listed_again(void)
                    "    for n in range(40):\n"
                    "        open(\"x/%d-%s/%s/%d\" % (d, \"d\" * 200,"
                    " \"e\" * 200, n * 7919 % 1000), \"w\").write(\"x\" * n)\n"
-                   "for n in range(5000): open(\"x/%d\" % (n * 7919), \"w\")"
+                   "for n in range(5000): open(\"x/%d\" % (n * 7919), \"w\")\n"
+                   "d = \"x/7-%s/\" % (\"d\" * 200)\n"
+                   "for d in d, d + \"e\" * 200 + \"/\":\n"
+                   "    os.makedirs(d + \"e\" * 200 + \"/e\", exist_ok=True)\n"
+                   "    for n in range(80): open(d + \"f%d%0100d\""
+                   " % (n * 7919 % 1000, 7), \"w\")"
                    "'"), 0);
     EXPECT_INT(run(python_list), 0);
     EXPECT_INT(measure("x"), LSSB_OK);
-    EXPECT_INT(pack.entries, 30 * 42 + 5000);
+    EXPECT_INT(pack.entries, 30 * 42 + 5000 + 163);
     EXPECT(save(16384) == pack.size);
     EXPECT_INT(run("python3 list.py tar a.tar >got && "
                    "python3 list.py tree x >want && cmp want got"), 0);
@@ -589,6 +594,158 @@ static void failures_name_the_place(void)
     end_folder();
 }
 
+/* The same files, of which one call fails. */
+static lssb_files frail;
+static unsigned frail_calls, frail_at, frail_handles;
+
+static bool fails(int32_t *number)
+{
+    if (frail_calls++ != frail_at)
+        return false;
+    *number = 5;
+    return true;
+}
+
+static lssb_status frail_root(void *context, const char *path,
+                              intptr_t *opened, int32_t *number)
+{
+    lssb_status status = LSSB_E_OPERATION;
+
+    *opened = -1;
+    if (!fails(number))
+        status = files->open_root(context, path, opened, number);
+    frail_handles += status == LSSB_OK;
+    return status;
+}
+
+static lssb_status frail_directory(void *context, intptr_t directory,
+                                   const char *name, intptr_t *opened,
+                                   int32_t *number)
+{
+    lssb_status status = LSSB_E_OPERATION;
+
+    *opened = -1;
+    if (!fails(number))
+        status = files->open_directory(context, directory, name, opened,
+                                       number);
+    frail_handles += status == LSSB_OK;
+    return status;
+}
+
+static lssb_status frail_file(void *context, intptr_t directory,
+                              const char *name, intptr_t *opened,
+                              int32_t *number)
+{
+    lssb_status status = LSSB_E_OPERATION;
+
+    *opened = -1;
+    if (!fails(number))
+        status = files->open_file(context, directory, name, opened, number);
+    frail_handles += status == LSSB_OK;
+    return status;
+}
+
+static lssb_status frail_list(void *context, intptr_t directory,
+                              bool (*take)(void *user, const char *name),
+                              void *user, int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : files->list(context, directory, take, user, number);
+}
+
+static lssb_status frail_info(void *context, intptr_t directory,
+                              const char *name, lssb_local_info *info,
+                              int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : files->info(context, directory, name, info, number);
+}
+
+static lssb_status frail_link(void *context, intptr_t directory,
+                              const char *name, char *target, size_t size,
+                              int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : files->read_link(context, directory, name, target,
+                                            size, number);
+}
+
+static ptrdiff_t frail_read(void *context, intptr_t file, uint64_t offset,
+                            void *bytes, size_t len, int32_t *number)
+{
+    return fails(number) ? -1
+                         : files->read_at(context, file, offset, bytes, len,
+                                          number);
+}
+
+static void frail_close(void *context, intptr_t handle)
+{
+    frail_handles--;
+    files->close(context, handle);
+}
+
+/* Packs and reads the folder's directory "x" by those; its last status. */
+static lssb_status pack_frail(const uint8_t *whole)
+{
+    static uint8_t bytes[1000];
+    char path[128];
+    uint64_t at = 0;
+    ptrdiff_t n = 0;
+    lssb_status status;
+
+    snprintf(path, sizeof path, "%s/x", folder);
+    frail_calls = 0;
+    status = lssb_pack_start(&pack, &frail, path);
+    if (status == LSSB_OK) {
+        pack.choose = choose;
+        while ((status = lssb_pack_measure(&pack)) == LSSB_AGAIN)
+            ;
+    }
+    while (status == LSSB_OK && (n = read_now(at, bytes, sizeof bytes)) > 0) {
+        EXPECT(memcmp(bytes, whole + at, (size_t)n) == 0);
+        at += (uint64_t)n;
+    }
+    if (status == LSSB_OK && at < pack.size)
+        status = LSSB_E_STOPPED;
+    lssb_pack_end(&pack);
+    return status;
+}
+
+static void a_call_that_fails_is_told_and_nothing_stays_open(void)
+{
+    static uint8_t whole[20000];
+    char path[128];
+    lssb_status status = LSSB_E_OPERATION;
+
+    frail = *files;
+    frail.open_root = frail_root;
+    frail.open_directory = frail_directory;
+    frail.open_file = frail_file;
+    frail.list = frail_list;
+    frail.info = frail_info;
+    frail.read_link = frail_link;
+    frail.read_at = frail_read;
+    frail.close = frail_close;
+    begin_folder();
+    EXPECT_INT(run("mkdir -p x/maybe/b x/c && touch x/maybe/b/yes x/maybe/f &&"
+                   " ln -s a x/c/l && head -c 2000 /dev/urandom >x/c/z"), 0);
+    snprintf(path, sizeof path, "%s/x", folder);
+    EXPECT_INT(lssb_pack_start(&pack, files, path), LSSB_OK);
+    pack.choose = choose;
+    while (lssb_pack_measure(&pack) == LSSB_AGAIN)
+        ;
+    EXPECT(pack.size < sizeof whole);
+    EXPECT_INT(read_now(0, whole, sizeof whole), pack.size);
+    lssb_pack_end(&pack);
+    for (frail_at = 0; frail_at < 200 && status != LSSB_OK; frail_at++) {
+        status = pack_frail(whole);
+        EXPECT(status == LSSB_OK || (pack.wrong != NULL && pack.code == 5));
+        EXPECT_INT(frail_handles, 0);
+    }
+    EXPECT(frail_at > 20 && frail_at < 200);
+    end_folder();
+}
+
 static const struct test tests[] = {
     TEST(no_step_follows_a_link_or_leaves_its_directory),
     TEST(files_are_made_written_and_read),
@@ -601,7 +758,8 @@ static const struct test tests[] = {
     TEST(a_tree_that_changes_is_noticed),
     TEST(a_file_that_grows_while_it_is_read_is_noticed),
     TEST(a_file_that_shrinks_while_it_is_read_is_noticed),
-    TEST(failures_name_the_place)
+    TEST(failures_name_the_place),
+    TEST(a_call_that_fails_is_told_and_nothing_stays_open)
 };
 
 int main(void)
