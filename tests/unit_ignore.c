@@ -216,6 +216,12 @@ static void what_takes_long_is_put_off(void)
     EXPECT_INT(decide("b"), 'k');
     EXPECT_INT(put_off, 0);
     lssb_ignore_end(&ignore);
+    for (i = 0; i < 60000; i++)     /* nor are lines for nothing */
+        lines[i] = i % 2 == 0 ? '#' : '\n';
+    begin(lines, 60000);
+    EXPECT_INT(decide("b"), 'k');
+    EXPECT_INT(put_off, 1);
+    lssb_ignore_end(&ignore);
 }
 
 static void mistakes_name_their_line(void)
