@@ -217,9 +217,11 @@ void lssb_request_hide(const lssb_client *client, const lssb_op *op,
     lssb_error_hide(error, client->api_key);
     for (i = 0; i < client->header_count; i++)
         request_hide(error, &client->headers[i]);
-    for (i = 0; op->headers != NULL && i < op->header_count; i++)
+    if (x == NULL || x->path == NULL)
+        return;                     /* no request: its headers do not count */
+    for (i = 0; i < op->header_count; i++)
         request_hide(error, &op->headers[i]);
-    if (x == NULL || x->url == NULL)
+    if (x->url == NULL)
         return;
     for (i = 0; x->pairs(op, i, &pair); i++)
         request_hide(error, &pair);
