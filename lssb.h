@@ -2245,9 +2245,10 @@ lssb_status lssb_tree_upload(lssb_tree *tree, const char *local,
  * has; one of a link is left out. If the call fails what is complete stays, and
  * no file is there in part.
  * LSSB_E_UNSAFE also for what is no archive at all, or exceeds a limit;
- * LSSB_E_REFUSED, LSSB_E_OPERATION: a local file cannot be made or written, its
- * path in the message, system_code. LSSB_E_NOT_FOUND (file: in the box; else
- * `local`), and the box's other failures. The box needs tar. */
+ * LSSB_E_REFUSED, LSSB_E_OPERATION: a local file cannot be made or written, or
+ * not read where it has a second name: the path in the message, system_code.
+ * LSSB_E_NOT_FOUND (file: in the box; else `local`), and the box's other
+ * failures. The box needs tar. */
 lssb_status lssb_tree_download(lssb_tree *tree, const char *path,
                                const char *local, lssb_op *op);
 

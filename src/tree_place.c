@@ -80,8 +80,10 @@ static lssb_status tree_open(const lssb_files *files, intptr_t at,
     return status;
 }
 
-/* A directory on the way of the entry at hand cannot be opened: says so, but
- * of one that need not be there. */
+#define TREE_NO_SOURCE "what it is another name for cannot be opened"
+
+/* A directory on the way of the entry at hand, or of what that is another name
+ * for, cannot be opened: says so, but of one that need not be there. */
 static lssb_status tree_lost(lssb_tree *tree, lssb_status status, bool make,
                              int32_t code)
 {
@@ -90,10 +92,11 @@ static lssb_status tree_lost(lssb_tree *tree, lssb_status status, bool make,
     if (status == LSSB_E_REFUSED)
         return lssb_tree_stop(tree, LSSB_E_UNSAFE, path,
                               "its path leads through a link or a file", code);
-    if (make)
-        return lssb_tree_stop(tree, status, path,
-                              "its directory cannot be opened", code);
-    return status;
+    if (!make && status == LSSB_E_NOT_FOUND)
+        return status;
+    return lssb_tree_stop(tree, status, path,
+                          make ? "its directory cannot be opened"
+                               : TREE_NO_SOURCE, code);
 }
 
 /* Opens a directory by its path, name by name, from `at` on; closes `at` on
@@ -289,8 +292,9 @@ static bool tree_link_stays(const char *name, const char *target)
 }
 
 /* Opens what a second name is for, to copy it. What is not there was left out,
- * and what is no file has none: so is this. The copy has no rights that it has
- * not: it may be a file that was there before. */
+ * and what is no file has none: so is this. That it is there and cannot be
+ * opened is a failure. The copy has no rights that it has not: it may be a file
+ * that was there before. */
 static lssb_status tree_open_source(lssb_tree *tree)
 {
     struct tree_down *down = lssb_tree_down(tree);
@@ -320,8 +324,12 @@ static lssb_status tree_open_source(lssb_tree *tree)
     if (down->source_open)
         down->tar.entry.mode &= info.mode;
     down->copied = 0;
-    if (status == LSSB_E_UNSAFE || status == LSSB_E_STOPPED)
+    if (status == LSSB_E_STOPPED)
         return LSSB_E_STOPPED;      /* and said */
+    if (status != LSSB_OK && status != LSSB_E_NOT_FOUND &&
+        status != LSSB_E_REFUSED)
+        return lssb_tree_stop(tree, status, down->tar.entry.name,
+                              TREE_NO_SOURCE, code);
     return LSSB_OK;
 }
 

@@ -1294,6 +1294,161 @@ static void what_is_made_has_no_more_rights_than_it_should(void)
     EXPECT(remove_here());
 }
 
+/* The same files, of which one call fails. */
+static lssb_files frail;
+static unsigned frail_calls, frail_at;
+static int frail_handles;
+
+static bool fails(int32_t *number)
+{
+    if (frail_calls++ != frail_at)
+        return false;
+    *number = 77;
+    return true;
+}
+
+/* Counts what was opened. */
+static lssb_status opened(lssb_status status)
+{
+    frail_handles += status == LSSB_OK;
+    return status;
+}
+
+static lssb_status frail_root(void *context, const char *path,
+                              intptr_t *handle, int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : opened(files->open_root(context, path, handle,
+                                                   number));
+}
+
+static lssb_status frail_open(void *context, intptr_t directory,
+                              const char *name, intptr_t *handle,
+                              int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : opened(files->open_directory(context, directory,
+                                                        name, handle, number));
+}
+
+static lssb_status frail_file(void *context, intptr_t directory,
+                              const char *name, intptr_t *handle,
+                              int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : opened(files->open_file(context, directory, name,
+                                                   handle, number));
+}
+
+static lssb_status frail_create(void *context, intptr_t directory,
+                                const char *name, uint32_t mode,
+                                intptr_t *handle, int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : opened(files->create_file(context, directory, name,
+                                                     mode, handle, number));
+}
+
+static lssb_status frail_make(void *context, intptr_t directory,
+                              const char *name, uint32_t mode,
+                              int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : files->make_directory(context, directory, name,
+                                                 mode, number);
+}
+
+static lssb_status frail_info(void *context, intptr_t directory,
+                              const char *name, lssb_local_info *info,
+                              int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : files->info(context, directory, name, info, number);
+}
+
+static ptrdiff_t frail_read(void *context, intptr_t file, uint64_t offset,
+                            void *bytes, size_t len, int32_t *number)
+{
+    return fails(number) ? -1
+                         : files->read_at(context, file, offset, bytes, len,
+                                          number);
+}
+
+static lssb_status frail_write(void *context, intptr_t file, const void *bytes,
+                               size_t len, int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : files->write(context, file, bytes, len, number);
+}
+
+static lssb_status frail_mtime(void *context, intptr_t handle, int64_t seconds,
+                               uint32_t nanoseconds, int32_t *number)
+{
+    return fails(number) ? LSSB_E_OPERATION
+                         : files->set_mtime(context, handle, seconds,
+                                            nanoseconds, number);
+}
+
+static void frail_close(void *context, intptr_t handle)
+{
+    frail_handles--;
+    files->close(context, handle);
+}
+
+static void make_frail(void)
+{
+    frail = *files;
+    frail.open_root = frail_root;
+    frail.open_directory = frail_open;
+    frail.open_file = frail_file;
+    frail.create_file = frail_create;
+    frail.make_directory = frail_make;
+    frail.info = frail_info;
+    frail.read_at = frail_read;
+    frail.write = frail_write;
+    frail.set_mtime = frail_mtime;
+    frail.close = frail_close;
+}
+
+/* Every call on the way down fails in turn: each is told, with the system's
+ * number, and nothing is left out for it. */
+static void a_local_call_that_fails_is_told_on_the_way_down(void)
+{
+    lssb_status status = LSSB_E_OPERATION;
+    lssb_error error;
+    lssb_op op;
+
+    make_frail();
+    memset(&archive, 0, sizeof archive);
+    archive_add("a/b/f", '0', "", 0644, "x");
+    archive_add("d", '5', "", 0755, "");
+    archive_add("d/g", '1', "a/b/f", 0644, "");
+    archive_add("d/g", '0', "", 0644, "y");
+    archive.len += 1024;
+    for (frail_at = 0; frail_at < 100 && status != LSSB_OK; frail_at++) {
+        make_place();
+        come_down(archive.len, 512, 0);
+        tree.files = &frail;
+        tree.replace = true;
+        memset(&op, 0, sizeof op);
+        memset(&error, 0, sizeof error);
+        op.error = &error;
+        frail_calls = 0;
+        lssb_tree_download(&tree, "/x", at("in"), &op);
+        status = lssb_wait(me.client, &op, LSSB_FOREVER);
+        if (status != LSSB_OK) {
+            EXPECT_INT(status, LSSB_E_OPERATION);
+            EXPECT_INT(error.system_code, 77);
+            EXPECT(strstr(error.message, "cannot be ") != NULL);
+        }
+        EXPECT_INT(tree.left_out, 0);
+        EXPECT_INT(frail_handles, 0);
+        end();
+        EXPECT(remove_here());
+    }
+    EXPECT(frail_at > 20 && frail_at < 100);
+}
+
 static void a_path_is_as_deep_as_a_tree_may_be(void)
 {
     char path[] = "in/" DEEP DEEP "x";
@@ -1830,6 +1985,7 @@ static const struct test tests[] = {
     TEST(what_a_hostile_box_sends_stays_where_it_belongs),
     TEST(what_leads_through_a_file_is_named),
     TEST(what_is_made_has_no_more_rights_than_it_should),
+    TEST(a_local_call_that_fails_is_told_on_the_way_down),
     TEST(a_path_is_as_deep_as_a_tree_may_be),
 #if !WINDOWS
     TEST(a_copy_has_no_more_rights_than_what_it_is_of),
