@@ -344,7 +344,8 @@ static void x509_search_keep(struct x509_search *search)
     reject = x509_judge(search, anchor.ca);
     if (reject == X509_FINE &&
         (walk->key.len > walk->key.size ||
-         !x509_key(anchor.info, &anchor.key) || x509_is_weak(&anchor.key)))
+         !x509_key(anchor.info, &anchor.key) || x509_is_weak(&anchor.key) ||
+         anchor.key.n.len > X509_MAX_RSA))
         reject = X509_UNUSABLE;
     if (!(anchor.ca ? search->as_issuer : search->as_subject))
         return;

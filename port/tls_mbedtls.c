@@ -120,6 +120,7 @@ static void x509_hash_end(x509_hash *hash, uint8_t out[32])
 #define TLS_E_ECP_VERIFY (-0x4E00)
 #define TLS_E_ECP_LENGTH (-0x4C00)
 
+#define TLS_STARVED "mbedTLS has no memory left"
 #define TLS_TOO_LARGE "a handshake message is larger than a record, or wants " \
                       "what is not there"
 
@@ -169,7 +170,7 @@ static const struct tls_words tls_engine_words[] = {
     { MBEDTLS_ERR_SSL_BUFFER_TOO_SMALL, "a message is too large" },
     { MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, "a message came out of turn" },
     { MBEDTLS_ERR_SSL_COUNTER_WRAPPING, "there were too many records" },
-    { MBEDTLS_ERR_SSL_ALLOC_FAILED, "mbedTLS has no memory left" },
+    { MBEDTLS_ERR_SSL_ALLOC_FAILED, TLS_STARVED },
 #if MBEDTLS_VERSION_NUMBER < 0x03000000
     { MBEDTLS_ERR_SSL_BAD_INPUT_DATA, "TLS was used wrongly" },
 #else
@@ -464,14 +465,16 @@ static lssb_status tls_refuse_unparsed(struct tls_session *session, int code)
     return session->ended = LSSB_E_CERTIFICATE;
 }
 
-/* Whether mbedTLS failed at reading a certificate: errors of X.509 and, as long
- * as no chain was complete, of keys. */
+/* Whether mbedTLS failed at reading a certificate: errors of ASN.1, X.509, keys
+ * and curves, as long as no chain was complete. */
 static bool tls_is_unparsed(const struct tls_session *session, int code)
 {
     if (session->open || session->judge.started)
         return false;
-    return (-code >= 0x2080 && -code <= 0x307F) ||
-           (-code >= 0x3880 && -code <= 0x3FFF);
+    return (-code >= 0x0060 && -code <= 0x006C) ||
+           (-code >= 0x2080 && -code <= 0x307F) ||
+           (-code >= 0x3880 && -code <= 0x3FFF) ||
+           (-code >= 0x4B00 && -code <= 0x4FFF);
 }
 
 /* Says which alert ended it. With TLS 1.3 mbedTLS has the same code for a server
@@ -493,6 +496,8 @@ static const char *tls_words_for(int code)
 {
     const char *words = TLS_WORDS(tls_engine_words, code);
 
+    if (tls_is_starved(code))
+        return TLS_STARVED;
     return words != NULL ? words
                          : TLS_WORDS(tls_engine_words, -(-code & 0x7F80));
 }
@@ -510,7 +515,7 @@ static lssb_status tls_failed(struct tls_session *session, int code)
         return tls_cut(session, 0);
     if (session->read_over)
         return tls_cut(session, session->read_io);
-    if (tls_is_unparsed(session, code))
+    if (tls_is_unparsed(session, code) && !tls_is_starved(code))
         return tls_refuse_unparsed(session, code);
     session->ended = LSSB_E_PROTOCOL;
     if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
@@ -701,7 +706,7 @@ static lssb_status tls_start(void *memory, const lssb_tls_setup *setup)
     if (code == 0)
         return LSSB_OK;
     tls_end(session);
-    return session->ended = code == MBEDTLS_ERR_SSL_ALLOC_FAILED
+    return session->ended = tls_is_starved(code)
                                 ? tls_say_no_memory(setup)
                                 : tls_say_no_start(setup, code);
 }

@@ -11,6 +11,8 @@
  * anchor is ever loaded.
  */
 
+#define TLS_NO_SIGNATURE (-1)       /* no code of mbedTLS's */
+
 /* Signatures that are taken (RFC 8017 A.2.4, RFC 5758 3.2). */
 static const struct tls_signature {
     const char *oid;
@@ -70,29 +72,66 @@ static bool tls_take_apart(const mbedtls_x509_crt *certificate,
     return true;
 }
 
-/* Whether a key, a SubjectPublicKeyInfo, has signed a certificate. */
-static bool tls_has_signed(struct x509_slice info,
-                           const struct tls_signed *what)
+/* Whether an ECDSA signature's lengths are written as BearSSL takes them, which
+ * is nearly as DER wants them; mbedTLS takes longer ones, too. */
+static bool tls_is_short(struct x509_slice bits)
+{
+    struct x509_slice pair, number;
+
+    if (bits.len < 2 || bits.at[1] > 0x81 ||
+        !x509_take(&bits, 0x30, &pair) || pair.len < 2 || pair.at[1] >= 0x80)
+        return false;
+    return x509_take(&pair, 0x02, &number) && pair.len >= 2 &&
+           pair.at[1] < 0x80;
+}
+
+/* Whether mbedTLS failed for want of memory: the code of a module, or of what
+ * it called (error.h). */
+static bool tls_is_starved(int code)
+{
+    static const int modules[] = { 0x2880, 0x3F80, 0x4D80, 0x5180, 0x7F00 };
+    size_t i;
+
+    for (i = 0; i < sizeof modules / sizeof modules[0]; i++)
+        if ((-code & 0x7F80) == modules[i])
+            return true;
+    return (-code & 0x7F) == 0x10 || (-code & 0x7F) == 0x6A;
+}
+
+/* Whether a key, a SubjectPublicKeyInfo, has signed a certificate: 0, or an
+ * error, mbedTLS's own if it is one. */
+static int tls_has_signed(struct x509_slice info,
+                          const struct tls_signed *what)
 {
     unsigned char *at = x509_writable(info.at);
     const mbedtls_md_info_t *hash;
     unsigned char digest[MBEDTLS_MD_MAX_SIZE];
     mbedtls_pk_context key;
-    bool yes = false;
+    int code = TLS_NO_SIGNATURE;
 
-    if (what->by == NULL)
-        return false;
+    if (what->by == NULL || (!what->by->rsa && !tls_is_short(what->bits)))
+        return code;
     mbedtls_pk_init(&key);
     hash = mbedtls_md_info_from_type(what->by->hash);
-    if (hash != NULL &&
-        mbedtls_pk_parse_subpubkey(&at, info.at + info.len, &key) == 0 &&
-        mbedtls_pk_can_do(&key, what->by->rsa ? MBEDTLS_PK_RSA
-                                              : MBEDTLS_PK_ECDSA) &&
-        mbedtls_md(hash, what->body.at, what->body.len, digest) == 0)
-        yes = mbedtls_pk_verify(&key, what->by->hash, digest, 0,
-                                what->bits.at, what->bits.len) == 0;
+    if (hash != NULL)
+        code = mbedtls_pk_parse_subpubkey(&at, info.at + info.len, &key);
+    if (code == 0 && !mbedtls_pk_can_do(&key, what->by->rsa ? MBEDTLS_PK_RSA
+                                                            : MBEDTLS_PK_ECDSA))
+        code = TLS_NO_SIGNATURE;
+    if (code == 0)
+        code = mbedtls_md(hash, what->body.at, what->body.len, digest);
+    if (code == 0)
+        code = mbedtls_pk_verify(&key, what->by->hash, digest, 0,
+                                 what->bits.at, what->bits.len);
     mbedtls_pk_free(&key);
-    return yes;
+    return code;
+}
+
+/* Why a certificate whose signature came to nothing is refused. */
+static int32_t tls_signature_wrong(int code)
+{
+    return code == 0 ? 0 : tls_is_starved(code) ? MBEDTLS_ERR_SSL_ALLOC_FAILED
+                                                : TLS_BAD_SIGNATURE;
 }
 
 /* What is wrong with a certificate by itself, or 0. */
@@ -133,27 +172,34 @@ static int32_t tls_issuer_wrong(const struct tls_judge *judge,
         return TLS_NO_AUTHORITY;
     if (walk->usage && !walk->may_sign)
         return TLS_NOT_FOR_THAT;
-    if (!tls_take_apart(below, &parts) ||
-        !tls_has_signed(tls_slice(&issuer->pk_raw), &parts))
+    if (!tls_take_apart(below, &parts))
         return TLS_BAD_SIGNATURE;
-    return 0;
+    return tls_signature_wrong(tls_has_signed(tls_slice(&issuer->pk_raw),
+                                              &parts));
 }
 
-/* Whether an anchor that was found is the certificate's issuer or, for one
- * that is no authority, has the server's own name and key. */
-static bool tls_ends_path(const struct tls_judge *judge,
-                          const struct x509_public *key,
-                          const struct tls_signed *parts)
+/* Looks whether an anchor that was found is the certificate's issuer or, for
+ * one that is no authority, has the server's own name and key. If that cannot
+ * be said, the reason. */
+static int32_t tls_end_path(struct tls_judge *judge,
+                            const struct x509_public *key,
+                            const struct tls_signed *parts)
 {
     const struct x509_search *search = &judge->search;
     size_t i;
+    int code;
 
-    for (i = 0; i < search->count; i++)
-        if (search->anchors[i].ca
-                ? tls_has_signed(search->anchors[i].info, parts)
-                : x509_same_key(&search->anchors[i].key, key))
-            return true;
-    return false;
+    for (i = 0; i < search->count && !judge->trusted; i++) {
+        if (search->anchors[i].ca) {
+            code = tls_has_signed(search->anchors[i].info, parts);
+            if (tls_is_starved(code))
+                return tls_signature_wrong(code);
+            judge->trusted = code == 0;
+        } else {
+            judge->trusted = x509_same_key(&search->anchors[i].key, key);
+        }
+    }
+    return 0;
 }
 
 /* Judges the next certificate; `below` is the one before, or NULL. */
@@ -181,10 +227,12 @@ static void tls_judge_one(struct tls_judge *judge,
                 : TLS_UNSUPPORTED;
     if (wrong == 0 && below != NULL)
         wrong = tls_issuer_wrong(judge, below, certificate);
-    if (wrong != 0)
+    if (wrong == 0)
+        wrong = tls_end_path(judge, &key, &parts);
+    if (wrong == MBEDTLS_ERR_SSL_ALLOC_FAILED)
+        tls_refuse_for(judge, wrong, "cannot be judged: " TLS_STARVED);
+    else if (wrong != 0)
         tls_refuse_code(judge, wrong);
-    else
-        judge->trusted = tls_ends_path(judge, &key, &parts);
 }
 
 /* Judges what the server sent, until an anchor is reached. */

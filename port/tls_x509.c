@@ -46,10 +46,10 @@ static bool x509_take(struct x509_slice *from, uint8_t tag,
     return true;
 }
 
-/* An INTEGER without the zeros in front of it. */
+/* A positive INTEGER without the zeros in front of it. */
 static bool x509_take_number(struct x509_slice *from, struct x509_slice *out)
 {
-    if (!x509_take(from, 0x02, out))
+    if (!x509_take(from, 0x02, out) || out->len == 0 || out->at[0] >= 0x80)
         return false;
     while (out->len > 0 && out->at[0] == 0) {
         out->at++;
@@ -83,9 +83,12 @@ static bool x509_rsa_key(struct x509_slice bits, struct x509_public *key)
            x509_take_number(&pair, &key->e) && pair.len == 0;
 }
 
+/* A point is written whole (SEC 1, 2.3.3): BearSSL knows no other form. */
 static bool x509_ec_key(struct x509_slice curve, struct x509_slice point,
                         struct x509_public *key)
 {
+    static const uint8_t sizes[] = { 0, 65, 97, 133 };
+
     if (x509_is(&curve, "\x2A\x86\x48\xCE\x3D\x03\x01\x07", 8))
         key->curve = X509_P256;
     else if (x509_is(&curve, "\x2B\x81\x04\x00\x22", 5))
@@ -95,7 +98,7 @@ static bool x509_ec_key(struct x509_slice curve, struct x509_slice point,
     else
         return false;
     key->point = point;
-    return true;
+    return point.len == sizes[key->curve] && point.at[0] == 0x04;
 }
 
 /* Reads a SubjectPublicKeyInfo (RFC 3279 2.3). */
@@ -427,6 +430,8 @@ static enum x509_role x509_open_value(struct x509_walk *walk, uint8_t tag)
 
     switch ((enum x509_extension)walk->extension) {
     case X509_HOSTS:
+        if (tag == 0xA1 || tag == 0xA2 || tag == 0xA6)
+            return X509_IS_BAD;     /* text in pieces: BER, not DER */
         return tag == 0x82 ? X509_IS_HOST : tag == 0x87 ? X509_IS_ADDRESS
                                                         : X509_SKIP;
     case X509_PURPOSES:

@@ -38,6 +38,8 @@ key() {
     case $2 in
     [0-9]*) openssl genrsa -out "$1.key" "$2" 2>/dev/null ;;
     ed25519) openssl genpkey -algorithm "$2" -out "$1.key" ;;
+    compressed) openssl ecparam -name prime256v1 -genkey -noout |
+        openssl ec -conv_form compressed -out "$1.key" 2>/dev/null ;;
     *) openssl ecparam -name "$2" -genkey -noout -out "$1.key" ;;
     esac
 }
@@ -77,12 +79,13 @@ good="$web|subjectAltName=DNS:good.example"
 for k in root other int int2 server client; do key $k 2048; done
 key root4096 4096
 key weak 1024
-key vast 5120
+key vast 4104
 key rootec secp384r1
 key serverec prime256v1
 key server521 secp521r1
 key clientec prime256v1
 key edwards ed25519
+key pressed compressed
 
 # Authorities.
 cert root root "/O=lssb/CN=Test Root" - "$ca"
@@ -90,6 +93,7 @@ cert other other "/O=lssb/CN=Other Root" - "$ca"
 cert root4096 root4096 "/CN=Large Root" - "$ca"
 cert rootec rootec "/CN=Curved Root" - "$ca"
 cert edwards edwards "/CN=Edwards Root" - "$ca"
+cert pressed pressed "/CN=Pressed Root" - "$ca"
 cert twin other "/O=lssb/CN=Test Root" - "$ca"
 cert triplet int2 "/O=lssb/CN=Test Root" - "$ca"
 cert eviltwin weak "/O=lssb/CN=Test Root" - "$ca"
@@ -142,6 +146,7 @@ cert bytwin server "/CN=good.example" twin "$good"
 cert bytriplet server "/CN=good.example" triplet "$good"
 cert byevil server "/CN=good.example" eviltwin "$good"
 cert byedwards server "/CN=good.example" edwards "$good"
+cert bypressed server "/CN=good.example" pressed "$good"
 cert unknown server "/CN=good.example" other "$good"
 cert self server "/CN=good.example" - "$good"
 cert selfca server "/CN=good.example" - \
@@ -165,6 +170,8 @@ cert otherwise server "/CN=good.example" root \
     "$web|subjectAltName=email:a@good.example,URI:https://good.example/"
 cert escape server "/CN=good.example" root \
     "$web|subjectAltName=DER:300F820D6576696C1B5B316D2E74657374"
+cert pieces server "/CN=good.example" root "$web|subjectAltName=DER:$(
+    )301E820C676F6F642E6578616D706C65A20E160C676F6F642E6578616D706C65"
 cert clientonly server "/CN=good.example" root \
     "$end|extendedKeyUsage=clientAuth|subjectAltName=DNS:good.example"
 cert anyuse server "/CN=good.example" root \

@@ -119,10 +119,10 @@ mbedtls_chain|names follow one another|s/    if (!x509_same(&wanted, &name))/   
 mbedtls_chain|an issuer is an authority|s/    if (!walk->authority ||/    if (false ||/
 mbedtls_chain|an issuer's path length|s/(walk->has_path && walk->path < judge->count - 2)/false/
 mbedtls_chain|an issuer may sign|s/    if (walk->usage && !walk->may_sign)/    if (false)/
-mbedtls_chain|an issuer has signed|s/!tls_has_signed(tls_slice(&issuer->pk_raw), &parts)/false/
-mbedtls_chain|an anchor has signed|s/? tls_has_signed(search->anchors\[i\].info, parts)/? true/
-mbedtls_chain|a signature is verified|s/yes = mbedtls_pk_verify.*/yes = 0 ==/;s/what->bits.at, what->bits.len) == 0;/0;/
-mbedtls_chain|the leaf's key for direct trust|s/: x509_same_key(&search->anchors\[i\].key, key))/: true)/
+mbedtls_chain|an issuer has signed|s/tls_signature_wrong(tls_has_signed(tls_slice(&issuer->pk_raw),/(0 * tls_has_signed(tls_slice(\&issuer->pk_raw),/
+mbedtls_chain|an anchor has signed|s/judge->trusted = code == 0;/judge->trusted = true;/
+mbedtls_chain|a signature is verified|s/code = mbedtls_pk_verify(&key, what->by->hash, digest, 0,/code = (int)(0 */;s/what->bits.at, what->bits.len);/what->bits.len);/
+mbedtls_chain|the leaf's key for direct trust|s/judge->trusted = x509_same_key(.*/judge->trusted = true;/
 mbedtls_chain|critical extensions|s/walk->critical_purposes || walk->critical_other/false/
 mbedtls_chain|keys of 1024 bits|s/    if (x509_is_weak(key))/    if (false)/
 mbedtls_chain|keys above 4096 bits|s/    if (key->n.len > X509_MAX_RSA)/    if (false)/
