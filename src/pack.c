@@ -444,15 +444,19 @@ lssb_status lssb_pack_measure(struct lssb_pack *pack)
     return LSSB_OK;
 }
 
-/* Whether the file at hand goes on behind the size that it was measured
- * with. */
-static bool pack_is_longer(struct lssb_pack *pack)
+/* Whether the file at hand ends where it did when it was measured; false:
+ * `wrong` says why. */
+static bool pack_ends(struct lssb_pack *pack)
 {
     const lssb_files *files = pack->own.files;
     char more;
+    ptrdiff_t n = files->read_at(files->context, pack->own.file,
+                                 pack->own.entry.size, &more, 1, &pack->code);
 
-    return files->read_at(files->context, pack->own.file,
-                          pack->own.entry.size, &more, 1, &pack->code) > 0;
+    if (n != 0)
+        pack->wrong = n < 0 ? "the file cannot be read"
+                            : "the file became longer while it was read";
+    return n == 0;
 }
 
 /* Bytes of the file at hand. */
@@ -481,10 +485,8 @@ static ptrdiff_t pack_read_file(struct lssb_pack *pack, uint64_t offset,
         pack->wrong = n < 0 ? "the file cannot be read"
                             : "the file became shorter while it was read";
     if (n > 0 && offset + (uint64_t)n == pack->own.entry.size &&
-        pack_is_longer(pack)) {
-        pack->wrong = "the file became longer while it was read";
+        !pack_ends(pack))
         return -1;
-    }
     return n > 0 ? n : -1;
 }
 

@@ -1440,6 +1440,8 @@ static void a_local_call_that_fails_is_told_on_the_way_down(void)
             EXPECT_INT(status, LSSB_E_OPERATION);
             EXPECT_INT(error.system_code, 77);
             EXPECT(strstr(error.message, "cannot be ") != NULL);
+        } else {
+            EXPECT(frail_calls <= frail_at);
         }
         EXPECT_INT(tree.left_out, 0);
         EXPECT_INT(frail_handles, 0);
@@ -1934,6 +1936,39 @@ static void a_tree_is_the_callers_when_the_call_is_over(void)
 
 /* The file shrinks when it is looked at for the second time: when it is about
  * to be sent. */
+/* The same on the way up: before the box is asked for anything, or so that
+ * what it got is not taken for all. */
+static void a_local_call_that_fails_is_told_on_the_way_up(void)
+{
+    lssb_status status = LSSB_E_OPERATION;
+    lssb_error error;
+    lssb_op op;
+
+    make_frail();
+    for (frail_at = 0; frail_at < 100 && status != LSSB_OK; frail_at++) {
+        begin_up();
+        tree.files = &frail;
+        memset(&op, 0, sizeof op);
+        memset(&error, 0, sizeof error);
+        op.error = &error;
+        frail_calls = 0;
+        lssb_tree_upload(&tree, at("out"), "/x", &op);
+        status = lssb_wait(me.client, &op, LSSB_FOREVER);
+        if (status != LSSB_OK) {
+            EXPECT_INT(error.system_code, 77);
+            EXPECT(strstr(error.message, "cannot be ") != NULL);
+            EXPECT_INT(status, model.created == 0 ? LSSB_E_OPERATION
+                                                  : LSSB_E_STOPPED);
+            EXPECT_INT(model_commands[0].kills, model.created);
+        } else {
+            EXPECT(frail_calls <= frail_at);
+        }
+        EXPECT_INT(frail_handles, 0);
+        end_up();
+    }
+    EXPECT(frail_at > 15 && frail_at < 100);
+}
+
 static bool shrink_it(void *user, const char *path,
                       const lssb_local_info *info)
 {
@@ -2000,6 +2035,7 @@ static const struct test tests[] = {
     TEST(an_upload_is_canceled_at_any_time),
     TEST(a_client_that_closes_ends_a_tree),
     TEST(a_tree_is_the_callers_when_the_call_is_over),
+    TEST(a_local_call_that_fails_is_told_on_the_way_up),
     TEST(a_local_file_that_shrinks_is_named),
 };
 
