@@ -536,6 +536,18 @@ static void what_is_wrong_with_the_options_is_said_at_once(void)
     how.arg_count = 1;
     EXPECT_INT(start(), LSSB_E_TOO_LONG);
     how.arg_count = 0;
+    how.tag = "\xff";
+    EXPECT_INT(start(), LSSB_E_INVALID_ARGUMENT);
+    EXPECT(strstr(error.message, "tag: it is no UTF-8") != NULL);
+    how.tag = NULL;
+    how.label_count = 1;
+    EXPECT_INT(start(), LSSB_E_INVALID_ARGUMENT);
+    EXPECT(strstr(error.message, "label_count is not 0") != NULL);
+    how.labels = none;
+    EXPECT_INT(start(), LSSB_E_INVALID_ARGUMENT);
+    EXPECT(strstr(error.message, "labels: a name or a value") != NULL);
+    how.labels = NULL;
+    how.label_count = 0;
     how.target = "";
     EXPECT_INT(start(), LSSB_E_INVALID_ARGUMENT);
     how.target = NULL;
@@ -811,6 +823,37 @@ static void the_error_has_the_last_lines_of_a_long_log(void)
     EXPECT_STR(error.message + i - 14, "line 99 \xc3\xa4\xc3\xb6\xc3\xbc");
 }
 
+/* As one piece that is longer than what is kept, or as several, beginning
+ * anywhere in a character. */
+static void a_log_is_kept_from_a_whole_character_on(void)
+{
+    static char line[2600];
+    static struct model_event much[] = { { 1, 1, line } };
+    size_t i, n, len;
+
+    for (i = 0; i < 6; i++) {
+        for (n = 0, line[0] = '\0'; n < i % 3; n++)
+            strcat(line, "x");
+        for (n = 0; n < 800; n++)
+            strcat(line, "\xe2\x82\xac");
+        serve();
+        programs[1].events = much;
+        programs[1].event_count = 1;
+        model.slice = i < 3 ? MODEL_TEXT : 100;
+        exits(0, 3, line);
+        ready();
+        EXPECT_INT(start(), LSSB_PENDING);
+        finish();
+        EXPECT_INT(op.status, LSSB_E_CREATION);
+        len = strlen(build.log);
+        EXPECT(len > LSSB_BUILD_LOG - 4 && len < LSSB_BUILD_LOG);
+        EXPECT_INT(len % 3, 0);
+        EXPECT_INT(lssb_utf8_valid(build.log, len), len);
+        EXPECT_INT(lssb_utf8_valid(error.message, strlen(error.message)),
+                   strlen(error.message));
+    }
+}
+
 static lssb_status stop(void *user, const void *bytes, size_t len)
 {
     (void)user;
@@ -1041,6 +1084,7 @@ static const struct test tests[] = {
     TEST(a_server_that_is_silent_is_waited_for_half_a_minute),
     TEST(a_builder_that_may_come_to_be_yet_is_looked_for_again),
     TEST(the_error_has_the_last_lines_of_a_long_log),
+    TEST(a_log_is_kept_from_a_whole_character_on),
     TEST(who_hears_the_log_may_stop_the_build),
     TEST(a_bad_dockerignore_ends_the_build_before_it_costs_anything),
     TEST(a_context_that_changes_ends_the_build),
