@@ -2270,6 +2270,13 @@ static void openssl_speaks_the_newest_version_that_both_have(void)
     EXPECT_STR(version(), "TLSv1.2");
     EXPECT(socket_turns());
     openssl_stop();
+    EXPECT(openssl_start("good", "server", "-rev -tls1_2 -serverpref"));
+#if defined(LSSB_TEST_MBEDTLS) && MBEDTLS_VERSION_NUMBER == 0x03060600
+    EXPECT_INT(socket_handshake(), LSSB_E_PROTOCOL);   /* SECURITY.md */
+#else
+    EXPECT_INT(socket_handshake(), LSSB_OK);
+#endif
+    openssl_stop();
 }
 
 static void openssl_resumes_a_session(void)
