@@ -92,6 +92,7 @@ static struct {
     uint64_t opened_at;             /* the last one */
     unsigned closes;                /* close frames of the client's */
     unsigned pongs;                 /* of the client's, to any ping */
+    unsigned ws_pongs;              /* the same of the WebSocket's */
     unsigned aways;
     uint32_t away_code;
     size_t piece;                   /* most bytes of a message; 0: 4,096 */
@@ -316,6 +317,9 @@ static void box_hear(struct box_end *end, uint8_t byte)
         box.closes++;
         box_close(end, end->ws.code);
         end->over = true;
+    } else if (event == LSSB_WS_CONTROL_FRAME &&
+               end->ws.opcode == LSSB_WS_PONG) {
+        box.ws_pongs++;
     } else if (event == LSSB_WS_WRONG) {
         printf("  the client broke WebSocket: %s\n", end->ws.wrong);
         test_failures++;

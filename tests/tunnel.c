@@ -1176,6 +1176,79 @@ static void pings_are_answered_once_the_connection_takes_answers(void)
     end();
 }
 
+static void a_ping_of_the_websockets_is_answered_as_well(void)
+{
+    uint8_t head[LSSB_WS_HEADER];
+
+    begin(SCRIPT_WHOLE);
+    settle();
+    script.stuck_sending = true;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, &callback_op),
+               LSSB_PENDING);
+    settle();
+    box_bytes(box.now, head,
+              lssb_ws_head(head, LSSB_WS_PING, true, 2, NULL));
+    box_bytes(box.now, "hi", 2);
+    settle();
+    EXPECT_INT(box.ws_pongs, 0);
+    script.stuck_sending = false;
+    settle();
+    EXPECT_INT(box.ws_pongs, 1);
+    EXPECT_INT(callback_op.status, LSSB_OK);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+static bool no_random;
+
+static lssb_io box_random(void *context, void *bytes, size_t len)
+{
+    return no_random ? LSSB_IO_FAILED : script_random(context, bytes, len);
+}
+
+/* Nothing goes out that anybody could foresee. */
+static void a_port_without_random_bytes_ends_the_connection(void)
+{
+    prepare(SCRIPT_WHOLE);
+    no_random = false;
+    box_port.random = box_random;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    settle();
+    box.messages = 0;               /* there was a ping */
+    no_random = true;
+    EXPECT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL) < 0);
+    EXPECT_STR(events, "lost 0\n");
+    EXPECT(strstr(last_message, "no random bytes") != NULL);
+    EXPECT_INT(box.messages, 0);
+    no_random = false;
+    EXPECT_INT(lssb_tunnel_connect(&tunnel, BOX_ECHO, &stream, NULL), LSSB_OK);
+    echoes(&stream, 1);
+    lssb_tunnel_stream_close(&stream);
+    end();
+}
+
+/* What comes for a local program that is gone: the box hears of it. */
+static void what_a_local_program_does_not_take_any_more_is_reset(void)
+{
+    struct local *local;
+
+    begin(SCRIPT_WHOLE);
+    listens(BOX_STAY);
+    local = local_connects("x", 1, true);       /* nothing to read from it */
+    settle();
+    local->handle->broken = true;
+    box_frame(box.now, 0, 0, 1, 3, "abc");
+    EXPECT(!local->closed);
+    settle();
+    EXPECT(local->closed && local->was_reset);
+    EXPECT_STR(events, "opened 11\nreset 11\n");
+    EXPECT_INT(received_bytes, 3);
+    EXPECT_INT(box.resets, 1);
+    EXPECT(tunnel.connected);
+    end();
+}
+
 /* What comes behind a refusal is nobody's. */
 static void a_refusal_is_the_last_word(void)
 {
@@ -2621,6 +2694,9 @@ static const struct test tests[] = {
     TEST(what_may_be_strange_is_harmless),
     TEST(a_flood_of_pings_holds_up_nothing),
     TEST(pings_are_answered_once_the_connection_takes_answers),
+    TEST(a_ping_of_the_websockets_is_answered_as_well),
+    TEST(a_port_without_random_bytes_ends_the_connection),
+    TEST(what_a_local_program_does_not_take_any_more_is_reset),
     TEST(a_refusal_is_the_last_word),
     TEST(a_dead_peer_is_noticed),
     TEST(how_often_a_peer_is_asked_is_the_callers_to_say),
