@@ -2336,6 +2336,15 @@ static void mounts_are_sent_as_they_are_written_down(void)
 
 static void the_proxy_is_sent_as_it_is_written_down(void)
 {
+    static const lssb_pair two_names[] = { { " A", "1" }, { "B", "2" } };
+    static const lssb_proxy_rule of_two = { .name = "r", .env = two_names,
+                                            .env_count = 2 };
+    static const lssb_proxy_callback two_callbacks[] = {
+        { .match_hosts = hosts, .match_host_count = 1, .url = "u",
+          .ttl_s = 60 },
+        { .match_hosts = hosts, .match_host_count = 1, .url = "v",
+          .ttl_s = 3600 }
+    };
     static const struct {
         const char *name, *body;
         lssb_proxy_config proxy;
@@ -2369,6 +2378,14 @@ static void the_proxy_is_sent_as_it_is_written_down(void)
           "\"api.example.com\"],\"url\":\"https://c/\",\"ttl_seconds\":60,"
           "\"full_request\":true,\"request_headers\":[" AUTHORIZATION "]}]}",
           { .callbacks = callbacks, .callback_count = 1 } },
+        { "two of each",
+          "{\"rules\":[{\"name\":\"r\",\"type\":\"headers\",\"enabled\":true,"
+          "\"env_vars\":{\"A\":\"1\",\"B\":\"2\"}}],\"callbacks\":["
+          "{\"match_hosts\":[\"api.example.com\"],\"url\":\"u\","
+          "\"ttl_seconds\":60},{\"match_hosts\":[\"api.example.com\"],"
+          "\"url\":\"v\",\"ttl_seconds\":3600}]}",
+          { .rules = &of_two, .rule_count = 1, .callbacks = two_callbacks,
+            .callback_count = 2 } },
         { "raw", "{\"rules\" : []}", { .json = "{\"rules\" : []}" } }
     };
     lssb_sandbox got;
