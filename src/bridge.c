@@ -239,7 +239,7 @@ static void bridge_close_listener(struct lssb_bridge *listener, bool reset)
     (void)reset;
     client->port->close_handle(client->port_context, listener->handle, false);
     listener->handle = LSSB_NO_HANDLE;
-    if (listener->high > 0 && listener->buffer[0] != '\0')
+    if (listener->buffer[0] != '\0')
         listener->listen->remove_path(client->port_context,
                                       (const char *)listener->buffer);
     for (; bridge != NULL; bridge = bridge->next)
