@@ -1485,6 +1485,7 @@ static void a_page_that_was_cut_is_forgotten_and_a_cursor_alone_is_one(void)
 {
     static const char cut[] = "{\"items\":[{\"id\":\"1\"},{\"id\":\"2\"}],"
                               "\"next_cursor\":\"c\"}";
+    static char cursor[LSSB_URL_SIZE + 1], reply[LSSB_URL_SIZE + 50];
     lssb_snapshot_list list;
     lssb_snapshot got[2];
     size_t count;
@@ -1524,6 +1525,14 @@ static void a_page_that_was_cut_is_forgotten_and_a_cursor_alone_is_one(void)
     EXPECT_STR(got[0].id, "4");
     expect_api(1, "GET", "/snapshots?page_size=2", NULL);
     expect_api(2, "GET", "/snapshots?page_size=2&cursor=c", NULL);
+    memset(&list, 0, sizeof list);  /* too long a cursor to keep */
+    memset(cursor, 'c', sizeof cursor - 1);
+    snprintf(reply, sizeof reply, "{\"items\":[{}],\"next_cursor\":\"%s\"}",
+             cursor);
+    SERVE(R(200, reply));
+    EXPECT_INT(lssb_snapshot_next(client, &list, got, 2, &count, NULL),
+               LSSB_E_TOO_LONG);
+    EXPECT(contains(lssb_error_text(client), "cursor"));
     end();
 }
 
