@@ -1080,6 +1080,37 @@ static void a_system_without_room_is_asked_again(void)
     end();
 }
 
+static void a_listener_needs_a_port_a_stream_and_a_tunnel(void)
+{
+    lssb_listen_port old = box_listen_port, pathless = box_listen_port;
+    lssb_listen_options where = { 0 };
+    lssb_listener second;
+
+    prepare(SCRIPT_WHOLE);
+    me.config.streams = 1;
+    begin_as_prepared();
+    EXPECT_INT(lssb_tunnel_open(&tunnel, &sandbox, &how, NULL), LSSB_OK);
+    old.version = LSSB_PORT_VERSION + 1;
+    pathless.listen_path = NULL;
+    where.port = BOX_ECHO;
+    where.listen = &old;
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener),
+               LSSB_E_UNSUPPORTED);
+    where.address = "/tmp/a socket";
+    where.listen = &pathless;
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener),
+               LSSB_E_UNSUPPORTED);
+    where.address = NULL;
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &second), LSSB_E_NO_MEMORY);
+    lssb_listener_close(&second);
+    EXPECT(box.listening);
+    EXPECT_INT(lssb_tunnel_close(&tunnel, NULL), LSSB_OK);
+    EXPECT_INT(lssb_tunnel_listen(&tunnel, &where, &listener), LSSB_E_TUNNEL);
+    EXPECT(!box.listening);
+    end();
+}
+
 static void a_listener_says_what_is_wrong(void)
 {
     static const struct {
@@ -2753,6 +2784,7 @@ static const struct test tests[] = {
     TEST(a_place_among_the_unanswered_is_for_who_waits),
     TEST(a_place_among_the_unanswered_is_waited_for_in_time),
     TEST(a_system_without_room_is_asked_again),
+    TEST(a_listener_needs_a_port_a_stream_and_a_tunnel),
     TEST(a_listener_says_what_is_wrong),
     TEST(what_breaks_the_rules_ends_the_connection),
     TEST(what_may_be_strange_is_harmless),
