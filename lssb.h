@@ -190,8 +190,10 @@ typedef struct lssb_problem {
 #define LSSB_PROBLEMS 3
 
 /* The details of a failure. A member that does not apply is zero or empty.
- * Never holds a key, a token or a request's body: where a server sends back a
- * credential of the client's or of the call's (of 8 bytes or more), "***". */
+ * Never holds a key or a token: where a server sends back a credential of 8
+ * bytes or more that went along in a header, for a proxy or in a link, "***".
+ * Credentials in a request's body, as a registry's password, are not looked
+ * for: a server's words are told as they are. */
 typedef struct lssb_error {
     lssb_status status;
     lssb_layer layer;
@@ -1939,9 +1941,10 @@ lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
  * English (LC_ALL=C), whatever the box's language is.
  *
  * A call that fails may have done a part: see each. One that is canceled, late
- * or stopped by a callback is killed in the box, with all that it started. One
- * whose connection broke, or whose client was closed, has run once, or goes on
- * in the box for its 60 seconds at most. */
+ * or stopped by a callback is killed in the box, with all that it started, once
+ * the box has said that it runs. One that ends before that, whose connection
+ * broke, or whose client was closed, has run once, or goes on in the box for
+ * its 60 seconds at most. */
 
 /* The library's own part of these calls; not for you. */
 struct lssb_tools_state {

@@ -275,9 +275,9 @@ static void build_upload(struct build_state *state)
     state->source.size = state->of.context.pack.size;
     state->transfer.progress = build_moved;
     state->transfer.user = state;
-    build_begun(state, lssb_file_upload(&state->box, state->archive,
-                                        &state->source, &state->transfer,
-                                        build_inner(state)));
+    build_begun(state, lssb_file_archive(&state->box, state->archive,
+                                         &state->source, &state->transfer,
+                                         build_inner(state)));
 }
 
 /* Closes what the context holds. */

@@ -262,6 +262,7 @@ void lssb_call_lost(lssb_op *op, bool ended)
     bool stale = ended && slot->reused && !slot->replied;
 
     client->error = slot->conn.failure;
+    lssb_error_clean(client, op);
     if (stale && (unsent || always) && client->error.layer != LSSB_LAYER_TLS &&
         (x->again == NULL || x->again(op))) {
         state->attempt--;           /* its keep-alive ended: no fault */

@@ -102,6 +102,7 @@ static void client_setup_proxies(struct client_setup *setup)
 {
     static const char http[] = "http_proxy\0HTTP_PROXY\0all_proxy\0ALL_PROXY\0";
     static const char in_cgi[] = "http_proxy\0all_proxy\0ALL_PROXY\0";
+    static const char in_any_case[] = "all_proxy\0";
     static const char https[] =
         "https_proxy\0HTTPS_PROXY\0all_proxy\0ALL_PROXY\0";
     const char *given = setup->config->proxy;
@@ -116,7 +117,9 @@ static void client_setup_proxies(struct client_setup *setup)
     setup->proxies[0] =
         client_variable(setup, "REQUEST_METHOD").at == NULL
             ? client_first(setup, NULL, http)
-            : client_first(setup, NULL, in_cgi);
+        : client_variable(setup, "request_method").at == NULL
+            ? client_first(setup, NULL, in_cgi)
+            : client_first(setup, NULL, in_any_case);
     setup->proxies[1] = client_first(setup, NULL, https);
 }
 

@@ -438,8 +438,10 @@ lssb_status lssb_command_start(lssb_command *command, const lssb_sandbox *box,
     if (options == NULL)
         options = &defaults;
     wrong = command_wrong_start(text, options, &name);
-    if (command == NULL)
+    if (command == NULL) {
+        name = "";
         wrong = "command: NULL";
+    }
     if (wrong != NULL)
         return lssb_refuse(box->client, call, "start command: ", name,
                            name[0] != '\0' ? ": " : "", wrong, NULL);

@@ -546,19 +546,19 @@ static void error_plain(char *text, bool lines)
             *text = '?';
 }
 
-void lssb_error_hide(lssb_error *error, const char *secret)
+void lssb_error_hide(lssb_error *error, const char *secret, size_t len)
 {
     size_t i;
 
-    lssb_text_hide(error->message, secret);
-    lssb_text_hide(error->error_id, secret);
-    lssb_text_hide(error->type, secret);
-    lssb_text_hide(error->field, secret);
-    lssb_text_hide(error->last_status, secret);
+    lssb_text_hide(error->message, secret, len);
+    lssb_text_hide(error->error_id, secret, len);
+    lssb_text_hide(error->type, secret, len);
+    lssb_text_hide(error->field, secret, len);
+    lssb_text_hide(error->last_status, secret, len);
     for (i = 0; i < LSSB_PROBLEMS; i++) {
-        lssb_text_hide(error->problems[i].where, secret);
-        lssb_text_hide(error->problems[i].message, secret);
-        lssb_text_hide(error->problems[i].type, secret);
+        lssb_text_hide(error->problems[i].where, secret, len);
+        lssb_text_hide(error->problems[i].message, secret, len);
+        lssb_text_hide(error->problems[i].type, secret, len);
     }
 }
 

@@ -90,7 +90,7 @@ void lssb_put_source(const lssb_source *source, struct lssb_writer *to)
     if (room > end - from)
         room = (size_t)(end - from);
     n = source->read_at(source->ctx, from - start, to->out + to->len, room);
-    if (n == LSSB_SOURCE_LATER) {
+    if (n == LSSB_SOURCE_LATER && to->may_wait) {
         to->later = true;
         to->room = to->len;
         return;
@@ -120,6 +120,12 @@ static void file_upload_body(const lssb_op *op, struct lssb_writer *to)
     if (moved > source->size)       /* the end */
         moved = source->size;
     how->progress(how->user, moved, source->size);
+}
+
+static void file_archive_body(const lssb_op *op, struct lssb_writer *to)
+{
+    to->may_wait = true;
+    file_upload_body(op, to);
 }
 
 /* What the reply of an upload says is of no use. */
@@ -183,9 +189,26 @@ static const struct lssb_exchange file_upload = {
     .failed = file_failed
 };
 
-lssb_status lssb_file_upload(const lssb_sandbox *box, const char *path,
+static const struct lssb_exchange file_archive = {
+    .name = "upload file",
+    .method = "POST",
+    .meaning = LSSB_MEANING_DATAPLANE,
+    .resource = LSSB_RESOURCE_FILE,
+    .dataplane = true,
+    .transfer = true,
+    .multipart = true,
+    .path = file_upload_path,
+    .body = file_archive_body,
+    .raw = file_ignore,
+    .done = file_done,
+    .failed = file_failed
+};
+
+/* Begins to upload, as one of the two. */
+static lssb_status file_send(const lssb_sandbox *box, const char *path,
                              const lssb_source *source,
-                             const lssb_transfer *how, lssb_op *op)
+                             const lssb_transfer *how, lssb_op *op,
+                             const struct lssb_exchange *exchange)
 {
     lssb_status status;
     lssb_op own, *call = file_begin(box, path, source, op, &own, &status);
@@ -200,7 +223,21 @@ lssb_status lssb_file_upload(const lssb_sandbox *box, const char *path,
                            "is larger than 2^63-1", NULL);
     file_of(call)->options = source;
     memcpy(&file_of(call)->extra, &how, sizeof how);
-    return lssb_call_go(call, op == NULL, &file_upload, 0);
+    return lssb_call_go(call, op == NULL, exchange, 0);
+}
+
+lssb_status lssb_file_upload(const lssb_sandbox *box, const char *path,
+                             const lssb_source *source,
+                             const lssb_transfer *how, lssb_op *op)
+{
+    return file_send(box, path, source, how, op, &file_upload);
+}
+
+lssb_status lssb_file_archive(const lssb_sandbox *box, const char *path,
+                              const lssb_source *source,
+                              const lssb_transfer *how, lssb_op *op)
+{
+    return file_send(box, path, source, how, op, &file_archive);
 }
 
 /* --------------------------------------------------------------- reading -- */

@@ -41,12 +41,14 @@ LSSB_PRIVATE void lssb_text_add_n(struct lssb_text *text, const char *bytes,
 LSSB_PRIVATE void lssb_text_add_u64(struct lssb_text *text, uint64_t number);
 LSSB_PRIVATE void lssb_text_add_i64(struct lssb_text *text, int64_t number);
 
-/* Makes "***" of each occurrence of a secret (NULL: none), and of a beginning
- * of it, as a text that was cut may have, of LSSB_SECRET_PART bytes or more.
- * What is shorter than LSSB_SECRET_LEAST is no secret, but may be a word. */
+/* Makes "***" of each occurrence of a secret, and of a beginning of it, as a
+ * text that was cut may have: of LSSB_SECRET_PART bytes or more anywhere, of
+ * LSSB_SECRET_END at the text's end. What is shorter than LSSB_SECRET_LEAST is
+ * no secret, but may be a word. */
 #define LSSB_SECRET_LEAST 8
 #define LSSB_SECRET_PART 12
-LSSB_PRIVATE void lssb_text_hide(char *text, const char *secret);
+#define LSSB_SECRET_END 4
+LSSB_PRIVATE void lssb_text_hide(char *text, const char *secret, size_t len);
 
 /* Copies a string; false, and an empty place, when it does not fit whole. */
 LSSB_PRIVATE bool lssb_copy(char *to, size_t size, const char *from,
@@ -89,11 +91,12 @@ struct lssb_writer {
     const char *wrong_name;         /* the member of the JSON that it is about,
                                        or NULL: `wrong` says all */
     struct lssb_mark *mark;         /* where a long string went on, or NULL */
+    bool may_wait;                  /* a source may say so */
     bool later;                     /* a source has nothing yet */
 };
 
-/* What the read_at of a source of this library's own may return, too: nothing
- * yet, it is to be asked again in another step. */
+/* What the read_at of lssb_file_archive's source may return, too: nothing yet,
+ * it is to be asked again in another step. */
 #define LSSB_SOURCE_LATER PTRDIFF_MIN
 
 /* A place within a long string that has been put as far as there: the next
@@ -1930,7 +1933,8 @@ LSSB_PRIVATE void lssb_error_prefix(lssb_error *error, const char *first, ...);
  * ends of lines, and no credential: not the client's, nor one of the
  * operation's. */
 LSSB_PRIVATE void lssb_error_clean(lssb_client *client, const lssb_op *op);
-LSSB_PRIVATE void lssb_error_hide(lssb_error *error, const char *secret);
+LSSB_PRIVATE void lssb_error_hide(lssb_error *error, const char *secret,
+                                  size_t len);
 /* A local mistake in a call: stored for the client and the operation. */
 LSSB_PRIVATE lssb_status lssb_refuse(lssb_client *client, lssb_op *op,
                                      const char *first, ...);
@@ -2438,6 +2442,13 @@ LSSB_PRIVATE lssb_status lssb_link_service_failed(lssb_op *op,
  * window. */
 LSSB_PRIVATE void lssb_put_source(const lssb_source *source,
                                   struct lssb_writer *to);
+/* file.c: lssb_file_upload of a source that may have nothing yet
+ * (LSSB_SOURCE_LATER); `op` is not NULL. */
+LSSB_PRIVATE lssb_status lssb_file_archive(const lssb_sandbox *box,
+                                           const char *path,
+                                           const lssb_source *source,
+                                           const lssb_transfer *how,
+                                           lssb_op *op);
 
 /* service.c: what a request to a service and a WebSocket to one share. */
 struct lssb_service_call {

@@ -254,6 +254,7 @@ void lssb_reply_refused(lssb_op *op, bool keep)
     if (http_status == 407 && slot->conn.proxied && !slot->conn.host_tls &&
         !x->upgrade)
         reply_proxy_refused(op);
+    lssb_error_clean(client, op);
     if (x->upgrade)
         lssb_conn_drop(&slot->conn, false);
     else

@@ -175,36 +175,72 @@ static bool request_candidate(const lssb_op *op, const struct lssb_exchange *x,
     return true;
 }
 
-/* Hides what of these pairs is a credential; of one with a scheme, as in
- * "Bearer x", what follows that as well. */
-static void request_hide(lssb_error *error, const lssb_pair *pair)
+/* Whether a credential's parts are apart here. */
+static bool request_parts(char c)
 {
-    const char *last, *space;
-
-    if (pair->value == NULL || !request_is_secret(pair->name))
-        return;
-    lssb_error_hide(error, pair->value);
-    last = pair->value;
-    while ((space = strchr(last, ' ')) != NULL)
-        last = space + 1;
-    if (last != pair->value)
-        lssb_error_hide(error, last);
+    return c == ' ' || c == ',' || c == ';' || c == '&' || c == '=';
 }
 
-/* Hides what a link leads to: the path, and its last segment. */
+/* Hides a credential; one of parts without the first, which is a scheme or a
+ * name, as in "Bearer x" or "a=x; b=y", and then each that is no name. */
+static void request_hide_parts(lssb_error *error, const char *text, size_t len)
+{
+    const char *end, *at, *part = text;
+
+    while (len > 0 && text[len - 1] == '=')
+        len--;                      /* Base64 may end so */
+    end = text + len;
+    while (part < end && !request_parts(*part))
+        part++;
+    part = part < end ? part + 1 : text;
+    lssb_error_hide(error, part, (size_t)(end - part));
+    for (at = part; at < end; at++) {
+        if (!request_parts(*at))
+            continue;
+        if (*at != '=' || at[1] == '=')
+            lssb_error_hide(error, part, (size_t)(at - part));
+        part = at + 1;
+    }
+    lssb_error_hide(error, part, (size_t)(end - part));
+}
+
+/* Hides what of these pairs is a credential. */
+static void request_hide(lssb_error *error, const lssb_pair *pair)
+{
+    if (pair->value != NULL && request_is_secret(pair->name))
+        request_hide_parts(error, pair->value, strlen(pair->value));
+}
+
+/* Hides what a link leads to: the path, its last segment, the query. */
 static void request_hide_link(lssb_error *error, const char *text)
 {
     struct lssb_url url;
-    const char *last;
+    const char *last, *end;
 
-    if (lssb_url_parse(&url, text, strlen(text), false) != NULL ||
-        url.path_len == 0)
+    if (lssb_url_parse(&url, text, strlen(text), false) != NULL)
         return;
-    lssb_error_hide(error, url.path + 1);
-    last = url.path + url.path_len;
+    if (url.query != NULL)
+        request_hide_parts(error, url.query, url.query_len);
+    if (url.path_len == 0)
+        return;
+    lssb_error_hide(error, url.path + 1, url.path_len - 1);
+    last = end = url.path + url.path_len;
     while (last[-1] != '/')
         last--;
-    lssb_error_hide(error, last);
+    lssb_error_hide(error, last, (size_t)(end - last));
+}
+
+/* Hides the password for a proxy, and what it stands in. */
+static void request_hide_proxy(lssb_error *error, const char *userinfo)
+{
+    const char *password;
+
+    if (userinfo == NULL)
+        return;
+    lssb_error_hide(error, userinfo, strlen(userinfo));
+    password = strchr(userinfo, ':');
+    if (password != NULL)
+        lssb_error_hide(error, password + 1, strlen(password + 1));
 }
 
 void lssb_request_hide(const lssb_client *client, const lssb_op *op,
@@ -214,7 +250,10 @@ void lssb_request_hide(const lssb_client *client, const lssb_op *op,
     lssb_pair pair;
     size_t i;
 
-    lssb_error_hide(error, client->api_key);
+    if (client->api_key != NULL)
+        lssb_error_hide(error, client->api_key, strlen(client->api_key));
+    for (i = 0; i < 2; i++)
+        request_hide_proxy(error, client->proxies[i].userinfo);
     for (i = 0; i < client->header_count; i++)
         request_hide(error, &client->headers[i]);
     if (x == NULL || x->path == NULL)

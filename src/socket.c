@@ -115,7 +115,9 @@ static void socket_closed(lssb_op *op)
     socket->close_code = ws->code;
     lssb_copy(socket->close_reason, sizeof socket->close_reason,
               (const char *)ws->data, ws->data_len);
-    lssb_text_hide(socket->close_reason, socket->client->api_key);
+    if (socket->client->api_key != NULL)
+        lssb_text_hide(socket->close_reason, socket->client->api_key,
+                       strlen(socket->client->api_key));
     lssb_channel_close(&slot->channel,
                        ws->code == LSSB_WS_NO_CODE ? LSSB_WS_NORMAL
                                                    : ws->code);

@@ -42,28 +42,26 @@ static size_t text_whole(const char *at, size_t len)
     return len;
 }
 
-/* How many bytes two texts begin with alike. */
-static size_t text_alike(const char *text, const char *other)
+/* How many bytes a text has alike with the beginning of another. */
+static size_t text_alike(const char *text, const char *other, size_t len)
 {
     size_t n = 0;
 
-    while (text[n] != '\0' && text[n] == other[n])
+    while (n < len && text[n] != '\0' && text[n] == other[n])
         n++;
     return n;
 }
 
-void lssb_text_hide(char *text, const char *secret)
+void lssb_text_hide(char *text, const char *secret, size_t len)
 {
-    size_t least = secret != NULL ? strlen(secret) : 0;
+    size_t least = len < LSSB_SECRET_PART ? len : LSSB_SECRET_PART;
 
-    if (least < LSSB_SECRET_LEAST)
+    if (len < LSSB_SECRET_LEAST)
         return;
-    if (least > LSSB_SECRET_PART)
-        least = LSSB_SECRET_PART;
     for (; *text != '\0'; text++) {
-        size_t n = text_alike(text, secret);
+        size_t n = text_alike(text, secret, len);
 
-        if (n < least)
+        if (n < least && (n < LSSB_SECRET_END || text[n] != '\0'))
             continue;
         memcpy(text, "***", 3);
         memmove(text + 3, text + n, strlen(text + n) + 1);
@@ -512,6 +510,7 @@ void lssb_writer_start(struct lssb_writer *writer, void *out, size_t room,
     writer->wrong = NULL;
     writer->wrong_name = NULL;
     writer->mark = NULL;
+    writer->may_wait = false;
     writer->later = false;
 }
 

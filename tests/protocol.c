@@ -2318,6 +2318,27 @@ static void an_upload_is_the_form_of_the_text(void)
     end();
 }
 
+/* Returns the least number that there is. */
+static ptrdiff_t read_least(void *ctx, uint64_t offset, void *bytes, size_t len)
+{
+    (void)ctx;
+    (void)offset;
+    (void)bytes;
+    (void)len;
+    return PTRDIFF_MIN;
+}
+
+static void a_source_that_fails_ends_its_upload(void)
+{
+    lssb_source source = { read_least, NULL, 5 };
+
+    begin();
+    EXPECT_INT(lssb_file_upload(&box, "/app/test.txt", &source, NULL, NULL),
+               LSSB_E_STOPPED);
+    EXPECT(contains(lssb_error_text(client), "could not be read"));
+    end();
+}
+
 static void a_file_is_read_with_a_length_or_without(void)
 {
     static const enum rec_fate fates[] = { REC_LENGTH, REC_CHUNKED, REC_CLOSE };
@@ -2785,6 +2806,7 @@ static const struct test tests[] = {
 #endif
     TEST(a_dataplane_url_is_cleaned_up_and_keeps_its_path),
     TEST(an_upload_is_the_form_of_the_text),
+    TEST(a_source_that_fails_ends_its_upload),
     TEST(a_file_is_read_with_a_length_or_without),
     TEST(a_short_body_is_a_connection_error_never_a_short_file),
     TEST(a_stat_reads_its_headers_and_what_is_missing_is_unknown),

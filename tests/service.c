@@ -1341,6 +1341,51 @@ static void a_link_that_a_server_sends_back_is_not_told(void)
     end();
 }
 
+static void what_a_link_asks_for_is_not_told(void)
+{
+    begin_link();
+    SERVE(R(403, "{\"detail\":\"token=to_ken_1, to_ken_1, other, fi\"}"));
+    EXPECT_INT(finish(lssb_link_download(
+                   client, "http://550e--dl.svc.example.com/file?token="
+                   "to_ken_1&x=other", &download, &file, fresh())),
+               LSSB_E_AUTH);
+    EXPECT(contains(failure.message, "token=***, ***, other, fi"));
+    end();
+}
+
+static void parts_of_credentials_are_not_told(void)
+{
+    static const lssb_pair mine[] = {
+        { "Cookie", "session=SESSION01; name_is_long=THE_OTHER;empty=" },
+        { "Authorization", "Basic dXNlcjpwYXNzd29yZA==" }
+    };
+
+    configure();
+    config.proxy = "http://somebody:pass_word@proxy.test:1";
+    open_client();
+    SERVE(R(400, "{\"detail\":\"bad SESSION01 THE_OTHER name_is_long "
+            "dXNlcjpwYXNzd29yZA Basic pass_word session\"}"));
+    fresh()->headers = mine;
+    op.header_count = COUNT(mine);
+    EXPECT(finish(lssb_sandbox_get(client, "box-1", &box, &op)) < 0);
+    EXPECT(contains(failure.message,
+                    "bad *** *** name_is_long *** Basic *** session"));
+    end();
+}
+
+/* A refusal that turns out to be what was asked for is an error's text all the
+ * same. */
+static void what_a_success_leaves_behind_is_clean_too(void)
+{
+    begin_with_credentials();
+    SERVE(R(503, "{}"), R(404, "{\"detail\":\"no box for " API_KEY
+                               "\\u001b[31m\"}"));
+    EXPECT_INT(finish(lssb_sandbox_delete(&box, fresh())), LSSB_OK);
+    EXPECT(!contains(lssb_error_text(client), API_KEY));
+    EXPECT(strchr(lssb_error_text(client), 27) == NULL);
+    end();
+}
+
 /* ------------------------------------------------------------ WebSockets -- */
 
 static lssb_websocket_options how;
@@ -2251,6 +2296,9 @@ int main(void)
     TEST(credentials_that_a_server_sends_back_are_not_told),
     TEST(a_key_at_the_end_of_a_message_is_not_told),
     TEST(a_link_that_a_server_sends_back_is_not_told),
+    TEST(what_a_link_asks_for_is_not_told),
+    TEST(parts_of_credentials_are_not_told),
+    TEST(what_a_success_leaves_behind_is_clean_too),
 #if LSSB_WEBSOCKET
         TEST(an_upgrade_is_these_bytes),
         TEST(an_answer_that_is_no_websocket_is_told),

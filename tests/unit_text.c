@@ -239,14 +239,16 @@ static void a_secret_in_a_text_is_hidden_and_a_long_beginning_of_it_too(void)
         const char *text, *secret, *left;
     } rows[] = {
         { "", "secretly-kept", "" },
-        { "nothing", NULL, "nothing" },
         { "secret", "secret", "secret" },       /* it may be a word */
         { "secretly", "secretly", "***" },
-        { "secretl", "secretly", "secretl" },
+        { "secretl.", "secretly", "secretl." },
+        { "secretl", "secretly", "***" },
+        { "a secr", "secretly", "a ***" },
+        { "a sec", "secretly", "a sec" },
         { "xsecretly,secretlysecretly", "secretly", "x***,******" },
         { "secretly-kept.", "secretly-kept", "***." },
         { "a secretly-kep", "secretly-kept", "a ***" },
-        { "a secretly-ke", "secretly-kept", "a secretly-ke" },
+        { "a secretly-ke,", "secretly-kept", "a secretly-ke," },
         { "abababababa", "abababab", "***aba" }
     };
     char text[32];
@@ -255,7 +257,7 @@ static void a_secret_in_a_text_is_hidden_and_a_long_beginning_of_it_too(void)
     for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         test_row = rows[i].text;
         strcpy(text, rows[i].text);
-        lssb_text_hide(text, rows[i].secret);
+        lssb_text_hide(text, rows[i].secret, strlen(rows[i].secret));
         EXPECT_STR(text, rows[i].left);
     }
 }
