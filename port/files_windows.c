@@ -761,14 +761,29 @@ static lssb_status files_put_target(struct files_link *link,
     return LSSB_OK;
 }
 
-/* The length of a path less its last `up` components. */
-static size_t files_above(const WCHAR *path, size_t len, size_t up)
+/* The length of a path less its last component. */
+static size_t files_above(const WCHAR *path, size_t len)
 {
-    for (; up > 0 && len > 0; up--)
-        do
-            len--;
-        while (len > 0 && path[len] != '\\');
+    while (len > 0 && path[--len] != '\\')
+        ;
     return len;
+}
+
+/* The length of what is no component of a final path: "\\?\C:" or
+ * "\\?\UNC\server\share". */
+static size_t files_root_len(const WCHAR *path, size_t len)
+{
+    static const WCHAR unc[] = { '\\', '\\', '?', '\\', 'U', 'N', 'C', '\\' };
+    size_t mark = sizeof unc / sizeof *unc, n = 4, names = 1;
+
+    if (len > mark && memcmp(path, unc, sizeof unc) == 0) {
+        n = mark;
+        names = 2;
+    }
+    for (; n < len && names > 0; n++)
+        if (path[n] == '\\' && --names == 0)
+            break;
+    return n < len ? n : len;
 }
 
 /* Whether a link in a directory would lead to a directory, as far as there is
@@ -779,7 +794,7 @@ static bool files_leads_to_directory(HANDLE directory,
     WCHAR *path = files_take((FILES_PATH + FILES_LINK + 2) * sizeof *path);
     const WCHAR *at = link->text, *end = at + link->name_len / sizeof *at;
     DWORD attributes = INVALID_FILE_ATTRIBUTES;
-    size_t len;
+    size_t len, root;
 
     if (path == NULL)
         return false;
@@ -787,13 +802,14 @@ static bool files_leads_to_directory(HANDLE directory,
     len = len < FILES_PATH ? len : 0;
     if (len > 0 && path[len - 1] == '\\')
         len--;                      /* the root of a disk */
+    root = files_root_len(path, len);
     while (at < end) {              /* paths of this length know no dots */
         size_t n = 0;
 
         while (at + n < end && at[n] != '\\')
             n++;
         if (n == 2 && at[0] == '.' && at[1] == '.')
-            len = files_above(path, len, 1);
+            len = len > root ? files_above(path, len) : 0;
         else if (n > 0 && len > 0 && !(n == 1 && at[0] == '.')) {
             path[len++] = '\\';
             memcpy(path + len, at, n * sizeof *at);

@@ -17,8 +17,7 @@
  * told as a name that is not there; half of a connection cannot be ended, so
  * there are no listeners of tunnels; a refusal is no event, so that while a
  * connection is made `wait` looks around every FREERTOS_DIAL_MS. Written by its
- * documentation and sources; compiled against headers of the same shape, not
- * run.
+ * documentation and sources; run against a stand-in of the same shape only.
  */
 #include "FreeRTOS.h"
 #include "task.h"

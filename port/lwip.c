@@ -177,7 +177,8 @@ static void sockets_event_lower(struct sockets_event *event)
 }
 
 /* Asks lwIP's thread to raise it, once for as many as ask until it does. A
- * thread whose mailbox is full is asked by the next one, or `wait` looks. */
+ * thread whose mailbox is full is asked by the next one, or `wait` looks: a loop
+ * of one's own had better step every LSSB_WAKE_MS, too. */
 static void sockets_event_raise(struct sockets_event *event)
 {
     err_t error;

@@ -102,7 +102,9 @@ typedef struct lssb_port {
     lssb_io (*random)(void *context, void *bytes, size_t len);
 
     /* A variable of the environment, or NULL. The one place that reads it;
-     * called by lssb_open and lssb_memory_needed only. May be NULL. */
+     * called by lssb_open and lssb_memory_needed only, and by each with an
+     * empty name at its end: what this thread was given is not looked at any
+     * more. May be NULL. */
     const char *(*environment)(void *context, const char *name);
 
     /* Starts to resolve `name` (a host name, never a literal address), which

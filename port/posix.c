@@ -791,9 +791,10 @@ static bool posix_is_the_same(const struct posix_made *made,
 static void posix_aside(char *to, const char *path)
 {
     static const char suffix[] = ".lssb-";
-    unsigned long number = (unsigned long)getpid();
+    uint32_t number = (uint32_t)getpid();
     size_t len = strlen(path);
 
+    (void)posix_random(NULL, &number, sizeof number);
     memcpy(to, path, len);
     memcpy(to + len, suffix, sizeof suffix - 1);
     len += sizeof suffix - 1;
@@ -836,14 +837,24 @@ static bool posix_take_over(const struct sockaddr_un *at)
     return false;
 }
 
+/* Whether what is at a path is what was made there. */
+static bool posix_is_there(const struct posix_made *made, const char *path)
+{
+    struct stat what;
+
+    return lstat(path, &what) == 0 && posix_is_the_same(made, &what);
+}
+
 /* Binds, and has only this user connect: by the mode of the socket, which Linux
  * makes the file with, elsewhere by the file's; and nobody can connect before
- * listen(). Stores what was made. False: errno says why. */
+ * listen(). Stores what was made; if that is not at the path any more, another
+ * one has it. False: errno says why. */
 static bool posix_bind_path(int fd, const struct sockaddr_un *at,
-                            struct stat *what)
+                            struct posix_made *made)
 {
     const struct sockaddr *to = (const struct sockaddr *)at;
     socklen_t len = (socklen_t)sizeof *at;
+    struct stat what;
     int error;
 
     (void)fchmod(fd, S_IRUSR | S_IWUSR);
@@ -852,8 +863,11 @@ static bool posix_bind_path(int fd, const struct sockaddr_un *at,
          bind(fd, to, len) != 0))
         return false;
     if (chmod(at->sun_path, S_IRUSR | S_IWUSR) == 0 &&
-        lstat(at->sun_path, what) == 0 && listen(fd, POSIX_BACKLOG) == 0)
-        return true;
+        lstat(at->sun_path, &what) == 0 && listen(fd, POSIX_BACKLOG) == 0) {
+        posix_remember(made, &what);
+        errno = EADDRINUSE;
+        return posix_is_there(made, at->sun_path);
+    }
     error = errno;
     unlink(at->sun_path);
     errno = error;
@@ -890,7 +904,6 @@ static lssb_io posix_listen_path(void *context, const char *path,
     uint64_t name = posix_name(path);
     struct posix_made *made = posix_find_path(context, 0);
     struct sockaddr_un at;
-    struct stat what;
     int fd;
 
     if (!posix_path(&at, path)) {
@@ -904,12 +917,11 @@ static lssb_io posix_listen_path(void *context, const char *path,
     fd = posix_unix_socket();
     if (fd < 0)
         return posix_failed(code);
-    if (!posix_bind_path(fd, &at, &what)) {
+    if (!posix_bind_path(fd, &at, made)) {
         posix_close_fd(fd);
         return posix_failed(code);
     }
     made->name = name;
-    posix_remember(made, &what);
     *handle = fd;
     return LSSB_IO_OK;
 }

@@ -310,9 +310,9 @@ static bool windows_pair(SOCKET pair[2])
 
 /* Windows keeps its environment in UTF-16; what is handed out as UTF-8 has to
  * stand somewhere, and is asked for before there is a client. It stands in
- * pages of its own, for the thread that asked, until that thread opens a
- * context: the client has its copies then, and what was here, keys among it,
- * is wiped. */
+ * pages of its own, for the thread that asked, until that thread has asked for
+ * all: the client has its copies then, and what was here, keys among it, is
+ * wiped. */
 #define WINDOWS_VARIABLE 32         /* bytes of a name, and its NUL */
 
 struct windows_variable {
@@ -387,30 +387,6 @@ static bool windows_is_kept(const struct windows_variable *kept,
            memcmp(kept->value, variable->value, kept->size) == 0;
 }
 
-/* The one place that reads the environment. A string is good until its thread
- * opens a context. */
-static const char *windows_environment(void *context, const char *name)
-{
-    struct windows_variable *variable = windows_read_variable(name), *kept;
-
-    (void)context;
-    if (variable == NULL)
-        return NULL;
-    AcquireSRWLockExclusive(&windows_variables_lock);
-    kept = windows_variables;
-    while (kept != NULL && !windows_is_kept(kept, variable))
-        kept = kept->next;
-    if (kept == NULL) {
-        variable->next = windows_variables;
-        windows_variables = variable;
-    }
-    ReleaseSRWLockExclusive(&windows_variables_lock);
-    if (kept == NULL)
-        return variable->value;
-    windows_drop(variable);
-    return kept->value;
-}
-
 /* Forgets what this thread has read. */
 static void windows_forget(void)
 {
@@ -429,6 +405,35 @@ static void windows_forget(void)
     ReleaseSRWLockExclusive(&windows_variables_lock);
 }
 
+/* The one place that reads the environment. A string is good until its thread
+ * asks for the name "". */
+static const char *windows_environment(void *context, const char *name)
+{
+    struct windows_variable *variable, *kept;
+
+    (void)context;
+    if (name[0] == '\0') {
+        windows_forget();
+        return NULL;
+    }
+    variable = windows_read_variable(name);
+    if (variable == NULL)
+        return NULL;
+    AcquireSRWLockExclusive(&windows_variables_lock);
+    kept = windows_variables;
+    while (kept != NULL && !windows_is_kept(kept, variable))
+        kept = kept->next;
+    if (kept == NULL) {
+        variable->next = windows_variables;
+        windows_variables = variable;
+    }
+    ReleaseSRWLockExclusive(&windows_variables_lock);
+    if (kept == NULL)
+        return variable->value;
+    windows_drop(variable);
+    return kept->value;
+}
+
 /* -------------------------------------------------------------- context -- */
 
 /* Asks for Winsock 2.2; each time is undone by one WSACleanup. */
@@ -441,15 +446,13 @@ static lssb_io windows_startup(int32_t *code)
     return error == 0 ? LSSB_IO_OK : windows_io(error);
 }
 
-/* Starts Winsock and makes the wake pair. What was read of the environment has
- * served its purpose. */
+/* Starts Winsock and makes the wake pair. */
 static lssb_io windows_open(void *context, int32_t *code)
 {
     struct windows_context *windows = context;
     lssb_io io = windows_startup(code);
     SOCKET pair[2];
 
-    windows_forget();
     if (io != LSSB_IO_OK)
         return io;
     if (!windows_pair(pair)) {

@@ -95,6 +95,17 @@ static struct client_string client_first(const struct client_setup *setup,
     return string;
 }
 
+/* What the port has handed out of the environment is copied, or not wanted any
+ * more. */
+static void client_forget(const struct client_setup *setup)
+{
+    const lssb_port *port = setup->port;
+
+    if (port->version == LSSB_PORT_VERSION && port->environment != NULL &&
+        !setup->config->no_environment)
+        port->environment(port->context, "");
+}
+
 /* Proxies: the configuration's for both, or the environment's. In a CGI
  * program HTTP_PROXY is what the header "Proxy" of a request says, and no
  * variable of this machine's. */
@@ -492,7 +503,8 @@ size_t lssb_memory_needed(const lssb_config *config)
         config = &defaults;
     if (client_setup(&setup, config, NULL) != LSSB_OK ||
         client_measure(&layout, &setup, NULL) != LSSB_OK)
-        return 0;
+        layout.used = 0;
+    client_forget(&setup);
     return layout.used;
 }
 
@@ -711,14 +723,14 @@ lssb_status lssb_open_why(lssb_client **client, const lssb_config *config,
                          "client: NULL", NULL);
     *client = NULL;
     status = client_setup(&setup, config != NULL ? config : &defaults, why);
-    if (status != LSSB_OK)
-        return status;
-    status = client_measure(&measured, &setup, why);
+    if (status == LSSB_OK)
+        status = client_measure(&measured, &setup, why);
     if (status == LSSB_OK)
         status = client_block(&setup, &measured, &block, why);
-    if (status != LSSB_OK)
-        return status;
-    return client_start(client, block, &measured, &setup, why);
+    if (status == LSSB_OK)
+        status = client_start(client, block, &measured, &setup, why);
+    client_forget(&setup);
+    return status;
 }
 
 lssb_status lssb_open(lssb_client **client, const lssb_config *config)

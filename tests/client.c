@@ -1626,6 +1626,27 @@ static void the_environment_fills_what_is_not_given(void)
     EXPECT_STR(seen_key, "");
 }
 
+static void the_environment_is_given_back_whatever_became_of_it(void)
+{
+    lssb_client *client;
+    lssb_error why;
+
+    begin(SCRIPT_WHOLE);
+    me.config.no_environment = false;
+    me.config.endpoint = "ftp://api.test";
+    script.forgotten = 0;
+    EXPECT_INT(lssb_open_why(&client, &me.config, &why),
+               LSSB_E_INVALID_ARGUMENT);
+    EXPECT_INT(script.forgotten, 1);
+    EXPECT_INT(lssb_memory_needed(&me.config), 0);
+    EXPECT_INT(script.forgotten, 2);
+    me.config.endpoint = "http://api.test";
+    EXPECT(lssb_memory_needed(&me.config) > 0);
+    EXPECT_INT(script.forgotten, 3);
+    EXPECT_INT(ask(&why), LSSB_OK);
+    EXPECT(script.forgotten > 3);
+}
+
 /* What a TLS backend was told to take for the system's certificates. */
 static char system_file[64];
 
@@ -2364,6 +2385,7 @@ static const struct test tests[] = {
     TEST(why_a_client_does_not_open_holds_nothing_else),
     TEST(endpoints_are_completed),
     TEST(the_environment_fills_what_is_not_given),
+    TEST(the_environment_is_given_back_whatever_became_of_it),
     TEST(the_systems_certificates_are_where_they_are_said_to_be),
     TEST(a_key_is_not_shown_to_everybody),
     TEST(a_key_is_not_shown_to_a_proxy),

@@ -12,7 +12,7 @@ set -u
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 suite=${SUITE:-trixie}
-tree=${MBEDTLS:-$folder/tree}
+tree=${MBEDTLS:-$folder/$suite}
 make=${MAKE:-make}
 
 # skip REASON: nothing of this can be run here.
@@ -98,6 +98,6 @@ sh tests/run.sh \
     "mbedTLS $version" "$with programs WERROR=-Werror && $with unit" \
     "mbedTLS $version: symbols" "$with symbols" \
     "mbedTLS $version: servers with TLS 1.2" \
-    "NEWER=1 PROTOCOLS=TLSv1.2 BIG=16 $with test-servers" \
+    "PROTOCOLS=TLSv1.2 BIG=16 $with test-servers" \
     "mbedTLS $version: servers with TLS 1.3" \
-    "NEWER=1 PROTOCOLS=TLSv1.3 BIG=16 $with test-servers"
+    "PROTOCOLS=TLSv1.3 BIG=16 $with test-servers"

@@ -145,6 +145,7 @@ static struct script {
     size_t route_count[2];
     unsigned route_hits[SCRIPT_ROUTES];
     const char *const *environment; /* name, value, … NULL */
+    unsigned forgotten;             /* how often it was given back */
     const struct script_peers *peers;
 
     enum script_cut cut;            /* once so many bytes have moved: */
@@ -609,6 +610,7 @@ static const char *script_environment(void *context, const char *name)
     size_t i;
 
     (void)context;
+    script.forgotten += name[0] == '\0';
     for (i = 0; script.environment != NULL && script.environment[i] != NULL;
          i += 2)
         if (strcmp(script.environment[i], name) == 0)

@@ -832,6 +832,24 @@ static void links_that_lead_elsewhere_are_refused(void)
     end();
 }
 
+/* No ".." of a link leads from there to another machine. */
+static void what_is_no_directory_of_a_path_is_told(void)
+{
+    static const struct {
+        WCHAR path[24];
+        size_t root;
+    } rows[] = {
+        { L"\\\\?\\C:\\dir\\x", 6 }, { L"\\\\?\\C:", 6 },
+        { L"\\\\?\\UNC\\host\\share\\x", 18 },
+        { L"\\\\?\\UNC\\host\\share", 18 }, { L"\\\\?\\UNC\\h", 9 }
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++)
+        EXPECT_INT(files_root_len(rows[i].path, wcslen(rows[i].path)),
+                   rows[i].root);
+}
+
 /* What the system is given for a link. */
 static void a_link_is_written_as_windows_keeps_it(void)
 {
@@ -1041,6 +1059,7 @@ static const struct test tests[] = {
     TEST(names_that_differ_in_case_are_one),
     TEST(a_short_name_is_nobodys),
     TEST(links_that_lead_elsewhere_are_refused),
+    TEST(what_is_no_directory_of_a_path_is_told),
     TEST(a_link_is_written_as_windows_keeps_it),
     TEST(a_target_has_a_length_that_windows_keeps),
     TEST(a_link_is_one_to_a_directory_if_that_is_there),
