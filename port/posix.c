@@ -35,6 +35,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -837,41 +838,92 @@ static bool posix_take_over(const struct sockaddr_un *at)
     return false;
 }
 
-/* Whether what is at a path is what was made there. */
-static bool posix_is_there(const struct posix_made *made, const char *path)
-{
-    struct stat what;
+#define POSIX_LOCK_MS 200           /* for others of this library */
 
-    return lstat(path, &what) == 0 && posix_is_the_same(made, &what);
+/* Locks a path's directory, for a moment, against others of this library that
+ * take over what is dead: they look, remove and listen one after another. -1:
+ * it goes on without; somebody else may have locked it for good. */
+static int posix_lock(const struct sockaddr_un *at)
+{
+    int fd = -1;
+#ifdef LOCK_EX
+    char directory[sizeof at->sun_path + 1];
+    const char *slash = strrchr(at->sun_path, '/');
+    size_t len = slash != NULL ? (size_t)(slash - at->sun_path) + 1 : 0;
+    int ms;
+
+    memcpy(directory, at->sun_path, len);
+    directory[len] = '.';
+    directory[len + 1] = '\0';
+    fd = open(directory, O_RDONLY | O_CLOEXEC);
+    for (ms = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0; ms++) {
+        if (ms < POSIX_LOCK_MS && errno == EWOULDBLOCK) {
+            poll(NULL, 0, 1);
+            continue;
+        }
+        close(fd);
+        fd = -1;
+    }
+#else
+    (void)at;
+#endif
+    return fd;
 }
 
-/* Binds, and has only this user connect: by the mode of the socket, which Linux
- * makes the file with, elsewhere by the file's; and nobody can connect before
- * listen(). Stores what was made; if that is not at the path any more, another
- * one has it. False: errno says why. */
-static bool posix_bind_path(int fd, const struct sockaddr_un *at,
-                            struct posix_made *made)
+/* Keeps errno. */
+static void posix_unlock(int lock)
 {
-    const struct sockaddr *to = (const struct sockaddr *)at;
-    socklen_t len = (socklen_t)sizeof *at;
+#ifdef LOCK_EX
+    int error = errno;
+
+    if (lock < 0)
+        return;
+    flock(lock, LOCK_UN);           /* a process that was forked has it, too */
+    close(lock);
+    errno = error;
+#else
+    (void)lock;
+#endif
+}
+
+/* Has only this user connect: by the mode of the socket, which Linux makes the
+ * file with, elsewhere by the file's; and nobody can connect before listen().
+ * Stores what was made. False: errno says why. */
+static bool posix_listen_there(int fd, const struct sockaddr_un *at,
+                               struct posix_made *made)
+{
     struct stat what;
     int error;
 
-    (void)fchmod(fd, S_IRUSR | S_IWUSR);
-    if (bind(fd, to, len) != 0 &&
-        (errno != EADDRINUSE || !posix_take_over(at) ||
-         bind(fd, to, len) != 0))
-        return false;
     if (chmod(at->sun_path, S_IRUSR | S_IWUSR) == 0 &&
         lstat(at->sun_path, &what) == 0 && listen(fd, POSIX_BACKLOG) == 0) {
         posix_remember(made, &what);
-        errno = EADDRINUSE;
-        return posix_is_there(made, at->sun_path);
+        return true;
     }
     error = errno;
     unlink(at->sun_path);
     errno = error;
     return false;
+}
+
+/* Binds to a path and listens. False: errno says why. */
+static bool posix_bind_path(int fd, const struct sockaddr_un *at,
+                            struct posix_made *made)
+{
+    const struct sockaddr *to = (const struct sockaddr *)at;
+    socklen_t len = (socklen_t)sizeof *at;
+    int lock = -1;
+    bool bound;
+
+    (void)fchmod(fd, S_IRUSR | S_IWUSR);
+    bound = bind(fd, to, len) == 0;
+    if (!bound && errno == EADDRINUSE) {
+        lock = posix_lock(at);
+        bound = posix_take_over(at) && bind(fd, to, len) == 0;
+    }
+    bound = bound && posix_listen_there(fd, at, made);
+    posix_unlock(lock);
+    return bound;
 }
 
 /* A number made of a path, not 0 (FNV-1a). */
