@@ -225,6 +225,20 @@ plan() {
     done
 }
 
+# one_wine COMMAND...: runs it with one server of Wine for all its programs. Each
+# would start and end one otherwise, and find that of the one before amid its
+# end.
+one_wine() {
+    mkdir -p "$WINEPREFIX"
+    "${wine%/*}/wineserver64" -f -p >/dev/null 2>&1 </dev/null &
+    server=$!
+    "$@"
+    kill "$server" && wait "$server"
+}
+
+# run_plan: runs what it is told by its input, in turn.
+run_plan() { tr '\n' '\0' | xargs -0 -n 1000 sh tests/run.sh; }
+
 # checked TARGET: builds a target, runs what is planned, prints what came of it.
 # BUILD-FOLDER/TARGET.log says more.
 checked() {
@@ -238,7 +252,10 @@ checked() {
         echo '0 passed, 1 failed'
         return
     fi
-    plan "$1" | tr '\n' '\0' | xargs -0 -n 1000 sh tests/run.sh >>"$log" 2>&1
+    case $run in
+    "$wine") plan "$1" >"$log.plan"; one_wine run_plan <"$log.plan" >>"$log" 2>&1 ;;
+    *) plan "$1" | run_plan >>"$log" 2>&1 ;;
+    esac
     tail -n 1 "$log"
 }
 
