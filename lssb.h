@@ -1902,11 +1902,11 @@ typedef struct lssb_build {
  * (snapshot): the context could not be unpacked, or the build failed; the
  * message ends with the last lines of its log. LSSB_E_INVALID_ARGUMENT: the
  * context is no directory, the Dockerfile no file in it, .dockerignore is
- * malformed, or larger than 64 KiB. LSSB_E_TOO_LONG: a path, directories within one another, or build
- * arguments of more than about 15 KB. LSSB_E_STOPPED: the context cannot be
- * read, or changed; on_log said so. Else as lssb_sandbox_create,
- * lssb_file_upload, lssb_run, lssb_snapshot_capture; messages begin with the
- * step. */
+ * malformed, or larger than 64 KiB. LSSB_E_TOO_LONG: a path, directories within
+ * one another, or build arguments of more than about 15 KB. LSSB_E_STOPPED: the
+ * context cannot be read, or changed; on_log said so. Else as
+ * lssb_sandbox_create, lssb_file_upload, lssb_run, lssb_snapshot_capture;
+ * messages begin with the step. */
 lssb_status lssb_snapshot_build(lssb_client *client, lssb_build *build,
                                 const lssb_build_options *options,
                                 lssb_snapshot *snapshot, lssb_op *op);
@@ -2449,8 +2449,8 @@ typedef struct lssb_listener {
 
 /* Listens at once; borrowed of the options: `listen`, until the tunnel is
  * closed. What connects waits for the port in the box, then is bridged; what
- * cannot be is reset, and an event says why. To a Unix socket only this user may connect, whatever the umask
- * (mode 0600). One that is there already gives way if it is this user's, two
+ * cannot be is reset, and an event says why. To a Unix socket only this user
+ * may connect, whatever the umask (mode 0600). One that is there already gives way if it is this user's, two
  * seconds old, and nobody listens on it: a dead process left it.
  *
  * LSSB_OK, LSSB_E_PORT_IN_USE (of a path: by a live listener, or by what is no
@@ -2563,8 +2563,9 @@ lssb_status lssb_download_url(const lssb_sandbox *box,
  * sandbox. `url` is lssb_link.url, from whichever program made it. As
  * lssb_file_download otherwise: parts, conditions, tried again, gone on with
  * after a loss if the file is the same, by its ETag or, if it has none, by the
- * date of its last change, a minute or more before the reply's. The operation's headers go to it, but X-Api-Key and
- * what contains the API key: LSSB_E_INVALID_ARGUMENT. LSSB_E_AUTH: the link has
+ * date of its last change, a minute or more before the reply's. The operation's
+ * headers go to it, but X-Api-Key and what contains the API key:
+ * LSSB_E_INVALID_ARGUMENT. LSSB_E_AUTH: the link has
  * expired, or is none; LSSB_E_NOT_FOUND (file). Messages never hold the URL. */
 lssb_status lssb_link_download(lssb_client *client, const char *url,
                                const lssb_download *download, lssb_file *file,

@@ -210,7 +210,6 @@ static bool call_again(lssb_op *op)
     if (x->again != NULL && !x->again(op))
         return false;
     state->client->stats.retries++;
-    lssb_error_clean(state->client, op);
     lssb_trace(state->client, LSSB_TRACE_RETRY,
                lssb_call_slot(op) != NULL ? lssb_call_slot(op)->conn.host : "",
                error->message, (int64_t)ms);

@@ -105,6 +105,9 @@ void lssb_put_source(const lssb_source *source, struct lssb_writer *to)
         to->room = to->len;         /* what follows does not join on yet */
 }
 
+#define FILE_MAY_WAIT 1             /* an upload's `step`: its source may have
+                                       nothing yet */
+
 static void file_upload_body(const lssb_op *op, struct lssb_writer *to)
 {
     const lssb_transfer *how = op->reserved.state.extra;
@@ -112,6 +115,7 @@ static void file_upload_body(const lssb_op *op, struct lssb_writer *to)
     uint64_t moved;
 
     file_form(op, to, false);
+    to->may_wait = op->reserved.state.step == FILE_MAY_WAIT;
     lssb_put_source(source, to);
     file_form(op, to, true);
     if (how == NULL || how->progress == NULL || to->len == 0)
@@ -120,12 +124,6 @@ static void file_upload_body(const lssb_op *op, struct lssb_writer *to)
     if (moved > source->size)       /* the end */
         moved = source->size;
     how->progress(how->user, moved, source->size);
-}
-
-static void file_archive_body(const lssb_op *op, struct lssb_writer *to)
-{
-    to->may_wait = true;
-    file_upload_body(op, to);
 }
 
 /* What the reply of an upload says is of no use. */
@@ -189,26 +187,11 @@ static const struct lssb_exchange file_upload = {
     .failed = file_failed
 };
 
-static const struct lssb_exchange file_archive = {
-    .name = "upload file",
-    .method = "POST",
-    .meaning = LSSB_MEANING_DATAPLANE,
-    .resource = LSSB_RESOURCE_FILE,
-    .dataplane = true,
-    .transfer = true,
-    .multipart = true,
-    .path = file_upload_path,
-    .body = file_archive_body,
-    .raw = file_ignore,
-    .done = file_done,
-    .failed = file_failed
-};
-
-/* Begins to upload, as one of the two. */
+/* Begins to upload; `step` is 0 or FILE_MAY_WAIT. */
 static lssb_status file_send(const lssb_sandbox *box, const char *path,
                              const lssb_source *source,
                              const lssb_transfer *how, lssb_op *op,
-                             const struct lssb_exchange *exchange)
+                             uint8_t step)
 {
     lssb_status status;
     lssb_op own, *call = file_begin(box, path, source, op, &own, &status);
@@ -223,21 +206,22 @@ static lssb_status file_send(const lssb_sandbox *box, const char *path,
                            "is larger than 2^63-1", NULL);
     file_of(call)->options = source;
     memcpy(&file_of(call)->extra, &how, sizeof how);
-    return lssb_call_go(call, op == NULL, exchange, 0);
+    file_of(call)->step = step;
+    return lssb_call_go(call, op == NULL, &file_upload, 0);
 }
 
 lssb_status lssb_file_upload(const lssb_sandbox *box, const char *path,
                              const lssb_source *source,
                              const lssb_transfer *how, lssb_op *op)
 {
-    return file_send(box, path, source, how, op, &file_upload);
+    return file_send(box, path, source, how, op, 0);
 }
 
 lssb_status lssb_file_archive(const lssb_sandbox *box, const char *path,
                               const lssb_source *source,
                               const lssb_transfer *how, lssb_op *op)
 {
-    return file_send(box, path, source, how, op, &file_archive);
+    return file_send(box, path, source, how, op, FILE_MAY_WAIT);
 }
 
 /* --------------------------------------------------------------- reading -- */

@@ -10,8 +10,8 @@
  *
  * where MARK (of a watch only) is one character, and NAME is a path as find
  * tells it: any bytes, but never two slashes in a row. In it "//n" stands for a
- * newline where records are lines, which may stand behind a slash. The last record has no name. All of it is
- * from the box, and nothing of it is believed.
+ * newline where records are lines, which may stand behind a slash. The last
+ * record has no name. All of it is from the box, and nothing of it is believed.
  */
 #include "internal.h"
 
